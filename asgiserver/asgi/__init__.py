@@ -1,0 +1,1 @@
+"""ASGI semantics, once for every wire."""

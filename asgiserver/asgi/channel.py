@@ -1,0 +1,81 @@
+"""The waist: the wire side (`Channel`) and the ASGI side (`Session`) of one exchange.
+
+Every wire implements `Channel`, every ASGI protocol implements `Session`; neither knows more of the
+other than what stands here. All of it is synchronous but the two places that may have to wait.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.types import Fields
+
+
+class Channel(Protocol):
+    """The wire side of one exchange.
+
+    HTTP/1 connections are their own channel, one exchange at a time; on HTTP/2 each stream is one.
+    """
+
+    writable: bool
+    """False while the peer reads too slowly: await `wait_writable` before sending more."""
+
+    async def wait_writable(self) -> None:
+        """Return once more may be sent, or the peer is gone (then `Session.disconnect` has run)."""
+
+    def send_informational(self, status: int, fields: Fields) -> None:
+        """Send an interim response (RFC 9110 section 15.2)."""
+
+    def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
+        """Send the head together with the first bytes of the body; `end` when they are all."""
+
+    def send_body(self, data: bytes, end: bool) -> None:
+        """Send more of the body; `end` with the last."""
+
+    async def send_file(self, fd: int, offset: int, count: int) -> None:
+        """Send `count` bytes of an open file, from `offset`, as part of the body.
+
+        Returns when the kernel has them all. Raises `OSError` when the file is shorter.
+        """
+
+    def send_trailers(self, fields: Fields) -> None:
+        """End the body with trailer fields (only when `head.trailers` announced them)."""
+
+    def open_tunnel(self, fields: Fields) -> None:
+        """Accept an upgrade: 101 on HTTP/1.1, 200 on HTTP/2. Raw bytes follow in both ways."""
+
+    def send_tunnel(self, data: bytes) -> None:
+        """Send raw bytes through an open tunnel."""
+
+    def consumed(self, size: int) -> None:
+        """The application took `size` bytes: resume reading, or widen the window."""
+
+    def finish(self) -> None:
+        """The exchange is over: take the next request, or close a tunnel after what is queued."""
+
+    def abort(self, reason: str) -> None:
+        """Break the exchange off: close the connection at once, or reset the stream."""
+
+
+class Session(Protocol):
+    """The ASGI side of one exchange."""
+
+    buffered: int
+    """Bytes received that the application has not taken yet."""
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of the request body, or of the tunnel."""
+
+    def feed_end(self) -> None:
+        """The request body is complete, or the peer closed its side of the tunnel."""
+
+    def disconnect(self, reason: str) -> None:
+        """The peer is gone."""
+
+    def begin_drain(self) -> None:
+        """The server is stopping: let the application know."""
+
+    async def run(self) -> None:
+        """Call the application once; never raises but `CancelledError`."""

@@ -1,0 +1,78 @@
+"""Every exception of the server, sorted by whose fault it is.
+
+======================  =============================  =========================================
+Exception               Whose fault                    What becomes of it
+======================  =============================  =========================================
+``ConfigError``         the user's (an option)         one line on stderr, exit code 2
+``ApplicationLoadError``the user's (the import)        traceback or one line, exit code 3
+``LifespanFailed``      the application's start-up     logged, exit code 3
+``BindError``           the machine's (an address)     one line on stderr, exit code 4
+``WorkersFailed``       workers that keep dying        logged, exit code 5
+``PeerError``           the client's                   a 4xx/5xx answer and a closed connection
+``ApplicationError``    the application's              raised into the application
+``ClientDisconnected``  nobody's                       raised into the application, never logged
+======================  =============================  =========================================
+"""
+
+from __future__ import annotations
+
+
+class StartupError(Exception):
+    """The server cannot start. `exit_code` is what the command line exits with."""
+
+    exit_code = 1
+
+
+class ConfigError(StartupError, ValueError):
+    """An option has a wrong name or value. The text is one line and names the fix."""
+
+    exit_code = 2
+
+
+class ApplicationLoadError(StartupError):
+    """The application cannot be imported. `__cause__` is set when its own code raised."""
+
+    exit_code = 3
+
+
+class LifespanFailed(StartupError):
+    """The application's lifespan start-up failed or took too long."""
+
+    exit_code = 3
+
+
+class BindError(StartupError):
+    """An address cannot be listened on."""
+
+    exit_code = 4
+
+
+class WorkersFailed(StartupError):
+    """Workers die faster than they can be replaced."""
+
+    exit_code = 5
+
+
+class PeerError(Exception):
+    """The client broke the protocol or a limit.
+
+    `status` is the answer's status code, `reason` one short line that is safe to send and to log:
+    it never contains bytes of the request. `fields` are extra response fields the answer needs,
+    such as ``Sec-WebSocket-Version`` with a 426.
+    """
+
+    def __init__(
+        self, status: int, reason: str, fields: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
+        super().__init__(f"{status} {reason}")
+        self.status = status
+        self.reason = reason
+        self.fields = fields
+
+
+class ApplicationError(RuntimeError):
+    """The application broke ASGI: raised out of `send` or `receive`."""
+
+
+class ClientDisconnected(OSError):
+    """`send` on a connection that is gone (ASGI www 2.4). Quiet: the server never logs it."""

@@ -1,0 +1,1 @@
+"""One process: listeners, connections, clock, lifespan, staged stop."""
