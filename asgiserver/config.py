@@ -5,20 +5,19 @@ effects. Flags, ``ASGISERVER_*`` variables, TOML keys and keyword arguments are 
 fields by `asgiserver.options`. Durations are seconds, sizes are bytes.
 """
 
+# ruff: noqa: E501, RUF009  (one line per option)
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from asgiserver.errors import ConfigError
+from asgiserver.values import KINDS, LEVELS, OFF
 
-__all__ = ["OFF", "Config", "OptionInfo", "option_info"]
-
-# A duration or a size that is switched off.
-OFF = math.inf
+__all__ = ["OFF", "Config", "OptionInfo", "convert", "option_info", "validate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +26,28 @@ class OptionInfo:
 
     help: str
     group: str
-    kind: str  # str, int, bool, list, seconds, size, workers
+    kind: str  # a key of asgiserver.values.KINDS
     choices: tuple[str, ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()  # values of uvicorn, and what is used instead
+    minimum: float = 0
+    maximum: float = OFF
+    also_off: tuple[Any, ...] = ()  # values that mean OFF, besides "off"
     flags: tuple[str, ...] = ()  # command-line names, when they are not --the-field-name
-    env: tuple[str, ...] = ()  # variables read besides ASGISERVER_<NAME>
+    env: tuple[str, ...] = ()  # variables read besides ASGISERVER_<NAME> and UVICORN_<NAME>
     repeat: bool = False  # the flag may be given more than once
     cli: bool = True  # False: a keyword argument only
+    secret: bool = False  # never printed
     no_effect: str = ""  # why the option does nothing (yet); said once when it is set
 
 
-def option(default: Any, help: str, group: str, kind: str = "", **info: Any) -> Any:  # noqa: A002
+def option(default: Any, help: str, group: str, kind: str = "", **info: Any) -> Any:
     """Declare one option: its default, its help text and where it belongs."""
     if not kind:
         kinds = {bool: "bool", int: "int", tuple: "list"}
         kind = kinds.get(type(default), "str")
-    metadata = {"option": OptionInfo(help, group, kind, repeat=kind == "list", **info)}
-    return field(default=default, metadata=metadata)
+    repeat = isinstance(default, tuple)
+    metadata = {"option": OptionInfo(help, group, kind, repeat=repeat, **info)}
+    return field(default=default, metadata=metadata, kw_only=True)
 
 
 def option_info(config_field: dataclasses.Field[Any]) -> OptionInfo | None:
@@ -50,7 +55,6 @@ def option_info(config_field: dataclasses.Field[Any]) -> OptionInfo | None:
     return config_field.metadata.get("option")
 
 
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 
 
@@ -59,7 +63,8 @@ LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 class Config:
     """The configuration of one server; see ``asgiserver --help`` for each option.
 
-    Raises `ConfigError` when a value is out of range or two options contradict each other.
+    Values may be written as on the command line (``"30s"``, ``"16MiB"``); the fields hold what
+    they mean. Raises `ConfigError` when a value is wrong or two options contradict each other.
     """
 
     app: Any = None
@@ -70,56 +75,249 @@ class Config:
     env_file: tuple[str, ...] = option((), "File of environment variables, read before the import", "Application")
     interface: str = option("auto", "Kind of application", "Application", choices=("auto", "asgi3", "asgi2", "wsgi"))
     lifespan: str = option("auto", "Lifespan protocol", "Application", choices=("auto", "on", "off"))
-    root_path: str = option("", "Path prefix under which a proxy publishes the application", "Application")
-    loop: str = option("auto", "Event loop: auto, asyncio, uvloop, or module:factory", "Application")
+    root_path: str = option("", "Path prefix under which a proxy publishes the application", "Application", "prefix")
+    loop: str = option("auto", "Event loop: auto, asyncio, uvloop, none, or module:factory", "Application", renamed=(("zuvloop", "auto"),))
     reset_contextvars: bool = option(False, "Start each request from an empty context instead of the lifespan's", "Application")
+    on_disconnect: str = option("notify", "When the client is gone: tell the application, or cancel it", "Application", choices=("notify", "cancel"))
+    wsgi_threads: int = option(10, "Threads that run a WSGI application", "Application", minimum=1)
+    static: tuple[str, ...] = option((), "/route=directory to serve files from, before the application", "Application")
 
     # Listening
     host: str = option("127.0.0.1", "Address to listen on", "Listening")
-    port: int = option(8000, "TCP port; 0 takes a free one", "Listening", env=("PORT",))
+    port: int = option(8000, "TCP port; 0 takes a free one", "Listening", env=("PORT",), maximum=65535)
     bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"))
     uds: str | None = option(None, "Listen on this unix socket", "Listening")
-    uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: by umask)", "Listening")
+    uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: by umask)", "Listening", "mode")
     fd: int | None = option(None, "Listen on this inherited file descriptor", "Listening", "int")
-    backlog: int = option(2048, "Connections that the kernel may queue", "Listening")
+    backlog: int = option(2048, "Connections that the kernel may queue", "Listening", minimum=1)
     ready_file: str | None = option(None, "Write addresses and pid as JSON to this file once requests are served", "Listening")
     ready_fd: int | None = option(None, "The same to this inherited file descriptor, then close it", "Listening", "int")
 
     # Protocol
-    http: str = option("auto", "Parser of HTTP/1 request heads", "Protocol", choices=("auto", "httptools", "h11"))
+    http: str = option("auto", "Parser of HTTP/1 request heads", "Protocol", choices=("auto", "httptools", "h11"), renamed=(("zttp", "auto"),))
     http2: bool = option(False, "Serve HTTP/2", "Protocol", no_effect=LATER_HTTP2)
     server_header: bool = option(True, "Send a Server field unless the application does", "Protocol")
     date_header: bool = option(True, "Send a Date field unless the application does", "Protocol")
-    headers: tuple[str, ...] = option((), "Name:Value to send with each response unless the application does", "Protocol", flags=("--header",))
-    h11_max_incomplete_event_size: int | None = option(None, "uvicorn's name for --limit-request-head", "Protocol", "size")
+    headers: tuple[str, ...] = option((), "Name:Value to send with each response unless the application does", "Protocol", "headers", flags=("--header",))
+    h11_max_incomplete_event_size: int | None = option(None, "uvicorn's name for --limit-request-head", "Protocol", "size", minimum=1)
+
+    # WebSocket
+    ws: str = option("auto", "WebSocket codec", "WebSocket", choices=("auto", "wsproto", "websockets", "native", "none"), renamed=(("websockets-sansio", "websockets"),))
+    ws_max_size: int = option(16 * 2**20, "Size of a message, inflated (1009)", "WebSocket", "size", minimum=1)
+    ws_max_queue: int = option(32, "Messages received ahead of the application", "WebSocket", minimum=1)
+    ws_ping_interval: float = option(20.0, "Ping a connection that is silent for this long", "WebSocket", "seconds", also_off=(None, 0))
+    ws_ping_timeout: float = option(20.0, "Anything must arrive within this after a ping", "WebSocket", "seconds", also_off=(None, 0))
+    ws_per_message_deflate: bool | None = option(None, "uvicorn's name for --ws-compression: true is shared, false is off", "WebSocket", "bool", choices=("true", "false"))
+    ws_compression: str = option("off", "permessage-deflate: off, one window for all connections, or a full one for each", "WebSocket", choices=("off", "shared", "full"))
+    ws_close_timeout: float = option(10.0, "Wait this long for the peer's close frame", "WebSocket", "seconds")
+    ws_send_timeout: float = option(60.0, "A peer must read something within this", "WebSocket", "seconds", minimum=0.001)
+
+    # Processes
+    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1)
+    preload: bool = option(False, "Import the application once, before the workers are forked", "Processes")
+    run_once: str | None = option(None, "module:function to call before the first worker starts", "Processes")
+    timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
+    timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Processes", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
+    limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1)
+    limit_max_requests_jitter: int = option(0, "Add up to this many, so that workers are not replaced together", "Processes")
+    max_worker_age: float = option(OFF, "Replace a worker after this long", "Processes", "seconds", minimum=1)
+    max_worker_rss: float = option(OFF, "Replace a worker whose resident memory stays above this", "Processes", "size", minimum=1)
+    balance: str = option("auto", "How new connections are spread over workers: one shared queue, or one each", "Processes", choices=("auto", "shared", "reuseport"))
+    drain_delay: float = option(0.0, "At shutdown, be not ready for this long before closing the listeners", "Processes", "seconds", maximum=86400)
+    pid: str | None = option(None, "Write the process id to this file", "Processes")
+    user: str | None = option(None, "Become this user after binding", "Processes")
+    group: str | None = option(None, "Become this group after binding", "Processes")
+
+    # Reload
+    reload: bool = option(False, "Restart when a file changes (development)", "Reload")
+    reload_dirs: tuple[str, ...] = option((), "Directory to watch (default: the current one)", "Reload", flags=("--reload-dir",))
+    reload_includes: tuple[str, ...] = option((), "Pattern of files to watch, besides *.py", "Reload", flags=("--reload-include",))
+    reload_excludes: tuple[str, ...] = option((), "Pattern of files or directories not to watch", "Reload", flags=("--reload-exclude",))
+    reload_delay: float = option(0.25, "Wait this long between two looks at the files", "Reload", "seconds", minimum=0.01, maximum=3600)
+
+    # Proxies
+    proxy_headers: bool = option(True, "Believe forwarding headers of trusted proxies", "Proxies")
+    forwarded_allow_ips: tuple[str, ...] = option(("loopback", "unix"), "Trusted proxies: addresses, networks, loopback, private, unix, or *", "Proxies", "commas", env=("FORWARDED_ALLOW_IPS",))
+    forwarded_headers: str = option("x-forwarded", "Header family to believe: X-Forwarded-*, or RFC 7239", "Proxies", choices=("x-forwarded", "forwarded", "none"))
+    proxy_hops: int | None = option(None, "Believe exactly this many proxies, counted from the server", "Proxies", "int", minimum=1)
+    proxy_protocol: str = option("off", "PROXY protocol that clients must speak first", "Proxies", choices=("off", "v1", "v2", "auto"))
+    proxy_protocol_allow_ips: tuple[str, ...] = option(("loopback", "unix"), "Peers that may speak the PROXY protocol", "Proxies", "commas")
+
+    # TLS
+    ssl_keyfile: str | None = option(None, "Private key, PEM", "TLS")
+    ssl_certfile: str | None = option(None, "Certificate chain, PEM", "TLS")
+    ssl_keyfile_password: str | None = option(None, "Password of the private key", "TLS", secret=True)
+    ssl_version: int = option(17, "uvicorn's ssl.PROTOCOL_* number", "TLS", no_effect="the version is negotiated, see --ssl-min-version")
+    ssl_min_version: str = option("1.2", "Oldest TLS version to accept", "TLS", choices=("1.2", "1.3"))
+    ssl_cert_reqs: int = option(0, "Client certificates: none, optional or required", "TLS", "cert_reqs")
+    ssl_ca_certs: str | None = option(None, "Certificates of the authorities that sign client certificates, PEM", "TLS")
+    ssl_ciphers: str | None = option(None, "OpenSSL cipher list for TLS 1.2 (default: OpenSSL's)", "TLS")
+    ssl_sni: tuple[str, ...] = option((), "name=certfile:keyfile, another certificate for that server name", "TLS")
+    ssl_redirect: str | None = option(None, "host:port of a plain listener that redirects to https", "TLS")
+    ssl_context_factory: Callable[..., Any] | None = option(None, "Called with the configuration and a function that makes the default context; returns an ssl.SSLContext", "TLS", "object", cli=False)
+    tls_transport: str = option("auto", "TLS by the event loop, or by aiofastnet", "TLS", choices=("auto", "loop", "aiofastnet"))
 
     # Timeouts
     timeout_keep_alive: float = option(75.0, "Close a connection that is idle for this long", "Timeouts", "seconds")
-    timeout_request_head: float = option(20.0, "A request head must be complete within this", "Timeouts", "seconds")
-    timeout_request_body: float = option(30.0, "A request body must not stall for longer", "Timeouts", "seconds")
-    timeout_write: float = option(60.0, "A client must read something of a response within this", "Timeouts", "seconds")
+    timeout_request_head: float = option(20.0, "A request head must be complete within this", "Timeouts", "seconds", minimum=0.001)
+    timeout_request_body: float = option(30.0, "A request body must not stall for longer", "Timeouts", "seconds", minimum=0.001)
+    timeout_write: float = option(60.0, "A client must read something of a response within this", "Timeouts", "seconds", minimum=0.001)
+    timeout_request: float = option(OFF, "Cancel a request that takes longer (504)", "Timeouts", "seconds", minimum=0.001)
     timeout_graceful_shutdown: float = option(25.0, "Wait this long for running requests at shutdown", "Timeouts", "seconds")
-    timeout_startup: float = option(OFF, "The lifespan start-up must be complete within this", "Timeouts", "seconds")
-    timeout_lifespan_shutdown: float = option(30.0, "The lifespan shutdown must be complete within this", "Timeouts", "seconds")
-    timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Timeouts", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
+    timeout_startup: float = option(OFF, "The lifespan start-up must be complete within this", "Timeouts", "seconds", minimum=0.001)
+    timeout_lifespan_shutdown: float = option(30.0, "The lifespan shutdown must be complete within this", "Timeouts", "seconds", minimum=0.001)
 
     # Limits
-    limit_request_line: int = option(8192, "Size of a request line (414)", "Limits", "size")
-    limit_request_head: int = option(65536, "Size of a request head (431)", "Limits", "size")
-    limit_request_fields: int = option(128, "Number of fields in a request head (431)", "Limits")
-    limit_concurrency: int | None = option(None, "Requests that run at a time; more are answered 503", "Limits", "int")
+    limit_request_line: int = option(8192, "Size of a request line (414)", "Limits", "size", minimum=1)
+    limit_request_head: int = option(65536, "Size of a request head (431)", "Limits", "size", minimum=1)
+    limit_request_fields: int = option(128, "Number of fields in a request head (431)", "Limits", minimum=1)
+    limit_request_body: float = option(OFF, "Size of a request body (413)", "Limits", "size")
+    limit_connections: int | None = option(None, "Connections open at a time, per worker", "Limits", "int", minimum=1)
+    limit_concurrency: int | None = option(None, "Requests that run at a time, per worker; more are answered 503", "Limits", "int", minimum=1)
+    overload: str = option("shed", "Beyond --limit-concurrency: let requests wait, or answer 503 at once", "Limits", choices=("queue", "shed"))
+    timeout_queue: float = option(5.0, "A request waits at most this long for its turn", "Limits", "seconds")
 
     # Logging
-    log_level: str = option("info", "Level of the server's own log", "Logging", choices=LOG_LEVELS)
-    log_config: Any = option(None, "Logging configuration: .json, .toml, .yaml or .ini file (or a dict)", "Logging", "str")
+    log_level: str = option("info", "Level of the server's own log", "Logging", "level", choices=tuple(reversed(LEVELS)))
+    log_config: Any = option(None, "Logging configuration: .json, .toml, .yaml or .ini file (or a dict)", "Logging", "object")
     access_log: bool = option(True, "Log each request at its end", "Logging")
     access_log_format: str = option("text", "text, combined, json, or a template such as '{client} {status}'", "Logging")
     use_colors: bool | None = option(None, "Colours in the log (default: on a terminal)", "Logging", "bool")
+
+    # Keyword arguments of uvicorn.Config that no flag sets
+    callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "object", cli=False, no_effect="run a task of your own instead")
+    timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Embedding", "seconds", cli=False, no_effect="see callback_notify")
+
+    # What the server has to say about these options, once, when it starts
+    notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
 # fmt: on
 
     def __post_init__(self) -> None:
+        _normalise(self)
         validate(self)
 
 
+def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
+    """The value that `config_field` holds for `value`, as written by a person.
+
+    Raises `ValueError` with what was expected; None stands for the default.
+    """
+    info = config_field.metadata["option"]
+    if value is None:
+        return OFF if None in info.also_off else config_field.default
+    result = KINDS[info.kind](value)
+    if info.also_off and result in info.also_off:
+        return OFF
+    result = dict(info.renamed).get(result, result) if isinstance(result, str) else result
+    if info.choices and info.kind != "bool" and result not in info.choices:
+        close = difflib.get_close_matches(str(result), info.choices, 1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"expected {', '.join(info.choices)}, not {value!r}{hint}")
+    if isinstance(result, int | float) and not info.minimum <= result <= info.maximum:
+        text = f"at least {info.minimum}"
+        if info.maximum != OFF:
+            text = f"from {info.minimum} to {info.maximum}"
+        elif info.kind in ("seconds", "size"):
+            text += " (or off)"
+        raise ValueError(f"must be {text}, not {value!r}")
+    return result
+
+
+def _normalise(config: Config) -> None:
+    """Convert what people may write to what the fields hold, and gather the notes about it."""
+    notes = list(config.notes)
+
+    def put(name: str, value: Any) -> None:
+        object.__setattr__(config, name, value)  # the one place that writes to a frozen Config
+
+    for config_field in dataclasses.fields(config):
+        info, name = option_info(config_field), config_field.name
+        if info is None:
+            continue
+        given = getattr(config, name)
+        try:
+            value = convert(config_field, given)
+        except ValueError as error:
+            raise ConfigError(f"{name}: {error}") from None
+        put(name, value)
+        if isinstance(given, str) and given in dict(info.renamed):
+            notes.append(f"{name}={given} is not available here: {value} is used")
+        if info.no_effect and value != config_field.default:
+            notes.append(f"{name} has no effect: {info.no_effect}")
+
+    if config.h11_max_incomplete_event_size is not None:
+        put("limit_request_head", config.h11_max_incomplete_event_size)
+    if config.ws_per_message_deflate is not None and config.ws_compression != "full":
+        put("ws_compression", "shared" if config.ws_per_message_deflate else "off")
+    if config.reload and config.workers != 1:
+        put("workers", 1)
+        notes.append("workers has no effect: with reload there is one worker")
+    put("notes", tuple(dict.fromkeys(notes)))
+
+
 def validate(config: Config) -> None:
-    """Check ranges and combinations. Raises `ConfigError` with one line that names the fix."""
+    """Check combinations of options. Raises `ConfigError` with one line that names the fix."""
+    for wrong, text in (*_listening_rules(config), *_application_rules(config), *_tls_rules(config)):
+        if wrong:
+            raise ConfigError(text)
+
+
+_Rule = tuple[object, str]
+
+
+def _listening_rules(config: Config) -> tuple[_Rule, ...]:
+    return (
+        (config.uds and config.fd is not None, "uds and fd are both given; use bind for several listeners"),
+        (
+            config.bind and (config.uds or config.fd is not None),
+            "bind replaces uds and fd; write them as bind unix:/path or fd://N",
+        ),
+        (
+            config.ssl_redirect and not _has_tls(config),
+            "ssl_redirect needs TLS; give ssl_certfile and ssl_keyfile",
+        ),
+    )
+
+
+def _application_rules(config: Config) -> tuple[_Rule, ...]:
+    imported = config.app is None or isinstance(config.app, str)
+    loops = ("auto", "asyncio", "uvloop", "none")
+    bad_static = [item for item in config.static if not (item.startswith("/") and "=" in item)]
+    return (
+        (
+            config.reload and not imported,
+            "reload needs the application as an import string, 'module:attribute'",
+        ),
+        (
+            config.workers != 1 and not imported,
+            f"workers={config.workers} needs the application as an import string, 'module:attribute' (is WEB_CONCURRENCY set?)",
+        ),
+        (
+            config.loop not in loops and ":" not in config.loop,
+            f"loop: expected {', '.join(loops)} or module:factory, not {config.loop!r}",
+        ),
+        (
+            config.run_once and ":" not in config.run_once,
+            f"run_once: expected module:function, not {config.run_once!r}",
+        ),
+        (bad_static, f"static: expected /route=directory, not {''.join(bad_static[:1])!r}"),
+    )
+
+
+def _has_tls(config: Config) -> bool:
+    return bool(config.ssl_certfile or config.ssl_sni or config.ssl_context_factory)
+
+
+def _tls_rules(config: Config) -> tuple[_Rule, ...]:
+    bad_sni = [item for item in config.ssl_sni if not item.partition("=")[2]]
+    return (
+        (
+            config.ssl_keyfile and not _has_tls(config),
+            "ssl_keyfile is given without ssl_certfile; give both",
+        ),
+        (
+            config.ssl_cert_reqs and not (config.ssl_ca_certs or config.ssl_context_factory),
+            "ssl_cert_reqs needs ssl_ca_certs, the authorities that sign client certificates",
+        ),
+        (bad_sni, f"ssl_sni: expected name=certfile:keyfile, not {''.join(bad_sni[:1])!r}"),
+    )

@@ -1,0 +1,88 @@
+"""asgiserver: an ASGI server.
+
+    import asgiserver
+
+    asgiserver.run("main:app", port=8000)          # until it is stopped
+    await asgiserver.serve(app, port=8000)         # the same inside a running event loop
+    async with asgiserver.Server(asgiserver.Config(app, port=0)) as server:
+        ...                                        # server.addresses; drained at the end
+
+Importing it stays cheap: names are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from asgiserver._version import __version__
+
+if TYPE_CHECKING:
+    from asgiserver.config import Config
+    from asgiserver.errors import (
+        ApplicationError as ApplicationError,
+        ApplicationLoadError as ApplicationLoadError,
+        BindError as BindError,
+        ClientDisconnected as ClientDisconnected,
+        ConfigError as ConfigError,
+        LifespanFailed as LifespanFailed,
+        StartupError as StartupError,
+        WorkersFailed as WorkersFailed,
+    )
+    from asgiserver.server.server import Server
+
+__all__ = ["Config", "Server", "__version__", "run", "serve"]
+
+_ERRORS = (
+    "ApplicationError",
+    "ApplicationLoadError",
+    "BindError",
+    "ClientDisconnected",
+    "ConfigError",
+    "LifespanFailed",
+    "StartupError",
+    "WorkersFailed",
+)
+_LAZY = {
+    "Config": "asgiserver.config",
+    "Server": "asgiserver.server.server",
+    **dict.fromkeys(_ERRORS, "asgiserver.errors"),
+}
+
+
+def run(app: Any, *, env: bool = True, **options: Any) -> None:
+    """Serve `app`, or the import string of one, until the process is told to stop.
+
+    `options` are the fields of `Config`. Those not given come from ``ASGISERVER_*`` variables and
+    from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises `StartupError`
+    when the server cannot start; never exits the process.
+    """
+    from asgiserver.options import resolve_keywords
+    from asgiserver.server.runner import run_or_raise
+
+    resolved = resolve_keywords(app, options, env=env)
+    run_or_raise(resolved.config, notes=resolved.notes)
+
+
+async def serve(app: Any, *, env: bool = True, **options: Any) -> None:
+    """Serve `app` in the running event loop until `Server.stop` or cancellation.
+
+    Options are found as in `run`; those about processes and reloading belong to `run` alone.
+    Raises `StartupError` when the server cannot start.
+    """
+    from asgiserver.options import resolve_keywords
+    from asgiserver.server.server import Server
+
+    # The host program owns the process: variables for its workers are not for this server.
+    options = {"workers": 1, "reload": False, **options}
+    await Server(resolve_keywords(app, options, env=env).config).serve()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

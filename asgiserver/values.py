@@ -1,0 +1,210 @@
+"""Values of options: what people may write for a duration, a size, a list or a switch.
+
+It knows no option by name: `asgiserver.config` says which kind of value each of them takes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+__all__ = ["KINDS", "OFF", "split_headers"]
+
+# A duration or a size that is switched off.
+OFF = math.inf
+
+LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
+
+# RFC 9110 section 5.6.2 (token) and 5.5 (a field value has no CR, LF or NUL).
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER = re.compile(rf"({_TOKEN})\s*:[ \t]*([^\x00\r\n]*?)[ \t]*")
+_NEXT_HEADER = re.compile(rf"\s*,\s*(?={_TOKEN}:)")
+
+_NUMBER = r"\d+(?:\.\d+)?"
+_DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|[smhd]))+")
+_DURATION_PART = re.compile(rf"({_NUMBER})(ms|[smhd])")
+_DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_SIZE = re.compile(rf"({_NUMBER})\s*([kmgt])(?:ib)?", re.IGNORECASE)
+_SIZE_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+
+_TRUE = ("true", "yes", "on", "1", "t", "y")
+_FALSE = ("false", "no", "off", "0", "f", "n")
+_CERT_REQS = {"none": 0, "optional": 1, "required": 2}
+
+
+def _wrong(expected: str, value: object) -> ValueError:
+    return ValueError(f"expected {expected}, not {value!r}")
+
+
+def to_str(value: Any) -> str:
+    """Text, or a path."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if not isinstance(value, str):
+        raise _wrong("a string", value)
+    return value
+
+
+def to_bool(value: Any) -> bool:
+    """A boolean, 0 or 1, or one of their usual names."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower()
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise _wrong("true or false", value)
+
+
+def to_int(value: Any) -> int | None:
+    """A whole number; ``off`` is None."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if value.strip().lower() == "off":
+            return None
+        try:
+            return int(value)
+        except ValueError:
+            pass
+    raise _wrong("a whole number", value)
+
+
+def to_seconds(value: Any) -> float:
+    """Seconds: a number, ``500ms``, ``30s``, ``1m30s``, or ``off`` (infinite)."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text == "off":
+            return OFF
+        if re.fullmatch(_NUMBER, text):
+            return float(text)
+        if _DURATION.fullmatch(text):
+            parts = _DURATION_PART.findall(text)
+            return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+    elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
+        return float(value)
+    raise _wrong("a duration such as 30, 500ms, 1m30s or off", value)
+
+
+def to_size(value: Any) -> float:
+    """Bytes: a whole number, ``64KiB``, ``16M`` (powers of 1024), or ``off`` (infinite)."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        if text == "off":
+            return OFF
+        if re.fullmatch(r"\d+", text):
+            return int(text)
+        match = _SIZE.fullmatch(text)
+        if match:
+            return int(float(match[1]) * _SIZE_UNITS[match[2]])
+    elif value == OFF or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value  # type: ignore[no-any-return]
+    raise _wrong("a size in bytes such as 65536, 64KiB, 16MiB or off", value)
+
+
+def to_list(value: Any) -> tuple[str, ...]:
+    """Strings or paths: one, or several."""
+    if isinstance(value, str | os.PathLike):
+        value = (value,)
+    if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
+        raise _wrong("a list of strings", value)
+    return tuple(to_str(item) for item in value)
+
+
+def to_commas(value: Any) -> tuple[str, ...]:
+    """Strings: a list, or joined with commas."""
+    items = (part.strip() for item in to_list(value) for part in item.split(","))
+    return tuple(item for item in items if item)
+
+
+def to_headers(value: Any) -> tuple[str, ...]:
+    """``Name:Value`` strings, or pairs of name and value (a mapping, too)."""
+    if isinstance(value, str):
+        value = (value,)
+    elif isinstance(value, Mapping):
+        value = value.items()
+    return tuple(_header(item) for item in value)
+
+
+def _header(item: Any) -> str:
+    if isinstance(item, tuple | list) and len(item) == 2:
+        item = ":".join(
+            part.decode("latin-1") if isinstance(part, bytes) else part for part in item
+        )
+    match = _HEADER.fullmatch(item) if isinstance(item, str) else None
+    if match is None:
+        raise _wrong("Name:Value, a valid field name and a value on one line", item)
+    return f"{match[1]}:{match[2]}"
+
+
+def split_headers(text: str) -> list[str]:
+    """Split ``Name:Value,Name:Value``: commas inside a value stay where they are."""
+    return _NEXT_HEADER.split(text)
+
+
+def to_workers(value: Any) -> int | str:
+    """A number of processes, or ``auto``."""
+    if value == "auto":
+        return "auto"
+    try:
+        number = to_int(value)
+    except ValueError:
+        number = None
+    if number is None:
+        raise _wrong("a whole number or auto", value)
+    return number
+
+
+def to_level(value: Any) -> str:
+    """The name of a log level, or its number."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return next((name for name, number in LEVELS.items() if value <= number), "critical")
+    name = to_str(value).lower()
+    return "warning" if name == "warn" else name
+
+
+def to_mode(value: Any) -> str:
+    """Permissions, as octal digits; a number is taken as what `os.chmod` takes."""
+    text = f"{value:o}" if isinstance(value, int) else str(value).removeprefix("0o")
+    if not re.fullmatch(r"0?[0-7]{3}", text):
+        raise _wrong("three octal digits in quotes, such as '660'", value)
+    return text[-3:]
+
+
+def to_cert_reqs(value: Any) -> int:
+    """A value of `ssl.VerifyMode`, or none, optional or required."""
+    number = _CERT_REQS.get(str(value).lower(), value)
+    if str(number) not in ("0", "1", "2"):
+        raise _wrong("none, optional or required (or 0, 1 or 2)", value)
+    return int(number)
+
+
+def to_prefix(value: Any) -> str:
+    """A path prefix, without the slash at its end."""
+    prefix = to_str(value).rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        raise _wrong(f"a path that begins with a slash, '/{prefix}'", value)
+    return prefix
+
+
+# What turns a value as it was written into what `Config` holds; each raises `ValueError`.
+KINDS: dict[str, Callable[[Any], Any]] = {
+    "str": to_str,
+    "bool": to_bool,
+    "int": to_int,
+    "seconds": to_seconds,
+    "size": to_size,
+    "list": to_list,
+    "commas": to_commas,
+    "headers": to_headers,
+    "workers": to_workers,
+    "level": to_level,
+    "mode": to_mode,
+    "cert_reqs": to_cert_reqs,
+    "prefix": to_prefix,
+    "object": lambda value: value,
+}
