@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from asgiserver.config import Config
     from asgiserver.types import ASGIApplication, Fields
@@ -30,7 +31,7 @@ class AccessRecord:
     sent: int
     duration: float
     outcome: str
-    fields: Fields  # of the request, for {h[name]}
+    fields: Fields  # of the request
     scheme: str = "http"
     received: int = 0
 
@@ -41,6 +42,7 @@ class Stats:
 
     connections: int = 0  # accepted so far
     requests: int = 0  # begun so far
+    active: int = 0  # applications running now
     refused: dict[str, int] = dataclasses.field(default_factory=dict)  # PeerErrors by reason
 
     def count_refused(self, reason: str) -> None:
@@ -48,7 +50,7 @@ class Stats:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
-class Draining(Protocol):
+class Connection(Protocol):
     """A connection, as the server sees it."""
 
     deadline: float
@@ -73,6 +75,69 @@ class Clock(Protocol):
     """The value of the Date field (RFC 9110 section 5.6.7)."""
 
 
+class Runnable(Protocol):
+    """What runs as a task: a session of the ASGI layer."""
+
+    task: asyncio.Task[None] | None
+
+    @property
+    def label(self) -> str:
+        """What it is, for a log line."""
+        ...
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        ...
+
+    def run(self) -> Coroutine[Any, Any, None]:
+        """Call the application."""
+        ...
+
+    def begin_drain(self) -> None:
+        """The server is stopping."""
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the application."""
+
+
+class ShutdownNotice:
+    """Tells applications that the server is stopping; scope extension `asgiserver.shutdown`."""
+
+    __slots__ = ("_given", "_loop", "_waiters")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._given = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def __repr__(self) -> str:
+        return f"<ShutdownNotice given={self._given}>"
+
+    def is_set(self) -> bool:
+        """Whether the server is stopping."""
+        return self._given
+
+    async def wait(self) -> None:
+        """Return when the server begins to stop. Any number of tasks may wait."""
+        if not self._given:
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+
+    def give(self) -> None:
+        """Wake everyone."""
+        self._given = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
 class ServerContext:
     """Shared by every connection of one `Server`."""
 
@@ -84,11 +149,13 @@ class ServerContext:
         "config",
         "connections",
         "draining",
+        "http_extensions",
         "loop",
+        "running",
         "shutdown",
         "state",
         "stats",
-        "tasks",
+        "websocket_extensions",
     )
 
     def __init__(
@@ -99,10 +166,46 @@ class ServerContext:
         self.loop = loop
         self.clock = clock
         self.state: dict[str, Any] | None = None  # the lifespan's; None: not supported
-        self.base_context = contextvars.Context()
-        self.connections: set[Draining] = set()
-        self.tasks: set[asyncio.Task[None]] = set()  # exchanges that did not end at once
+        self.base_context = contextvars.Context()  # captured after the lifespan's start-up
+        self.connections: set[Connection] = set()
+        self.running: dict[asyncio.Task[None], Runnable] = {}  # those that did not end at once
         self.stats = Stats()
         self.draining = False
-        self.shutdown: asyncio.Event | None = None
+        self.shutdown = ShutdownNotice(loop)
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
+        # What every wire of this server can do; a wire adds its own. Copied for each scope.
+        notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
+        self.http_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
+        self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
+
+    def __repr__(self) -> str:
+        return (
+            f"<ServerContext connections={len(self.connections)} running={len(self.running)}"
+            f" draining={self.draining}>"
+        )
+
+    def start(self, session: Runnable) -> None:
+        """Run a session in a copy of the base context; at once where Python can (3.12).
+
+        Eager, because most requests end without waiting for anything: a scheduled task and its
+        done-callback cost 1.2 to 2.3 us more.
+        """
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(
+                session.run(), loop=self.loop, eager_start=True, context=self.base_context.copy()
+            )
+            if task.done():
+                return
+        else:
+            task = self.loop.create_task(session.run(), context=self.base_context.copy())
+        session.task = task
+        self.running[task] = session
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        session = self.running.pop(task)
+        session.task = None
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.loop.call_exception_handler(
+                {"message": f"{session!r} raised", "exception": error, "task": task}
+            )

@@ -1,0 +1,305 @@
+"""One HTTP request and its response as an ASGI application sees them, on every wire."""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.response import BODY, DONE, START, STATE_NAMES, Response
+from asgiserver.context import AccessRecord
+from asgiserver.errors import ClientDisconnected, PeerError
+from asgiserver.logs import escape
+
+if TYPE_CHECKING:
+    from asyncio import Future, Task
+
+    from asgiserver.asgi.channel import Channel
+    from asgiserver.context import ServerContext
+    from asgiserver.http.message import RequestHead
+    from asgiserver.types import Message, Scope
+
+logger = logging.getLogger("asgiserver")
+
+CLIENT_CLOSED_REQUEST = 499
+"""Status in the log of a request whose client left early; nginx made it a habit."""
+
+_DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected"})
+
+
+class Exchange(Response):
+    """The `Session` of an HTTP request.
+
+    The request half: `_parts` gathers the body until the application takes all of it at once; after
+    its end `receive` waits for the response to be complete or the client to be gone. The response
+    half is inherited.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_continue_wanted",
+        "_ended",
+        "_hung_up",
+        "_parts",
+        "_received",
+        "_told_end",
+        "_waiters",
+        "buffered",
+        "cancel_reason",
+        "context",
+        "outcome",
+        "request",
+        "scope",
+        "task",
+    )
+
+    def __init__(
+        self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
+    ) -> None:
+        super().__init__(channel, request)
+        self.context = context
+        self.request = request
+        self.scope = scope
+        self.task: Task[None] | None = None
+        self.buffered = 0
+        self.outcome = "ok"
+        self.cancel_reason = ""  # why the server cancelled the application
+        self._begun = perf_counter()
+        self._parts: list[bytes] = []
+        self._received = 0
+        self._ended = False  # the body is complete
+        self._told_end = False  # the application knows it
+        self._hung_up = False
+        self._continue_wanted = request.expect_continue
+        self._waiters: list[Future[None]] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.label} {STATE_NAMES[self.state]} {self.age:.1f} s>"
+
+    @property
+    def label(self) -> str:
+        """Method and target, safe to log."""
+        return f"{self.request.method} {escape(self.request.target)}"
+
+    @property
+    def age(self) -> float:
+        """Seconds since the request began."""
+        return perf_counter() - self._begun
+
+    # From the wire.
+
+    def feed(self, data: bytes) -> None:
+        """More of the request body."""
+        self._parts.append(data)
+        size = len(data)
+        self.buffered += size
+        self._received += size
+        self._continue_wanted = False
+        if self._waiters:
+            self._wake()
+
+    def feed_end(self) -> None:
+        """The request body is complete."""
+        self._ended = True
+        if self._waiters:
+            self._wake()
+
+    def disconnect(self, reason: str) -> None:
+        """The peer is gone, or broke off; `reason` becomes the outcome in the access log."""
+        if self.state != DONE:
+            self.gone = True
+            self.state = DONE
+            self.outcome = reason
+            self._record(CLIENT_CLOSED_REQUEST if reason == "client_gone" else self.status)
+            self._cancel_on_disconnect()
+        if self._waiters:
+            self._wake()
+
+    def refuse(self, error: PeerError) -> None:
+        """The request turned out to be broken or too large while its body came in."""
+        if self.state == DONE:
+            return
+        self.gone = True
+        self.outcome = "refused"
+        if self.unsent:
+            self.answer(error.status, error.reason.encode(), error.fields)
+        else:
+            self.state = DONE
+            self._record(self.status)
+            self._channel.abort("refused")
+        self._cancel_on_disconnect()
+        if self._waiters:
+            self._wake()
+
+    def hang_up(self) -> None:
+        """Tell the application `http.disconnect` when it listens, but let it go on sending.
+
+        For a client that closed its sending side and may still read, and for a stream that would
+        hold up a shutdown.
+        """
+        self._hung_up = True
+        if self._waiters:
+            self._wake()
+
+    def begin_drain(self) -> None:
+        """The server is stopping: an endless response has to learn of it."""
+        if self.state == BODY:
+            self.hang_up()
+
+    # From the application.
+
+    async def receive(self) -> Message:
+        """The application's `receive` (ASGI www: http.request, http.disconnect)."""
+        while self.state != DONE:
+            if self._parts:
+                return self._take_body()
+            if not self._told_end:
+                if self._ended:
+                    self._told_end = True
+                    return {"type": "http.request", "body": b"", "more_body": False}
+                if self._continue_wanted:
+                    self._continue_wanted = False
+                    if self.state == START:
+                        self._channel.send_informational(100, [])
+            elif self._hung_up:
+                break
+            await self._wait()
+        return {"type": "http.disconnect"}
+
+    def _take_body(self) -> Message:
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self.buffered = 0
+        self._told_end = self._ended
+        self._channel.consumed(len(body))
+        return {"type": "http.request", "body": body, "more_body": not self._ended}
+
+    async def _wait(self) -> None:
+        """Until something changes; a future is made only here (an Event a request: 0.5 us)."""
+        waiter = self.context.loop.create_future()
+        if self._waiters is None:
+            self._waiters = []
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def _wake(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def completed(self) -> None:
+        """The response is complete; the application may go on with its own business."""
+        self._record(self.status)
+        if self._waiters:
+            self._wake()
+        self._channel.finish()
+
+    # The application itself.
+
+    async def run(self) -> None:
+        """Call the application once; see `Session.run`."""
+        stats = self.context.stats
+        stats.active += 1
+        try:
+            await self.context.app(self.scope, self.receive, self.send)
+        except CancelledError as error:
+            if not self._cancelled():
+                self._failed(error)
+        except (Exception, SystemExit) as error:
+            self._failed(error)
+        else:
+            if self.state != DONE:
+                self._left_unfinished()
+        finally:
+            stats.active -= 1
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""
+        if self.task is not None and not self.task.done():
+            self.cancel_reason = reason
+            self.task.cancel(reason)
+
+    def _cancel_on_disconnect(self) -> None:
+        if self.context.config.on_disconnect == "cancel":
+            self.cancel("client_gone")
+
+    def _cancelled(self) -> bool:
+        """End an exchange that was cancelled from outside; False when the application did it."""
+        task = self.task
+        if not self.cancel_reason and not (task is not None and task.cancelling()):
+            return False
+        if self.state != DONE:
+            self.outcome = self.cancel_reason or "shutdown"
+            status = 504 if self.outcome == "timeout" else 503
+            self._break_off(status, b"Gateway Timeout" if status == 504 else b"Service Unavailable")
+        return True
+
+    def _failed(self, error: BaseException) -> None:
+        if self.gone and is_disconnect(error):
+            logger.debug("%s: the client left, the application stopped", self.label)
+            return
+        logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
+        self._end_with_error()
+
+    def _left_unfinished(self) -> None:
+        what = "without a response" if self.unsent else "before its response was complete"
+        logger.error("ASGI application returned %s: %s", what, self.label)
+        self._end_with_error()
+
+    def _end_with_error(self) -> None:
+        if self.state != DONE:
+            self.outcome = "app_error"
+            self._break_off(500, b"Internal Server Error")
+
+    def _break_off(self, status: int, text: bytes) -> None:
+        """Answer when nothing has been sent, else cut: the client must see that it is not whole."""
+        if self.unsent:
+            self.answer(status, text)
+        else:
+            self.state = DONE
+            self._record(self.status)
+            self._channel.abort(self.outcome)
+
+    def _record(self, status: int) -> None:
+        access = self.context.access
+        if access is not None:
+            request = self.request
+            access(
+                AccessRecord(
+                    self.scope["client"],
+                    request.method,
+                    request.target,
+                    request.http_version,
+                    status,
+                    self.sent,
+                    perf_counter() - self._begun,
+                    self.outcome,
+                    request.fields,
+                    self.scope["scheme"],
+                    self._received,
+                )
+            )
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Whether `error` only says that the client is gone.
+
+    Frameworks wrap our `ClientDisconnected` in their own exception or in a group, or raise one of
+    theirs for `http.disconnect` (Starlette: ClientDisconnect); none of that is anybody's fault.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        return all(is_disconnect(inner) for inner in error.exceptions)
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECT_NAMES:
+            return True
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends with None
+    return False

@@ -1,0 +1,184 @@
+"""The response half of an exchange: ASGI events to a channel, in their order.
+
+Kept apart from `Exchange` because a WebSocket that is denied answers in the same way.
+
+==========  ===========  ==============  =============  ==============
+State       start        body, more      body, end      trailers
+==========  ===========  ==============  =============  ==============
+START       -> HEAD      error           error          error
+HEAD        error        -> BODY         -> DONE [1]_   error
+BODY        error        stays           -> DONE [1]_   error
+TRAILERS    error        error           error          -> DONE
+DONE        ignored; `ClientDisconnected` when the client left before
+==========  ===========  ==============  =============  ==============
+
+.. [1] TRAILERS when the start announced them.
+
+Everything is validated before the state changes, and the head is held until the first part of the
+body: so an error before that is still a clean 500, and head and body leave in one write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiserver.errors import ApplicationError, ClientDisconnected
+from asgiserver.http.fields import checked_fields
+from asgiserver.http.message import ResponseHead
+
+if TYPE_CHECKING:
+    from asgiserver.asgi.channel import Channel
+    from asgiserver.http.message import RequestHead
+    from asgiserver.types import Message
+
+START, HEAD, BODY, TRAILERS, DONE = range(5)
+STATE_NAMES = ("START", "HEAD", "BODY", "TRAILERS", "DONE")
+
+_PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
+
+
+def plain_head(status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()) -> ResponseHead:
+    """The head of a short answer of the server's own, after which the connection closes."""
+    head = ResponseHead(status, [_PLAIN_TEXT, *fields])
+    head.content_length = len(text)
+    head.close = True
+    return head
+
+
+class Response:
+    """One response on a channel.
+
+    `gone` is true when the client left before the response was complete; `status` and `sent`
+    (bytes of body) are for the access log, 0 while nothing has been sent.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_for_head",
+        "_head",
+        "_left",
+        "gone",
+        "sent",
+        "state",
+        "status",
+    )
+
+    start_event = "http.response.start"
+    body_event = "http.response.body"
+
+    def __init__(self, channel: Channel, request: RequestHead) -> None:
+        self._channel = channel
+        self._for_head = request.method == "HEAD"
+        self._head: ResponseHead | None = None
+        self._left: int | None = None  # of Content-Length; None when it was not given
+        self.state = START
+        self.status = 0
+        self.sent = 0
+        self.gone = False
+
+    def completed(self) -> None:
+        """The last byte has been given to the channel."""
+
+    async def send(self, message: Message) -> None:
+        """The application's `send` (ASGI www: response start, body and the extensions' events).
+
+        Raises `ApplicationError` for an event out of order or malformed, `ClientDisconnected` when
+        the client has left.
+        """
+        kind = message["type"]
+        if self.state == DONE:
+            if self.gone:
+                raise ClientDisconnected("the client has left")
+            return
+        if kind == self.body_event:
+            body = message.get("body", b"")
+            if type(body) is not bytes:
+                body = _as_bytes(body)
+            self._send_body(body, not message.get("more_body", False))
+        elif kind == self.start_event:
+            self._start(message)
+            return
+        elif kind == "http.response.trailers":
+            self._send_trailers(message)
+        else:
+            raise ApplicationError(f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}")
+        if not self._channel.writable:
+            await self._channel.wait_writable()
+            if self.gone:
+                raise ClientDisconnected("the client has left")
+
+    def _start(self, message: Message) -> None:
+        if self.state != START:
+            raise ApplicationError(f"unexpected {message['type']!r}: the response has started")
+        head = ResponseHead(
+            message["status"], message.get("headers", ()), bool(message.get("trailers", False))
+        )
+        if self._for_head:
+            head.bodyless = True
+        self._head = head
+        self._left = head.content_length
+        self.state = HEAD
+
+    def _send_body(self, body: bytes, end: bool) -> None:
+        head = self._head
+        if head is None or self.state == TRAILERS:
+            raise ApplicationError(
+                f"unexpected {self.body_event!r} in state {STATE_NAMES[self.state]}"
+            )
+        if head.bodyless:
+            body = b""
+        elif self._left is not None:
+            left = self._left - len(body)
+            if left < 0:
+                raise ApplicationError("response body is longer than its Content-Length")
+            if end and left:
+                raise ApplicationError("response body is shorter than its Content-Length")
+            self._left = left
+        self.sent += len(body)
+        last = end and not head.trailers
+        if self.state == HEAD:
+            if last and head.content_length is None and not head.bodyless:
+                head.content_length = len(body)  # all of it is here: no need to chunk
+            self.status = head.status
+            self._channel.send_head(head, body, last)
+        else:
+            self._channel.send_body(body, last)
+        if last:
+            self.state = DONE
+            self.completed()
+        else:
+            self.state = TRAILERS if end else BODY
+
+    def _send_trailers(self, message: Message) -> None:
+        if self.state != TRAILERS:
+            raise ApplicationError(
+                f"unexpected 'http.response.trailers' in state {STATE_NAMES[self.state]}"
+            )
+        self._channel.send_trailers(checked_fields(message.get("headers", ())))
+        if not message.get("more_trailers", False):
+            self._channel.send_body(b"", True)
+            self.state = DONE
+            self.completed()
+
+    def answer(self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        """Answer for the application, which has not begun to send."""
+        head = plain_head(status, text, fields)
+        if self._for_head:
+            head.bodyless = True
+            text = b""
+        self.status = status
+        self.sent = len(text)
+        self.state = DONE
+        self._channel.send_head(head, text, True)
+        self.completed()
+
+    @property
+    def unsent(self) -> bool:
+        """Whether nothing of the response is on the wire yet."""
+        return self.state == START or self.state == HEAD
+
+
+def _as_bytes(body: object) -> bytes:
+    if isinstance(body, (bytes, bytearray, memoryview)):
+        return bytes(body)
+    raise ApplicationError(f"response body must be bytes, not {type(body).__name__}")

@@ -1,0 +1,104 @@
+"""Connection scopes (ASGI www 2.5, lifespan 2.0): every key with its exact type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.http.target import split_target
+
+if TYPE_CHECKING:
+    from asgiserver.context import ServerContext
+    from asgiserver.http.message import RequestHead
+    from asgiserver.types import Scope
+
+ASGI_VERSION = "3.0"
+HTTP_SPEC_VERSION = "2.5"
+WEBSOCKET_SPEC_VERSION = "2.5"
+LIFESPAN_SPEC_VERSION = "2.0"
+
+
+class Peer:
+    """Both ends of a connection, as a scope shows them.
+
+    `client` is (host, port), None on a unix socket; `server` is (host, port) or (path, None).
+    `tls` is the ASGI `tls` extension, None on a plain connection.
+    """
+
+    __slots__ = ("client", "root_path", "scheme", "server", "tls")
+
+    def __init__(
+        self,
+        client: tuple[str, int] | None,
+        server: tuple[str, int | None] | None,
+        scheme: str = "http",
+        tls: dict[str, Any] | None = None,
+        root_path: str = "",
+    ) -> None:
+        self.client = client
+        self.server = server
+        self.scheme = scheme
+        self.tls = tls
+        self.root_path = root_path
+
+    def __repr__(self) -> str:
+        return f"<Peer {self.client} -> {self.scheme} {self.server}>"
+
+
+def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
+    """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
+    path, raw_path, query = split_target(head.target)
+    root_path = peer.root_path
+    if root_path and not has_prefix(path, root_path):
+        path = root_path + path
+    extensions = context.http_extensions.copy()
+    if peer.tls is not None:
+        extensions["tls"] = peer.tls
+    scope: Scope = {
+        "type": "http",
+        "asgi": {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION},
+        "http_version": head.http_version,
+        "method": head.method,
+        "scheme": peer.scheme,
+        "path": path,
+        "raw_path": raw_path,
+        "query_string": query,
+        "root_path": root_path,
+        "headers": head.fields,
+        "client": peer.client,
+        "server": peer.server,
+        "extensions": extensions,
+    }
+    if context.state is not None:
+        scope["state"] = context.state.copy()
+    return scope
+
+
+def websocket_scope(
+    context: ServerContext, head: RequestHead, peer: Peer, subprotocols: list[str]
+) -> Scope:
+    """The scope of a WebSocket (ASGI www: WebSocket connection scope)."""
+    scope = http_scope(context, head, peer)
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["asgi"]["spec_version"] = WEBSOCKET_SPEC_VERSION
+    scope["scheme"] = "wss" if peer.scheme in ("https", "wss") else "ws"
+    scope["subprotocols"] = subprotocols
+    extensions = context.websocket_extensions.copy()
+    if peer.tls is not None:
+        extensions["tls"] = peer.tls
+    scope["extensions"] = extensions
+    return scope
+
+
+def lifespan_scope(state: dict[str, Any]) -> Scope:
+    """The scope of the lifespan protocol."""
+    return {
+        "type": "lifespan",
+        "asgi": {"version": ASGI_VERSION, "spec_version": LIFESPAN_SPEC_VERSION},
+        "state": state,
+    }
+
+
+def has_prefix(path: str, root_path: str) -> bool:
+    """Whether `path` already carries `root_path`: the proxy did not strip it."""
+    return path == root_path or path.startswith(root_path + "/")

@@ -1,0 +1,129 @@
+"""Chunked transfer coding (RFC 9112 section 7.1), as strict as its grammar. It knows no I/O."""
+
+from __future__ import annotations
+
+import re
+
+from asgiserver.errors import PeerError
+from asgiserver.h1.head import FIELD_LINE
+from asgiserver.http.fields import TCHAR
+
+_TOKEN = rb"[" + TCHAR + rb"]+"
+_QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
+_EXTENSION = rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
+# 15 hexadecimal digits: no sum of sizes overflows anything anywhere behind us.
+_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*").fullmatch
+
+MAX_SIZE_LINE = 4096
+"""Bytes of a chunk's size and extensions; nobody sends extensions, but attackers do."""
+
+_SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
+
+
+class ChunkedDecoder:
+    """Takes the bytes behind a head, gives those of the body and says where the body ends.
+
+    `limit` bounds the trailer section (bytes) and the extensions of the whole body. Trailer fields
+    are checked and dropped: ASGI has no place for them, and they never become header fields
+    (RFC 9110 section 6.5.1).
+    """
+
+    __slots__ = ("_left", "_line", "_spent", "_state", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._state = _SIZE
+        self._left = 0  # bytes of the current chunk still to come
+        self._line = b""  # the beginning of a line whose end has not come
+        self._spent = 0  # bytes of extensions and trailers so far
+
+    def feed(self, data: bytes, pos: int) -> tuple[bytes, int]:
+        """Decode `data` from `pos`: the body's bytes, and where the body ends (-1: not yet).
+
+        Raises `PeerError` (400, or 431 when trailers or extensions are too large).
+        """
+        parts: list[bytes] = []
+        size = len(data)
+        while pos < size:
+            if self._state == _DATA:
+                part = data[pos : pos + self._left]
+                parts.append(part)
+                pos += len(part)
+                self._left -= len(part)
+                if self._left:
+                    break
+                self._state = _DATA_END
+                continue
+            if self._state == _DATA_END:
+                pos = self._take_data_end(data, pos)
+                continue
+            line, pos = self._take_line(data, pos)
+            if line is None:
+                break
+            if self._state == _SIZE:
+                self._read_size(line)
+            elif not line:
+                return _join(parts), pos
+            elif not FIELD_LINE(line):
+                raise PeerError(400, "invalid trailer")
+        return _join(parts), -1
+
+    def _read_size(self, line: bytes) -> None:
+        match = _SIZE_LINE(line)
+        if match is None:
+            raise PeerError(400, "invalid chunk size")
+        digits = match[1]
+        self._spend(len(line) - len(digits))
+        self._left = int(digits, 16)
+        self._state = _DATA if self._left else _TRAILERS
+
+    def _take_data_end(self, data: bytes, pos: int) -> int:
+        """The CRLF behind a chunk, which may come in two pieces (CVE-2025-43859)."""
+        wanted = b"\n" if self._line else b"\r\n"
+        found = data[pos : pos + len(wanted)]
+        if not wanted.startswith(found):
+            raise PeerError(400, "chunk data is not followed by CRLF")
+        if len(found) == len(wanted):
+            self._line = b""
+            self._state = _SIZE
+        else:
+            self._line = found
+        return pos + len(found)
+
+    def _take_line(self, data: bytes, pos: int) -> tuple[bytes | None, int]:
+        """The next line without its CRLF; None when its end has not come."""
+        kept = self._line
+        if kept.endswith(b"\r") and data[pos : pos + 1] == b"\n":
+            line, pos = kept[:-1], pos + 1
+        else:
+            end = data.find(b"\r\n", pos)
+            if end < 0:
+                self._line = kept + data[pos:]
+                self._check_unfinished()
+                return None, len(data)
+            line, pos = kept + data[pos:end], end + 2
+        self._line = b""
+        if self._state == _TRAILERS:
+            self._spend(len(line))
+        elif len(line) > MAX_SIZE_LINE:
+            raise PeerError(431, "chunk extensions too large")
+        return line, pos
+
+    def _check_unfinished(self) -> None:
+        line = self._line
+        if self._state == _TRAILERS:
+            if self._spent + len(line) > self.limit:
+                raise PeerError(431, "trailers too large")
+        elif len(line) > MAX_SIZE_LINE:
+            raise PeerError(431, "chunk extensions too large")
+        if b"\n" in line or b"\r" in line[:-1]:
+            raise PeerError(400, "bare CR or LF")
+
+    def _spend(self, size: int) -> None:
+        self._spent += size
+        if self._spent > self.limit:
+            raise PeerError(431, "trailers or chunk extensions too large")
+
+
+def _join(parts: list[bytes]) -> bytes:
+    return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,58 @@
+"""The strict grammar of a request head (RFC 9112 sections 2 to 5), line by line.
+
+The reference for what is refused and how: it guards h11, which is lenient by design, and it names
+the fault when httptools has refused a head. It knows no I/O.
+"""
+
+from __future__ import annotations
+
+import re
+
+from asgiserver.errors import PeerError
+from asgiserver.http.fields import TCHAR, TOKEN
+from asgiserver.http.framing import METHODS
+
+RawHead = tuple[str, bytes, str, list[tuple[bytes, bytes]]]
+"""Method, target, HTTP version, fields with lower-case names."""
+
+# Visible ASCII; what a target means is decided in `asgiserver.http.target`.
+_REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) HTTP/([0-9]\.[0-9])").fullmatch
+FIELD_LINE = re.compile(rb"([" + TCHAR + rb"]+):[ \t]*([\t -~\x80-\xff]*)").fullmatch
+
+
+def parse_head(head: bytes) -> RawHead:
+    """Split a head, its last empty line included. Raises `PeerError` at the first fault."""
+    request_line, *lines = head[:-4].split(b"\r\n")
+    match = _REQUEST_LINE(request_line)
+    if match is None:
+        raise PeerError(400, _request_line_fault(request_line))
+    name, target, version = match.groups()
+    if version not in (b"1.1", b"1.0"):
+        raise PeerError(505, "HTTP version is not supported")
+    method = METHODS.get(name)
+    if method is None:
+        raise PeerError(501, "unknown method")
+    fields = []
+    for line in lines:
+        match = FIELD_LINE(line)
+        if match is None:
+            raise PeerError(400, _field_line_fault(line))
+        fields.append((match[1].lower(), match[2].rstrip(b" \t")))
+    return method, target, version.decode(), fields
+
+
+def _request_line_fault(line: bytes) -> str:
+    if b"\n" in line or b"\r" in line:
+        return "bare CR or LF"
+    return "invalid request line"
+
+
+def _field_line_fault(line: bytes) -> str:
+    if b"\n" in line or b"\r" in line:
+        return "bare CR or LF"
+    if line[:1] in (b" ", b"\t"):
+        return "folded header line"
+    name, colon, _ = line.partition(b":")
+    if not colon or not TOKEN(name):
+        return "invalid header name"
+    return "invalid character in a header value"

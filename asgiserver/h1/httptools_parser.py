@@ -1,0 +1,69 @@
+"""Request heads through httptools (llhttp): the fast one."""
+
+from __future__ import annotations
+
+import httptools
+
+from asgiserver.errors import PeerError
+from asgiserver.h1.head import RawHead, parse_head
+from asgiserver.http.framing import METHODS, read_request_head
+
+
+class HttptoolsHeadParser:
+    """llhttp as a parser of heads only; bodies and connections are ours.
+
+    One llhttp parser serves all requests of all connections, because each is fed a complete head
+    in one piece and is done with it. Only behind a head that announces a body, or an upgrade, it
+    waits for bytes that it will never get; then the next head has a new one.
+    """
+
+    __slots__ = ("_complete", "_fields", "_parser", "_target")
+
+    def __init__(self) -> None:
+        self._parser: httptools.HttpRequestParser | None = None
+        self._fields: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._complete = False
+
+    def parse(self, head: bytes) -> RawHead:
+        """Split a complete head. Raises `PeerError`."""
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
+            # The next head belongs to another connection: a `close` does not concern it.
+            parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._fields = fields = []
+        self._complete = False
+        try:
+            parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError:
+            self._parser = None
+            return self._refused(head)
+        method = METHODS.get(parser.get_method())
+        if not self._complete or parser.should_upgrade():
+            self._parser = None
+        if method is None:
+            raise PeerError(501, "unknown method")
+        return method, self._target, parser.get_http_version(), fields
+
+    def _refused(self, head: bytes) -> RawHead:
+        """Name the fault: the strict grammar does, or it leaves it to the framing check."""
+        method, target, version, fields = parse_head(head)
+        read_request_head(method, target, version, fields)
+        raise PeerError(400, "malformed request head")
+
+    # Called by httptools.
+
+    def on_url(self, url: bytes) -> None:
+        """The request target, whole: a head is fed in one piece."""
+        self._target = url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One field line."""
+        self._fields.append((name.lower(), value))
+
+    def on_message_complete(self) -> None:
+        """The request has no body."""
+        self._complete = True

@@ -1,0 +1,226 @@
+"""Bytes to requests: one framing for every head parser (RFC 9112). It knows no I/O.
+
+Heads are found and measured here, then split by httptools or by h11; bodies are delimited here.
+So limits, pipelining and what is refused are the same for both, whatever the pieces bytes come in.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from asgiserver.errors import PeerError
+from asgiserver.h1.chunked import ChunkedDecoder
+from asgiserver.h1.head import RawHead
+from asgiserver.http.framing import read_request_head
+from asgiserver.http.message import RequestHead
+
+
+class HeadParser(Protocol):
+    """Splits a complete request head; httptools and h11 stand behind the same line."""
+
+    def parse(self, head: bytes) -> RawHead:
+        """Raises `PeerError`."""
+        ...
+
+
+class RequestSink(Protocol):
+    """What a parser calls, synchronously. A sink runs no application code."""
+
+    def on_request(self, head: RequestHead) -> None:
+        """A head is complete and checked. May raise `PeerError`."""
+
+    def on_body(self, data: bytes) -> None:
+        """More of the body. May raise `PeerError`."""
+
+    def on_request_end(self) -> None:
+        """The body is complete."""
+
+
+class Limits:
+    """Sizes in bytes of what a head may be; see the options of the same names."""
+
+    __slots__ = ("fields", "head", "line")
+
+    def __init__(self, line: int = 8192, head: int = 65536, fields: int = 128) -> None:
+        self.line = line
+        self.head = head
+        self.fields = fields
+
+
+def make_head_parser(name: str) -> HeadParser:
+    """The head parser called `name`: auto, httptools or h11."""
+    if name != "h11":
+        try:
+            from asgiserver.h1.httptools_parser import HttptoolsHeadParser
+
+            return HttptoolsHeadParser()
+        except ImportError:
+            if name == "httptools":
+                raise
+    from asgiserver.h1.h11_parser import H11HeadParser
+
+    return H11HeadParser()
+
+
+_HEAD, _LENGTH, _CHUNKED, _REFUSED = range(4)
+_STATES = ("head", "length", "chunked", "refused")
+# A request begins with a method, that is with a token; TLS and most noise does not.
+_FIRST_BYTES = frozenset(
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
+
+
+class RequestParser:
+    """Parses one connection's requests, one at a time.
+
+    `feed` stops behind the end of a request; what follows is kept until the owner, done with that
+    request, calls `next`. So pipelining needs no queue and its memory is what one read brings.
+    After a `PeerError` nothing more is parsed on the connection.
+    """
+
+    __slots__ = ("_chunks", "_left", "_limits", "_parse", "_rest", "_scanned", "_sink", "_state")
+
+    def __init__(self, sink: RequestSink, head_parser: HeadParser, limits: Limits) -> None:
+        self._sink = sink
+        self._parse = head_parser.parse
+        self._limits = limits
+        self._state = _HEAD
+        self._rest = b""
+        self._scanned = 0  # of `_rest`: no end of head before here
+        self._left = 0  # bytes of the body still to come
+        self._chunks: ChunkedDecoder | None = None
+
+    def __repr__(self) -> str:
+        return f"<RequestParser {_STATES[self._state]} rest={len(self._rest)}>"
+
+    @property
+    def rest(self) -> int:
+        """Bytes kept: of a head that is not complete, or behind the last request."""
+        return len(self._rest)
+
+    @property
+    def in_body(self) -> bool:
+        """Whether a body is being received."""
+        return self._state == _LENGTH or self._state == _CHUNKED
+
+    @property
+    def body_left(self) -> int | None:
+        """Bytes of the body still to come; None when that is not known."""
+        return None if self._state == _CHUNKED else self._left
+
+    def hold(self, data: bytes) -> None:
+        """Keep bytes that came behind the request being answered."""
+        self._rest += data
+
+    def feed(self, data: bytes) -> None:
+        """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
+        try:
+            if self._state == _HEAD:
+                self._feed_head(self._rest + data if self._rest else data)
+            elif self._state != _REFUSED:
+                self._feed_body(data, 0)
+        except PeerError:
+            self._state = _REFUSED
+            self._rest = b""
+            raise
+
+    def feed_eof(self) -> None:
+        """No more bytes come. Raises `PeerError` within a head; within a body the owner knows."""
+        if self._state == _HEAD and self._rest:
+            self._state = _REFUSED
+            self._rest = b""
+            raise PeerError(400, "incomplete request")
+
+    def take_rest(self) -> bytes:
+        """The bytes behind an upgrade request: they belong to the other protocol."""
+        rest = self._rest
+        self._rest = b""
+        return rest
+
+    def stop(self) -> None:
+        """Parse no more: the connection is going to close."""
+        self._state = _REFUSED
+        self._rest = b""
+
+    def _feed_head(self, data: bytes) -> None:
+        end = data.find(b"\r\n\r\n", self._scanned)
+        if end < 0 or data[0] not in _FIRST_BYTES:
+            data, end = self._search_head(data)
+            if end < 0:
+                self._rest = data
+                return
+        self._scanned = 0
+        end += 4
+        head = data if end == len(data) else data[:end]
+        limits = self._limits
+        if end > limits.line:
+            self._check_size(head)
+        method, target, version, fields = self._parse(head)
+        if len(fields) > limits.fields:
+            raise PeerError(431, "too many header fields")
+        request = read_request_head(method, target, version, fields)
+        if request.chunked:
+            self._state = _CHUNKED
+            self._chunks = ChunkedDecoder(limits.head)
+        elif request.content_length:
+            self._state = _LENGTH
+            self._left = request.content_length
+        else:
+            self._rest = b"" if end == len(data) else data[end:]
+            self._sink.on_request(request)
+            self._sink.on_request_end()
+            return
+        self._rest = b""
+        self._sink.on_request(request)
+        if end < len(data):
+            self._feed_body(data, end)
+
+    def _search_head(self, data: bytes) -> tuple[bytes, int]:
+        """The slow way: empty lines before the request, noise, or a head in pieces."""
+        if data[:1] in (b"\r", b"\n"):
+            # RFC 9112 section 2.2: ignore an empty line before the request line.
+            while data.startswith(b"\r\n"):
+                data = data[2:]
+            self._scanned = 0
+        if not data or data == b"\r":
+            return data, -1
+        if data[0] not in _FIRST_BYTES:
+            if data[0] == 0x16:
+                raise PeerError(400, "TLS on a plain HTTP port")
+            raise PeerError(400, "not an HTTP request")
+        end = data.find(b"\r\n\r\n", self._scanned)
+        if end >= 0:
+            return data, end
+        self._check_size(data)
+        # A bare LF as line end never gives the empty line waited for: refuse it now.
+        new = data[self._scanned :]
+        line_ends = new.count(b"\r\n")
+        if new[:1] == b"\n" and data[self._scanned - 1 : self._scanned] == b"\r":
+            line_ends += 1
+        if new.count(b"\n") != line_ends:
+            raise PeerError(400, "bare CR or LF")
+        self._scanned = max(0, len(data) - 3)
+        return data, -1
+
+    def _check_size(self, head: bytes) -> None:
+        line = head.find(b"\r\n")
+        if (len(head) if line < 0 else line) > self._limits.line:
+            raise PeerError(414, "request line too long")
+        if len(head) > self._limits.head:
+            raise PeerError(431, "request head too large")
+
+    def _feed_body(self, data: bytes, pos: int) -> None:
+        if self._state == _LENGTH:
+            body = data[pos : pos + self._left] if pos or len(data) > self._left else data
+            self._left -= len(body)
+            pos = pos + len(body) if not self._left else -1
+        else:
+            assert self._chunks is not None
+            body, pos = self._chunks.feed(data, pos)
+        if body:
+            self._sink.on_body(body)
+        if pos >= 0:
+            self._state = _HEAD
+            self._chunks = None
+            self._rest = data[pos:]
+            self._sink.on_request_end()

@@ -1,0 +1,74 @@
+"""Request targets (RFC 9112 section 3.2) and hosts (RFC 9110 section 7.2)."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from asgiserver.errors import PeerError
+
+# uri-host [ ":" port ] without the comma, which RFC 3986 allows and which no host has: a list of
+# hosts is an attack. Nothing here can be a path, a query or user information ("BadHost").
+_HOST = re.compile(
+    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2}){1,255})"
+    rb"(?::[0-9]{0,5})?"
+).fullmatch
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL).fullmatch
+
+# A server has few names; checking one again costs a tenth of matching it again.
+_HOSTS_KEPT = 256
+_hosts: set[bytes] = set()
+
+
+def check_host(value: bytes) -> None:
+    """Raise `PeerError` (400) unless `value` is a host with an optional port."""
+    if value in _hosts:
+        return
+    if not _HOST(value):
+        raise PeerError(400, "invalid Host")
+    port = value.rpartition(b":")[2]
+    if port.isdigit() and not value.endswith(b"]") and int(port) > 65535:
+        raise PeerError(400, "invalid Host")
+    if len(_hosts) >= _HOSTS_KEPT:
+        _hosts.clear()
+    _hosts.add(value)
+
+
+def check_target(method: str, target: bytes, host: bytes | None) -> None:
+    """Raise `PeerError` for a target that does not fit its method, or a wrong authority."""
+    if target[0] == 0x2F:  # origin-form; by far the most common
+        if b"#" in target:
+            raise PeerError(400, "fragment in the request target")
+        return
+    if method == "CONNECT":
+        raise PeerError(501, "CONNECT is not supported")
+    if target == b"*":
+        if method != "OPTIONS":
+            raise PeerError(400, "asterisk target without OPTIONS")
+        return
+    absolute = _ABSOLUTE(target)
+    if absolute is None or b"#" in target:
+        raise PeerError(400, "invalid request target")
+    authority = absolute[1]
+    check_host(authority)
+    if host is not None and authority.lower() != host.lower():
+        raise PeerError(400, "request target and Host differ")
+
+
+def split_target(target: bytes) -> tuple[str, bytes, bytes]:
+    """A checked target as ASGI has it: (`path`, `raw_path`, `query_string`).
+
+    `path` is percent-decoded UTF-8; bytes that are not UTF-8 become U+FFFD. `raw_path` is as
+    received, without scheme, authority and query.
+    """
+    if target[0] != 0x2F and target != b"*":
+        absolute = _ABSOLUTE(target)
+        assert absolute is not None  # check_target has passed
+        target = absolute[2]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    raw_path, _, query = target.partition(b"?")
+    path = raw_path.decode("ascii")
+    if "%" in path:
+        path = unquote(path)
+    return path, raw_path, query
