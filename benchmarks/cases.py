@@ -1,0 +1,224 @@
+"""The cases: what is asked of the server, the right answer, the load, the peers and the targets.
+
+A target is a ratio: CPU time per request of asgiserver divided by that of the other, same run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from benchmarks.servers import Wanted
+
+HTTP_PEERS = ("uvicorn", "uvicorn-zttp", "granian", "granian-mt", "hypercorn", "gunicorn", "daphne")
+WEBSOCKET_PEERS = (
+    "uvicorn",
+    "uvicorn-wsproto",
+    "granian",
+    "granian-mt",
+    "hypercorn",
+    "gunicorn",
+    "daphne",
+)
+HELLO = b"Hello, world!"
+
+BROWSER_HEADERS = {
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Accept-Language": "en-US,en;q=0.9,de;q=0.8",
+    "Cache-Control": "max-age=0",
+    "Cookie": "session=eyJ1c2VyIjogMTIzNDU2Nzg5MH0.ZxYw.a1b2c3d4e5f6; theme=dark; locale=en",
+    "Referer": "https://shop.example.com/products?page=3",
+    "Sec-Ch-Ua": '"Chromium";v="131", "Not_A Brand";v="24"',
+    "Sec-Ch-Ua-Mobile": "?0",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "same-origin",
+    "Upgrade-Insecure-Requests": "1",
+    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari",
+}
+
+
+@dataclass(frozen=True)
+class Target:
+    """At most `ratio` times the CPU time per request of `against`: a server, "best peer"."""
+
+    against: str
+    ratio: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the benchmark."""
+
+    name: str
+    title: str
+    wanted: Wanted
+    answer: bytes = HELLO
+    tool: str = "wrk"  # wrk, h2load or ws_load
+    path: str = "/"
+    connections: int = 64
+    headers: dict[str, str] = field(default_factory=dict)
+    body_bytes: int = 0  # of the request, or of one WebSocket message
+    pipeline: int = 1  # requests sent at once; for h2load: concurrent streams
+    ours: str = "asgiserver"
+    peers: tuple[str, ...] = HTTP_PEERS
+    limit: bool = False  # also run the raw protocol that parses nothing
+    targets: tuple[Target, ...] = ()
+    unavailable: str = ""  # why asgiserver cannot run it yet
+
+    def servers(self) -> tuple[str, ...]:
+        """Names of the servers that take part, in the order of the rounds."""
+        return (self.ours, *self.peers, *(("limit",) if self.limit else ()))
+
+
+def targets(
+    uvicorn: float | None = None, best: float | None = None, limit: float | None = None
+) -> tuple[Target, ...]:
+    named = (("uvicorn", uvicorn), ("best peer", best), ("limit", limit))
+    return tuple(Target(name, ratio) for name, ratio in named if ratio is not None)
+
+
+def websocket(size: int, ratio: float) -> Case:
+    return Case(
+        f"websocket-{size}",
+        f"WebSocket echo, {size} bytes, 64 busy connections",
+        Wanted("apps:websocket_echo", protocol="websocket"),
+        tool="ws_load",
+        body_bytes=size,
+        peers=WEBSOCKET_PEERS,
+        limit=True,
+        targets=targets(ratio, ratio, 1.6),
+    )
+
+
+PLAIN = Wanted("apps:plain")
+PLAINTEXT = Case(
+    "plaintext",
+    "Plain text, keep-alive, access logs off",
+    PLAIN,
+    limit=True,
+    targets=targets(0.50, 0.65, 2.0),
+)
+MEBIBYTE = b"m" * (1 << 20)
+BODY = Case(
+    "body-1m",
+    "1 MiB body",
+    Wanted("apps:mebibyte"),
+    answer=MEBIBYTE,
+    connections=16,
+    targets=targets(0.90, 0.95),
+)
+
+CASES: dict[str, Case] = {
+    case.name: case
+    for case in (
+        PLAINTEXT,
+        replace(
+            PLAINTEXT,
+            name="access-log",
+            title="Plain text, default access log to a file",
+            wanted=replace(PLAIN, access_log=True),
+            limit=False,
+            targets=targets(0.28, 0.50),
+        ),
+        replace(
+            PLAINTEXT,
+            name="headers",
+            title="Plain text, 13 browser headers",
+            headers=BROWSER_HEADERS,
+            limit=False,
+            targets=targets(0.50, 0.80),
+        ),
+        Case(
+            "post-10k",
+            "POST, 10 KiB echoed",
+            Wanted("apps:echo"),
+            answer=b"b" * 10240,
+            body_bytes=10240,
+            targets=targets(0.55, 0.60),
+        ),
+        Case(
+            "stream",
+            "20 chunks of 1 KiB streamed",
+            Wanted("apps:stream"),
+            answer=b"c" * 20480,
+            targets=targets(0.22, 0.35),
+        ),
+        BODY,
+        replace(
+            BODY,
+            name="body-1m-tls",
+            title="1 MiB body over TLS",
+            wanted=replace(BODY.wanted, tls=True),
+        ),
+        replace(
+            BODY,
+            name="file-1m",
+            title="1 MiB file (FileResponse)",
+            wanted=Wanted("framework_apps:file_response"),
+            targets=targets(0.30, 0.50),
+        ),
+        replace(
+            PLAINTEXT,
+            name="close",
+            title="Connection: close",
+            headers={"Connection": "close"},
+            limit=False,
+            targets=targets(0.40, 0.90),
+        ),
+        replace(
+            PLAINTEXT,
+            name="pipelined",
+            title="Plain text, pipelined x16",
+            pipeline=16,
+            limit=False,
+            targets=targets(0.40, 0.60),
+        ),
+        replace(
+            PLAINTEXT,
+            name="tls",
+            title="Plain text, keep-alive over TLS",
+            wanted=replace(PLAIN, tls=True),
+            limit=False,
+            targets=targets(0.55, 0.80),
+        ),
+        websocket(64, 0.60),
+        websocket(16384, 0.50),
+        replace(
+            websocket(64, 0.60),
+            name="websocket-wsproto",
+            title="WebSocket echo, 64 bytes, wsproto as the codec of both",
+            ours="asgiserver-wsproto",
+            peers=("uvicorn-wsproto",),
+            limit=False,
+            targets=(Target("uvicorn-wsproto", 1.0),),
+        ),
+        Case(
+            "http2",
+            "HTTP/2, 8 connections x 16 streams",
+            replace(PLAIN, protocol="http2"),
+            tool="h2load",
+            connections=8,
+            pipeline=16,
+            peers=("uvicorn-zttp", "granian", "granian-mt", "hypercorn", "gunicorn"),
+            targets=targets(best=0.90),
+            unavailable="asgiserver does not serve HTTP/2 yet",
+        ),
+        Case(
+            "fastapi",
+            "FastAPI JSON, defaults, access log on",
+            Wanted("framework_apps:api", access_log=True),
+            answer=b'{"message":"Hello, world!"}',
+            targets=targets(0.70, 0.85),
+        ),
+        replace(
+            PLAINTEXT,
+            name="h11",
+            title="Plain text, h11 as the parser",
+            ours="asgiserver-h11",
+            peers=("uvicorn-h11",),
+            limit=False,
+            targets=(Target("uvicorn-h11", 0.75),),
+        ),
+    )
+}

@@ -1,0 +1,151 @@
+"""Runs a load generator for a bounded time and reads what it counted; checks answers first.
+
+It talks to 127.0.0.1 only and knows nothing of CPU time or statistics.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import ssl
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from benchmarks.environment import HERE, BenchmarkError, Environment, require
+
+if TYPE_CHECKING:
+    from benchmarks.cases import Case
+
+GRACE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a load generator saw: requests (or messages), seconds, errors, latencies in us."""
+
+    requests: int
+    seconds: float
+    errors: int
+    p50_us: float
+    p99_us: float
+
+
+def generate(
+    environment: Environment, case: Case, port: int, seconds: float, server: str = ""
+) -> Load:
+    """Load the server on this port. Raises `BenchmarkError` when the generator itself fails."""
+    command, variables = load_command(environment, case, port, seconds, server)
+    try:
+        result = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=seconds + GRACE_SECONDS,
+            env=os.environ | variables,
+        )
+    except subprocess.TimeoutExpired:
+        raise BenchmarkError(f"{command[0]} did not end in time") from None
+    if result.returncode:
+        lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
+        raise BenchmarkError(lines[-1])
+    return (parse_h2load if case.tool == "h2load" else parse_json)(result.stdout)
+
+
+def load_command(
+    environment: Environment, case: Case, port: int, seconds: float, server: str
+) -> tuple[list[str], dict[str, str]]:
+    """The command line of the case's load generator, and the variables it needs."""
+    scheme = "https" if case.wanted.tls else "http"
+    url = f"{scheme}://127.0.0.1:{port}{case.path}"
+    if case.tool == "ws_load":
+        numbers = [port, case.connections, case.body_bytes, round(seconds * 1000)]
+        masked = ["masked"] if server == "limit" else []
+        return [environment.websocket_load(), *map(str, numbers), *masked], {}
+    if case.tool == "h2load":
+        line = [require("h2load", "nghttp2-client"), "-t1", f"-c{case.connections}"]
+        return [*line, f"-m{case.pipeline}", f"-D{max(1, round(seconds))}", url], {}
+    line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]
+    for name, value in case.headers.items():
+        line += ["-H", f"{name}: {value}"]
+    variables = {"BENCH_BODY": str(case.body_bytes), "BENCH_PIPELINE": str(case.pipeline)}
+    return [*line, "-s", str(HERE / "load" / "wrk.lua"), url], variables
+
+
+def parse_json(output: str) -> Load:
+    """The last line of wrk (with wrk.lua) and of ws_load is one JSON object."""
+    lines = output.strip().splitlines()
+    try:
+        found = json.loads(lines[-1])
+        requests = found.get("requests", found.get("messages"))
+        times = (float(found["p50_us"]), float(found["p99_us"]))
+        return Load(int(requests), float(found["seconds"]), int(found["errors"]), *times)
+    except (IndexError, ValueError, KeyError, TypeError):
+        raise BenchmarkError("the load generator printed no result") from None
+
+
+H2_TOTAL = re.compile(r"finished in ([\d.]+)(us|ms|s)")
+H2_REQUESTS = re.compile(
+    r"requests: .*? (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout"
+)
+H2_STATUS = re.compile(r"status codes: (\d+) 2xx")
+H2_MEAN = re.compile(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)")
+UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+
+
+def parse_h2load(output: str) -> Load:
+    """h2load reports no percentiles: its mean time stands for p50, and p99 is not known (nan)."""
+    total, requests = H2_TOTAL.search(output), H2_REQUESTS.search(output)
+    status, mean = H2_STATUS.search(output), H2_MEAN.search(output)
+    if not (total and requests and status and mean):
+        raise BenchmarkError("h2load printed no result")
+    succeeded, failed, errored, timeout = map(int, requests.groups())
+    wrong = succeeded - int(status[1])
+    return Load(
+        int(status[1]),
+        float(total[1]) * UNIT[total[2]],
+        failed + errored + timeout + wrong,
+        float(mean[1]) * UNIT[mean[2]] * 1e6,
+        float("nan"),
+    )
+
+
+def check(environment: Environment, case: Case, port: int, server: str) -> None:
+    """See that the server answers this case correctly. Raises `BenchmarkError` saying what not."""
+    if case.tool == "wrk":
+        check_http(case, port)
+        return
+    # The WebSocket generator itself compares every echo; h2load counts the statuses.
+    load = generate(environment, case, port, 0.1, server)
+    if load.errors or not load.requests:
+        raise BenchmarkError(f"{load.errors} wrong answers, {load.requests} right ones")
+
+
+def check_http(case: Case, port: int) -> None:
+    """Two requests on one connection (one when it closes): status 200 and exactly the body."""
+    closing = case.headers.get("Connection") == "close"
+    method, body = ("POST", b"b" * case.body_bytes) if case.body_bytes else ("GET", None)
+    if case.wanted.tls:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    try:
+        for _ in range(1 if closing else 2):
+            connection.request(method, case.path, body, headers=case.headers)
+            response = connection.getresponse()
+            answer = response.read()
+            if response.status != 200:
+                raise BenchmarkError(f"status {response.status} instead of 200")
+            if answer != case.answer:
+                raise BenchmarkError(f"a wrong body of {len(answer)} bytes")
+            if closing != response.will_close:
+                raise BenchmarkError("keeps a connection to be closed" if closing else "closes")
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchmarkError(f"no answer: {error!r}") from None
+    finally:
+        connection.close()

@@ -1,0 +1,308 @@
+"""How each server is started in its best configuration, and the process it runs as.
+
+It knows nothing of load or of statistics.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.environment import HERE, ROOT, BenchmarkError, Environment
+
+START_SECONDS = 15.0
+STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a case asks of every server."""
+
+    app: str
+    access_log: bool = False
+    tls: bool = False
+    protocol: str = "http"  # http, http2 or websocket
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Launch:
+    """All that a command line is made of."""
+
+    environment: Environment
+    wanted: Wanted
+    port: int
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def python(self, *arguments: str) -> list[str]:
+        return [str(self.environment.python), *arguments]
+
+    def tls(self, cert_flag: str, key_flag: str) -> list[str]:
+        if not self.wanted.tls:
+            return []
+        cert, key = self.environment.certificate()
+        return [cert_flag, str(cert), key_flag, str(key)]
+
+
+Command = Callable[[Launch], list[str]]
+
+
+def uvicorn_style(module: str, *options: str) -> Command:
+    """uvicorn and asgiserver share their flags."""
+
+    def command(launch: Launch) -> list[str]:
+        wanted = launch.wanted
+        line = launch.python("-m", module, wanted.app, "--port", str(launch.port), *options)
+        line += [] if wanted.access_log else ["--no-access-log"]
+        line += ["--workers", str(wanted.workers)] if wanted.workers > 1 else []
+        line += ["--http2"] if wanted.protocol == "http2" else []
+        return line + launch.tls("--ssl-certfile", "--ssl-keyfile")
+
+    return command
+
+
+def granian(mode: str) -> Command:
+    """granian as an ASGI server; which runtime mode is best depends on the case."""
+
+    def command(launch: Launch) -> list[str]:
+        wanted = launch.wanted
+        line = launch.python("-m", "granian", wanted.app, "--port", str(launch.port))
+        line += ["--interface", "asgi", "--loop", "uvloop", "--runtime-mode", mode]
+        line += ["--http", "2" if wanted.protocol == "http2" else "1"]
+        line += ["--workers", str(wanted.workers)]
+        line += [] if wanted.protocol == "websocket" else ["--no-ws"]
+        line += ["--access-log"] if wanted.access_log else []
+        return line + launch.tls("--ssl-certificate", "--ssl-keyfile")
+
+    return command
+
+
+def hypercorn(launch: Launch) -> list[str]:
+    wanted = launch.wanted
+    line = launch.python("-m", "hypercorn", wanted.app, "--bind", launch.address)
+    line += ["-k", "uvloop", "-w", str(wanted.workers)]
+    line += ["--access-logfile", "-"] if wanted.access_log else []
+    return line + launch.tls("--certfile", "--keyfile")
+
+
+def gunicorn(worker: str, *options: str) -> Command:
+    def command(launch: Launch) -> list[str]:
+        wanted = launch.wanted
+        line = launch.python("-m", "gunicorn", wanted.app, "-b", launch.address, "-k", worker)
+        line += ["-w", str(wanted.workers), *options]
+        line += ["--access-logfile", "-"] if wanted.access_log else []
+        if wanted.protocol == "http2":
+            line += ["--http-protocols", "h2,h1", "--http2-cleartext"]
+        return line + launch.tls("--certfile", "--keyfile")
+
+    return command
+
+
+def daphne(launch: Launch) -> list[str]:
+    wanted = launch.wanted
+    line = launch.python("-m", "daphne", wanted.app, "-v", "1" if wanted.access_log else "0")
+    if not wanted.tls:
+        return [*line, "-b", "127.0.0.1", "-p", str(launch.port)]
+    cert, key = launch.environment.certificate()
+    endpoint = f"ssl:{launch.port}:privateKey={key}:certKey={cert}:interface=127.0.0.1"
+    return [*line, "-e", endpoint]
+
+
+def limit(launch: Launch) -> list[str]:
+    kind = "websocket" if launch.wanted.protocol == "websocket" else "http"
+    return launch.python(str(HERE / "limits.py"), kind, str(launch.port))
+
+
+@dataclass(frozen=True)
+class Server:
+    """One way of serving: a name for the tables, a command line, the source it imports first."""
+
+    name: str
+    command: Command
+    source: Path = ROOT
+    distribution: str = ""  # whose version to report
+
+
+FAST = ("--http", "httptools", "--loop", "uvloop")
+ASGISERVER = Server("asgiserver", uvicorn_style("asgiserver", *FAST), distribution="asgiserver")
+
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (
+        ASGISERVER,
+        Server(
+            "asgiserver-asyncio",
+            uvicorn_style("asgiserver", "--http", "httptools", "--loop", "asyncio"),
+        ),
+        Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
+        Server("asgiserver-wsproto", uvicorn_style("asgiserver", *FAST, "--ws", "wsproto")),
+        Server("uvicorn", uvicorn_style("uvicorn", *FAST), distribution="uvicorn"),
+        Server(
+            "uvicorn-zttp",
+            uvicorn_style("uvicorn", "--http", "zttp", "--loop", "uvloop"),
+            distribution="zttp",
+        ),
+        Server("uvicorn-h11", uvicorn_style("uvicorn", "--http", "h11", "--loop", "uvloop")),
+        Server("uvicorn-wsproto", uvicorn_style("uvicorn", *FAST, "--ws", "wsproto")),
+        Server("uvicorn-ws-legacy", uvicorn_style("uvicorn", *FAST, "--ws", "websockets")),
+        Server("granian", granian("st"), distribution="granian"),
+        Server("granian-mt", granian("mt")),
+        Server("hypercorn", hypercorn, distribution="hypercorn"),
+        Server("gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop"), distribution="gunicorn"),
+        Server("daphne", daphne, distribution="daphne"),
+        Server("limit", limit),
+        Server("gunicorn-sync", gunicorn("sync")),
+        Server("gunicorn-gthread", gunicorn("gthread", "--threads", "40")),
+    )
+}
+
+
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Running:
+    """A started server and its process tree, pinned to one core.
+
+    Leaving the context kills the whole process group.
+    """
+
+    server: Server
+    environment: Environment
+    wanted: Wanted
+    core: int
+    port: int = field(default_factory=free_port)
+
+    def __enter__(self) -> Running:
+        self.directory = tempfile.TemporaryDirectory(prefix="asgiserver-benchmark-")
+        self.log = Path(self.directory.name) / "server.log"
+        self.command = self.server.command(Launch(self.environment, self.wanted, self.port))
+        # The working directory holds nothing that could be imported by mistake, and PYTHONPATH
+        # decides which source tree of asgiserver is measured.
+        variables = os.environ | {
+            "PYTHONPATH": f"{self.server.source}:{HERE}",
+            "PYTHONSAFEPATH": "1",
+        }
+        with self.log.open("wb") as log:
+            self.started = time.monotonic()
+            self.process = subprocess.Popen(
+                self.command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self.directory.name,
+                env=variables,
+                start_new_session=True,
+                preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+            )
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        self.signal(signal.SIGKILL)
+        self.process.wait()
+        self.directory.cleanup()
+
+    def signal(self, number: int) -> None:
+        try:
+            os.killpg(self.process.pid, number)
+        except ProcessLookupError:
+            pass
+
+    def wait_listening(self) -> float:
+        """Seconds from the start until a connection is accepted.
+
+        Raises `BenchmarkError` with the last line of its log when the server does not come up.
+        """
+        while time.monotonic() - self.started < START_SECONDS:
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1.0).close()
+                return time.monotonic() - self.started
+            except OSError:
+                if self.process.poll() is not None:
+                    break
+                time.sleep(0.005)
+        raise BenchmarkError(f"{self.server.name} did not start: {self.last_line()}")
+
+    def last_line(self) -> str:
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return lines[-1].strip()[:200] if lines else "it printed nothing"
+
+    def shown_command(self) -> str:
+        """The command line without the directories of this machine."""
+        words = [word.replace(str(self.environment.directory), "ENV") for word in self.command]
+        words[0] = "python"
+        return " ".join(word.replace(f"{ROOT}/", "") for word in words)
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the whole tree: every thread, every child, those reaped too."""
+        return sum(map(process_cpu_seconds, self.tree()))
+
+    def resident_bytes(self) -> tuple[int, int]:
+        """Resident and proportional set size of the whole tree, in bytes."""
+        rss = pss = 0
+        for pid in self.tree():
+            text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+            for line in text.splitlines():
+                name, _, value = line.partition(":")
+                if name == "Rss":
+                    rss += int(value.split()[0]) * 1024
+                elif name == "Pss":
+                    pss += int(value.split()[0]) * 1024
+        return rss, pss
+
+    def tree(self) -> Iterator[int]:
+        """The pids of the server's process and of all its descendants."""
+        children: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                fields = stat_fields(int(entry.name))
+                if fields:
+                    children.setdefault(int(fields[1]), []).append(int(entry.name))
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            yield pid
+            waiting += children.get(pid, [])
+
+
+def stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on; empty when the process is gone."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return []
+    # The command name, in parentheses, may itself contain spaces and parentheses.
+    return text.rpartition(")")[2].split()
+
+
+def process_cpu_seconds(pid: int) -> float:
+    """CPU time of one process with all its threads, and of its children that were waited for."""
+    fields = stat_fields(pid)
+    if not fields:
+        return 0.0
+    reaped = (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+    # The CPU-time clock of a process (clock_getcpuclockid(3)) counts nanoseconds where
+    # /proc/PID/stat counts ticks of 10 ms, and includes threads that have ended.
+    try:
+        return time.clock_gettime((~pid << 3) | 2) + reaped
+    except OSError:
+        return 0.0
