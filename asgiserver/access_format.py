@@ -1,0 +1,226 @@
+"""The access log's formats: each compiled once into a function from a record to its line.
+
+It must not know where the lines go.
+"""
+
+from __future__ import annotations
+
+import json
+import string
+import time
+from collections.abc import Callable
+from difflib import get_close_matches
+from http import HTTPStatus
+from typing import Any
+
+from asgiserver.context import AccessRecord
+from asgiserver.errors import ConfigError
+from asgiserver.logs import client_text, escape
+
+__all__ = ["Render", "compile_format", "record_fields"]
+
+Render = Callable[[AccessRecord], str]
+
+COMBINED = (
+    "{client_host} - - [{clf_time}] "
+    '"{method} {target} HTTP/{version}" {status} {bytes} "{h[referer]}" "{h[user-agent]}"'
+)
+PRESETS = ("text", "combined", "json")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
+_STATUS_COLORS = {2: "32", 3: "36", 4: "33", 5: "31"}
+
+
+class _Remembered(dict[Any, str]):
+    """Texts already made, by what they were made of; bounded in number and in size."""
+
+    __slots__ = ("_make",)
+
+    def __init__(self, make: Callable[[Any], str]) -> None:
+        super().__init__()
+        self._make = make
+
+    def __missing__(self, key: Any) -> str:
+        text = self._make(key)
+        if len(text) <= 64:
+            if len(self) >= 1024:
+                self.clear()
+            self[key] = text
+        return text
+
+
+class _SecondText:
+    """A text of the current time (UTC) that changes once a second."""
+
+    __slots__ = ("_make", "_second", "_text")
+
+    def __init__(self, make: Callable[[time.struct_time], str]) -> None:
+        self._make = make
+        self._second = -1
+        self._text = ""
+
+    def at(self, now: float) -> str:
+        second = int(now)
+        if second != self._second:
+            self._text = self._make(time.gmtime(second))
+            self._second = second
+        return self._text
+
+
+def _iso_time() -> Callable[[AccessRecord], str]:
+    seconds = _SecondText(lambda utc: time.strftime("%Y-%m-%dT%H:%M:%S", utc))
+
+    def iso(_: AccessRecord) -> str:
+        now = time.time()
+        return f"{seconds.at(now)}.{int(now % 1 * 1000):03d}Z"
+
+    return iso
+
+
+def _clf_time() -> Callable[[AccessRecord], str]:
+    # strftime's %b follows the locale, this format does not.
+    seconds = _SecondText(
+        lambda utc: (
+            f"{utc.tm_mday:02d}/{_MONTHS[utc.tm_mon - 1]}/{utc.tm_year:04d}"
+            f":{utc.tm_hour:02d}:{utc.tm_min:02d}:{utc.tm_sec:02d} +0000"
+        )
+    )
+    return lambda _: seconds.at(time.time())
+
+
+# Template field -> its value, and the format used when the template gives none.
+_FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
+    "bytes": (lambda r: r.sent, ""),
+    "client": (lambda r: client_text(r.client), ""),
+    "client_host": (lambda r: "-" if r.client is None else escape(r.client[0]), ""),
+    "clf_time": (_clf_time(), ""),
+    "duration": (lambda r: r.duration, ".6f"),
+    "duration_ms": (lambda r: r.duration * 1000, ".3f"),
+    "method": (lambda r: escape(r.method), ""),
+    "outcome": (lambda r: escape(r.outcome), ""),
+    "path": (lambda r: escape(r.target.partition(b"?")[0]), ""),
+    "query": (lambda r: escape(r.target.partition(b"?")[2]), ""),
+    "reason": (lambda r: _REASONS.get(r.status, "-"), ""),
+    "received": (lambda r: r.received, ""),
+    "scheme": (lambda r: escape(r.scheme), ""),
+    "status": (lambda r: r.status, ""),
+    "target": (lambda r: escape(r.target), ""),
+    "time": (_iso_time(), ""),
+    "version": (lambda r: escape(r.http_version), ""),
+}
+
+
+def compile_format(access_log_format: str, colors: bool = False) -> Render:
+    """A function from a record to its line, without the line's end.
+
+    Raises `ConfigError` for what is neither a preset nor a valid template.
+    """
+    if access_log_format == "text":
+        return _compile_text(colors)
+    if access_log_format == "json":
+        return _compile_json()
+    if access_log_format == "combined":
+        return _compile_template(COMBINED)
+    if "{" not in access_log_format:
+        close = get_close_matches(access_log_format, PRESETS, n=1)
+        hint = f"did you mean {close[0]}?" if close else "use text, combined, json or a template"
+        raise ConfigError(
+            f"--access-log-format {access_log_format!r} has no {{field}} and is no preset; {hint}"
+        )
+    return _compile_template(access_log_format)
+
+
+def _compile_text(colors: bool) -> Render:
+    r"""``127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms``, and the outcome if not ok.
+
+    On the default path of every request, so written out by hand: 0.9 us per record in
+    CPython 3.13, where the same as a template takes 2.2 us and one `logging.info` 12 us.
+    """
+    # Hosts, methods and versions repeat; looking up their escaped texts costs 0.02 us each.
+    hosts = _Remembered(lambda host: f"[{escape(host)}]" if ":" in host else escape(host))
+    words = _Remembered(escape)
+    statuses = _Remembered(_colored_status if colors else str)
+
+    def render(record: AccessRecord) -> str:
+        client = record.client
+        peer = "-" if client is None else f"{hosts[client[0]]}:{client[1]}"
+        line = (
+            f'{peer} "{words[record.method]} {escape(record.target)} '
+            f'HTTP/{words[record.http_version]}" {statuses[record.status]} '
+            f"{record.sent}B {record.duration * 1000:.1f}ms"
+        )
+        return line if record.outcome == "ok" else f"{line} {words[record.outcome]}"
+
+    return render
+
+
+def _colored_status(status: int) -> str:
+    color = _STATUS_COLORS.get(status // 100)
+    return f"\x1b[{color}m{status}\x1b[0m" if color else str(status)
+
+
+def _compile_json() -> Render:
+    encode = json.JSONEncoder(separators=(",", ":")).encode
+    now = _iso_time()
+
+    def render(record: AccessRecord) -> str:
+        return encode({"time": now(record), **record_fields(record)})
+
+    return render
+
+
+def record_fields(record: AccessRecord) -> dict[str, object]:
+    """A record as the JSON line and the attributes of a `LogRecord` have it."""
+    path, _, query = record.target.partition(b"?")
+    return {
+        "client": None if record.client is None else client_text(record.client),
+        "method": escape(record.method),
+        "path": escape(path),
+        "query": escape(query),
+        "version": escape(record.http_version),
+        "status": record.status,
+        "bytes": record.sent,
+        "received": record.received,
+        "duration": round(record.duration, 6),
+        "outcome": escape(record.outcome),
+        "scheme": escape(record.scheme),
+    }
+
+
+def _compile_template(template: str) -> Render:
+    """A `str.format` template; what can be decided about it is decided here."""
+    parts: list[str] = []
+    getters: list[Callable[[AccessRecord], object]] = []
+    try:
+        for literal, name, spec, conversion in string.Formatter().parse(template):
+            parts.append(literal.replace("{", "{{").replace("}", "}}"))
+            if name is None:
+                continue
+            if conversion:
+                raise ValueError(f"{{{name}!{conversion}}}: conversions are not supported")
+            getter, default_spec = _template_field(name)
+            parts.append(f"{{{len(getters)}:{spec or default_spec}}}")
+            getters.append(getter)
+        fill = "".join(parts).format
+        sample = AccessRecord(("::1", 1), "GET", b"/", "1.1", 200, 1, 0.1, "ok", [])
+        fill(*[get(sample) for get in getters])
+    except (ValueError, IndexError, KeyError) as exc:
+        raise ConfigError(f"--access-log-format: {exc}") from exc
+    return lambda record: fill(*[get(record) for get in getters])
+
+
+def _template_field(name: str) -> tuple[Callable[[AccessRecord], object], str]:
+    if name.startswith("h[") and name.endswith("]"):
+        wanted = name[2:-1].lower().encode()
+
+        def header(record: AccessRecord) -> str:
+            # RFC 9110 section 5.3: repeated fields are one list.
+            values = [value for field, value in record.fields if field == wanted]
+            return escape(b", ".join(values)) if values else "-"
+
+        return header, ""
+    if name not in _FIELDS:
+        close = get_close_matches(name, [*_FIELDS, "h[name]"], n=1, cutoff=0.4)
+        hint = f"did you mean {{{close[0]}}}?" if close else f"use one of {', '.join(_FIELDS)}"
+        raise ValueError(f"unknown field {{{name}}}; {hint}")
+    return _FIELDS[name]

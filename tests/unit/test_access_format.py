@@ -1,0 +1,220 @@
+"""The access log's formats: presets, templates, and what a client can put into them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asgiserver import access_format
+from asgiserver.access_format import compile_format
+from asgiserver.context import AccessRecord
+from asgiserver.errors import ConfigError
+
+NOW = 1795258873.25  # 2026-11-21T11:01:13.25Z
+FORMATS = [
+    "text",
+    "combined",
+    "json",
+    '{client} {client_host} {method} "{path}" "{query}" {target} {version} "{h[referer]}" {scheme}',
+]
+
+
+def record(**changes: Any) -> AccessRecord:
+    values: dict[str, Any] = {
+        "client": ("127.0.0.1", 51422),
+        "method": "GET",
+        "target": b"/items?q=1",
+        "http_version": "1.1",
+        "status": 200,
+        "sent": 13,
+        "duration": 0.000412,
+        "outcome": "ok",
+        "fields": [(b"referer", b"http://a/"), (b"user-agent", b"curl/8"), (b"x", b"1")],
+    }
+    return AccessRecord(**values | changes)
+
+
+@pytest.fixture
+def at_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(access_format.time, "time", lambda: NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({}, '127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
+        (
+            {"status": 499, "outcome": "client_gone", "duration": 12.3456},
+            '127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 499 13B 12345.6ms client_gone',
+        ),
+        ({"client": ("::1", 1)}, '[::1]:1 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
+        ({"client": None}, '- "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
+        (
+            {"target": b'/\x1b[2J\r\n"\\\xff'},
+            '127.0.0.1:51422 "GET /\\x1b[2J\\x0d\\x0a\\x22\\x5c\\xff HTTP/1.1" 200 13B 0.4ms',
+        ),
+    ],
+)
+def test_text(changes: dict[str, Any], line: str) -> None:
+    render = compile_format("text")
+    assert render(record(**changes)) == line
+    assert render(record(**changes)) == line  # from what was remembered
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [(200, "\x1b[32m200\x1b[0m"), (503, "\x1b[31m503\x1b[0m"), (101, "101")],
+)
+def test_colored_status(status: int, text: str) -> None:
+    line = compile_format("text", colors=True)(record(status=status))
+    assert line == f'127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" {text} 13B 0.4ms'
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    made: list[object] = []
+
+    def make(key: str) -> str:
+        made.append(key)
+        return key
+
+    remembered = access_format._Remembered(make)
+    for number in range(5000):
+        assert remembered[f"10.0.{number}"] == f"10.0.{number}"
+        assert len(remembered) <= 1024
+    assert len(made) == 5000
+    assert remembered["x" * 65] == "x" * 65
+    assert "x" * 65 not in remembered
+
+
+@pytest.mark.usefixtures("at_now")
+def test_combined() -> None:
+    line = compile_format("combined")(record())
+    assert line == (
+        '127.0.0.1 - - [21/Nov/2026:11:01:13 +0000] "GET /items?q=1 HTTP/1.1" 200 13'
+        ' "http://a/" "curl/8"'
+    )
+    line = compile_format("combined")(record(fields=[], client=None))
+    assert line.startswith("- - - [")
+    assert line.endswith(' "-" "-"')
+
+
+@pytest.mark.usefixtures("at_now")
+def test_json() -> None:
+    line = compile_format("json")(record(received=5, scheme="https", duration=1.23456789))
+    assert "\n" not in line
+    assert json.loads(line) == {
+        "time": "2026-11-21T11:01:13.250Z",
+        "client": "127.0.0.1:51422",
+        "method": "GET",
+        "path": "/items",
+        "query": "q=1",
+        "version": "1.1",
+        "status": 200,
+        "bytes": 13,
+        "received": 5,
+        "duration": 1.234568,
+        "outcome": "ok",
+        "scheme": "https",
+    }
+    assert json.loads(compile_format("json")(record(client=None)))["client"] is None
+
+
+def test_json_time_is_now() -> None:
+    before = datetime.now(UTC)
+    stamp = json.loads(compile_format("json")(record()))["time"]
+    moment = datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%f%z")
+    assert abs((moment - before).total_seconds()) < 60
+
+
+@pytest.mark.usefixtures("at_now")
+def test_the_time_changes_with_the_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    render = compile_format("{time}")
+    assert render(record()) == "2026-11-21T11:01:13.250Z"
+    monkeypatch.setattr(access_format.time, "time", lambda: NOW + 1.5)
+    assert render(record()) == "2026-11-21T11:01:14.750Z"
+
+
+@pytest.mark.parametrize(
+    ("template", "line"),
+    [
+        ("{client} {client_host}", "127.0.0.1:51422 127.0.0.1"),
+        ("{method} {target} {path} {query} {version}", "GET /items?q=1 /items q=1 1.1"),
+        ("{status} {reason} {bytes} {received}", "200 OK 13 0"),
+        ("{duration} {duration_ms} {duration_ms:.0f}", "0.000412 0.412 0"),
+        ("{outcome} {scheme}", "ok http"),
+        ("{h[referer]} {h[User-Agent]} {h[none]}", "http://a/ curl/8 -"),
+        ("{{{status:>5}}} é", "{  200} é"),
+    ],
+)
+def test_template(template: str, line: str) -> None:
+    assert compile_format(template)(record()) == line
+
+
+def test_repeated_fields_are_one_list() -> None:
+    fields = [(b"x-forwarded-for", b"a"), (b"x-forwarded-for", b"b")]
+    assert compile_format("{h[x-forwarded-for]}")(record(fields=fields)) == "a, b"
+
+
+def test_reasons() -> None:
+    render = compile_format("{reason}")
+    assert render(record(status=499)) == "Client Closed Request"
+    assert render(record(status=599)) == "-"
+
+
+@pytest.mark.parametrize(
+    ("template", "problem"),
+    [
+        ("jsn", "did you mean json"),
+        ("xxxxxxxx", "use text, combined, json or a template"),
+        ("", "use text, combined, json or a template"),
+        ("{statuz}", r"unknown field \{statuz\}; did you mean \{status\}\?"),
+        ("{header[referer]}", "unknown field"),
+        ("{}", "unknown field {}; use one of"),
+        ("{@@}", "use one of bytes, client"),
+        ("{status!r}", "conversions are not supported"),
+        ("{status", "expected '}'"),
+        ("{status}}", "Single '}'"),
+        ("{status:nonsense}", "Invalid format specifier|Unknown format code"),
+    ],
+)
+def test_bad_formats_are_one_line(template: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem) as caught:
+        compile_format(template)
+    assert str(caught.value).startswith("--access-log-format")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("access_log_format", FORMATS)
+@given(target=st.binary(), value=st.binary(), host=st.text(), method=st.text())
+def test_nothing_from_the_wire_escapes(
+    access_log_format: str, target: bytes, value: bytes, host: str, method: str
+) -> None:
+    line = compile_format(access_log_format)(
+        record(
+            target=target,
+            client=(host, 1),
+            method=method,
+            fields=[(b"referer", value), (b"user-agent", value)],
+        )
+    )
+    assert line.isascii()
+    assert line.isprintable()
+
+
+@given(target=st.binary(), value=st.binary())
+def test_a_combined_line_can_be_split_again(target: bytes, value: bytes) -> None:
+    line = compile_format("combined")(
+        record(target=target, fields=[(b"referer", value), (b"user-agent", value)])
+    )
+    match = re.fullmatch(
+        r'(\S+) - - \[([^]]+)\] "(\S+) (.*) HTTP/([\d.]+)" (\d+) (\d+) "([^"]*)" "([^"]*)"', line
+    )
+    assert match is not None
+    assert match[4].encode().decode("unicode_escape").encode("latin-1") == target
+    assert match[8].encode().decode("unicode_escape").encode("latin-1") == (value or b"")
