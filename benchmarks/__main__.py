@@ -1,15 +1,115 @@
-"""The command line of the benchmarks."""
+"""The command line of the benchmarks: list, run, compare."""
 
 from __future__ import annotations
 
 import argparse
+import os
+import resource
+import shlex
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 
 from benchmarks import compare
-from benchmarks.environment import BenchmarkError
+from benchmarks import environment as ground
+from benchmarks.cases import CASES
+from benchmarks.environment import HERE, BenchmarkError, find
+from benchmarks.measure import measure
+from benchmarks.report import Report, measurement_report, progress, write
+from benchmarks.servers import SERVERS
+from benchmarks.studies import STUDIES, Settings
+
+USAGE = """\
+python -m benchmarks                  list the cases
+       python -m benchmarks NAME ...         run some, each in about a minute
+       python -m benchmarks --all            run everything
+       python -m benchmarks ab [CASE ...]    compare with uvicorn or, with --base REV, a revision"""
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", usage=USAGE)
+    parser.add_argument("names", nargs="*", metavar="NAME", help="a case; see the list")
+    parser.add_argument("--all", action="store_true", help="every case")
+    parser.add_argument("--rounds", type=int, default=5, help="alternations of the servers")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of load per round and server")
+    parser.add_argument("--servers", metavar="A,B", help="these instead of the case's, ours first")
+    parser.add_argument("--also", metavar="A,B", help="these besides the case's")
+    parser.add_argument("--loops", action="store_true", help="asgiserver on the stdlib loop too")
+    parser.add_argument("--python", default=ground.VERSION, help="version, default %(default)s")
+    parser.add_argument(
+        "--output", type=Path, default=HERE / "results", help="default: %(default)s"
+    )
+    return parser.parse_args(arguments)
+
+
+def list_cases() -> None:
+    width = max(map(len, [*CASES, *STUDIES]))
+    for case in CASES.values():
+        wanted = ", ".join(f"{one.ratio:.2f} of {one.against}" for one in case.targets)
+        note = f" ({case.unavailable})" if case.unavailable else ""
+        print(f"{case.name:{width}}  {case.title}{note}; target {wanted}")
+    for name, study in STUDIES.items():
+        print(f"{name:{width}}  {study.title}")
+    print(f"\nusage: {USAGE}\nservers: {', '.join(SERVERS)}")
+
+
+def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Report:
+    """Measure one case of the table."""
+    case = find(CASES, name)
+    names = options.servers.split(",") if options.servers else list(case.servers())
+    names += options.also.split(",") if options.also else []
+    names += ["asgiserver-asyncio"] if options.loops and "asgiserver" in names else []
+    servers = [find(SERVERS, server) for server in dict.fromkeys(names)]
+    case = replace(case, ours=servers[0].name)
+    measurement = measure(
+        settings.environment,
+        case,
+        servers,
+        rounds=settings.rounds,
+        seconds=settings.seconds,
+        progress=settings.progress,
+    )
+    return measurement_report(measurement)
+
+
+def run(arguments: list[str]) -> int:
+    options = parse(arguments)
+    names = [*CASES, *STUDIES] if options.all else options.names
+    if not names:
+        list_cases()
+        return 0
+    for name in names:
+        find(CASES | STUDIES, name)
+    environment = ground.prepare(options.python)
+    settings = Settings(environment, options.rounds, options.seconds, progress)
+    context = {
+        "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
+        "versions": ground.versions(environment),
+        "machine": ground.machine(),
+    }
+    missed = 0
+    for position, name in enumerate(names, 1):
+        settings.prefix = f"[{position}/{len(names)}] "
+        study = STUDIES.get(name)
+        report = study.run(settings) if study else run_case(settings, name, options)
+        progress("")
+        print(report.table(), flush=True)
+        date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+        write(report, options.output, {"date": date, **context})
+        missed += sum(verdict["verdict"] != "met" for verdict in report.verdicts)
+    print(f"written to {os.path.relpath(options.output)}; {missed} targets missed or not measured")
+    return 0
 
 
 def main(arguments: list[str]) -> int:
+    if os.uname().sysname != "Linux":
+        raise BenchmarkError("these benchmarks read /proc and need Linux")
+    # A case with 2,000 connections needs more descriptors than the usual soft limit.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    if arguments[:1] != ["ab"]:
+        return run(arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks ab")
     compare.add_arguments(parser)
     return compare.main(parser.parse_args(arguments[1:]))

@@ -17,7 +17,7 @@ from benchmarks import environment as ground
 from benchmarks.cases import CASES
 from benchmarks.environment import ROOT, find
 from benchmarks.measure import measure
-from benchmarks.report import progress, table
+from benchmarks.report import measurement_report, progress
 from benchmarks.servers import SERVERS
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def main(options: argparse.Namespace) -> int:
                 progress=progress,
             )
             progress("")
-            print(table(measurement))
+            report = measurement_report(measurement)
+            report.verdicts.clear()  # they speak of all peers, not of two servers
+            print(report.table())
             complete = complete and measurement.ratio_to(theirs.name) is not None
     return 0 if complete else 1

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -123,19 +124,27 @@ def prepare(version: str = VERSION) -> Environment:
 
 
 def versions(environment: Environment) -> dict[str, str]:
-    """Name and version of all that is installed in the environment, and of the load generators."""
+    """Versions of Python, the pinned packages, the load generators and asgiserver's revision."""
     probe = (
         "import importlib.metadata as m, json, platform; print(json.dumps({'python':"
         " platform.python_version(), **{d.name.lower(): d.version for d in m.distributions()}}))"
     )
-    found: dict[str, str] = json.loads(run([str(environment.python), "-c", probe]))
-    revision = subprocess.run(
-        ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=10"],
-        capture_output=True,
-        text=True,
-    )
-    found["asgiserver"] = revision.stdout.strip() or "unknown revision"
+    installed = json.loads(run([str(environment.python), "-c", probe]))
+    pinned = re.findall(r"^[\w-]+", (HERE / "requirements.txt").read_text(), re.MULTILINE)
+    found = {name: installed.get(name, "missing") for name in ("python", *pinned)}
+    found["asgiserver"] = run_quietly("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    for tool, option in (("wrk", "-v"), ("h2load", "--version")):
+        output = run_quietly(tool, option).partition("\n")[0]
+        found[tool] = output.partition("[")[0].split("/")[-1].removeprefix("wrk ").strip()
     return found
+
+
+def run_quietly(*command: str) -> str:
+    """What a command prints, whatever its exit code; "missing" when there is no such command."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+    except OSError:
+        return "missing"
 
 
 def machine() -> dict[str, object]:

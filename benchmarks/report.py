@@ -1,22 +1,59 @@
-"""What was measured as text: terminal table and progress, JSON, Markdown. It measures nothing."""
+"""What was found as text: terminal table and progress, JSON, Markdown. It measures nothing."""
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import sys
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.environment import HERE
+from benchmarks.charts import Bar, bar_chart
 from benchmarks.measure import Measurement, Spread
 
-RESULTS = HERE / "results"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 
-def progress(text: str) -> None:
+@dataclass
+class Report:
+    """One named result, ready to be printed and written. A row may end early with a remark."""
+
+    name: str
+    title: str
+    headings: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    chart: str = ""  # SVG
+    verdicts: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    commands: dict[str, str] = field(default_factory=dict)  # how each server was started
+    data: Any = None  # the raw numbers
+
+    def table(self) -> str:
+        """Title, aligned columns, verdicts: for the terminal."""
+        count = len(self.headings)
+        full = [self.headings, *(row for row in self.rows if len(row) == count)]
+        widths = [max(len(row[column]) for row in full) for column in range(count)]
+        widths[0] = max(len(row[0]) for row in (self.headings, *self.rows))
+        lines = [self.title]
+        for row in (self.headings, *self.rows):
+            cells = [row[0].ljust(widths[0])]
+            if len(row) == count:
+                cells += [cell.rjust(size) for cell, size in zip(row[1:], widths[1:], strict=True)]
+            else:
+                cells += row[1:]
+            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [f"  {sentence(verdict)}" for verdict in self.verdicts]
+        return "\n".join(lines + [f"  {note}" for note in self.notes]) + "\n"
+
+
+def progress(words: str) -> None:
     """Show one line of progress in place of the last; on a terminal only."""
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 1
-        sys.stderr.write("\r\x1b[K" + text[:width])
+        sys.stderr.write("\r\x1b[K" + words[:width])
         sys.stderr.flush()
 
 
@@ -29,7 +66,7 @@ def number(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def spread(values: list[float]) -> str:
+def spread(values: Sequence[float]) -> str:
     """A median, and half the distance of the quartiles as its spread in percent."""
     found = Spread.of(values)
     if math.isnan(found.median) or not found.median:
@@ -38,56 +75,129 @@ def spread(values: list[float]) -> str:
     return f"{number(found.median)} ±{percent:.0f}%"
 
 
+def sentence(verdict: dict[str, Any]) -> str:
+    """One target as a line: met or missed, what came out, what was wanted."""
+    found = "-" if verdict["ratio"] is None else f"{verdict['ratio']:.2f}"
+    return f"{verdict['verdict']}: {found} of {verdict['against']}, target <= {verdict['target']}"
+
+
 HEADINGS = ("server", "us/request", "requests/s", "p50 us", "p99 us", "errors", "ours/theirs")
 
 
-def rows(measurement: Measurement) -> list[tuple[str, ...]]:
-    """One row of cells per server, as `HEADINGS` names them."""
-    lines = []
-    for result in measurement.results:
+def measurement_report(measurement: Measurement) -> Report:
+    """The report of one case: a row and a bar per server, a verdict per target."""
+    rows: list[tuple[str, ...]] = []
+    bars = []
+    for index, result in enumerate(measurement.results):
         if not result.rounds:
-            lines.append((result.server, "not measured: " + result.unavailable))
+            rows.append((result.server, f"not measured: {result.unavailable}"))
             continue
-        ratio = measurement.ratio_to(result.server)
-        own = result is measurement.results[0]
-        lines.append(
-            (
-                result.server,
-                spread(result.values("cpu_us")),
-                number(Spread.of(result.values("requests_per_second")).median),
-                number(Spread.of(result.values("p50_us")).median),
-                number(Spread.of(result.values("p99_us")).median),
-                str(sum(one.errors for one in result.rounds)),
-                ""
-                if own or ratio is None
-                else f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})",
-            )
-        )
-    return lines
+        costs = result.values("cpu_us")
+        cost = Spread.of(costs)
+        bars.append(Bar(result.server, cost.median, cost.low, cost.high))
+        medians = [
+            number(Spread.of(result.values(name)).median)
+            for name in ("requests_per_second", "p50_us", "p99_us")
+        ]
+        errors = str(sum(one.errors for one in result.rounds))
+        ratio = measurement.ratio_to(result.server) if index else None
+        shown = f"{ratio.median:.2f} ({ratio.low:.2f}-{ratio.high:.2f})" if ratio else ""
+        rows.append((result.server, spread(costs), *medians, errors, shown))
+    case = measurement.case
+    return Report(
+        case.name,
+        case.title,
+        HEADINGS,
+        rows,
+        bar_chart(case.title, "CPU microseconds per request", bars),
+        verdicts(measurement),
+        commands={one.server: one.command for one in measurement.results if one.command},
+        data=[asdict(one) for one in measurement.results],
+    )
 
 
-def verdicts(measurement: Measurement) -> list[str]:
-    """One line per target: what is wanted, what came out, met or missed."""
-    lines = []
+def verdicts(measurement: Measurement) -> list[dict[str, Any]]:
+    """What became of each target."""
+    found = []
     for target in measurement.case.targets:
         against, ratio, word = measurement.verdict(target)
-        found = f"{ratio.median:.2f}" if ratio else "-"
-        lines.append(f"{word}: {found} of {against}, target <= {target.ratio:.2f}")
+        found.append(
+            {
+                "target_against": target.against,
+                "against": against,
+                "target": target.ratio,
+                "ratio": round(ratio.median, 3) if ratio else None,
+                "verdict": word,
+            }
+        )
+    return found
+
+
+def write(report: Report, directory: Path, context: dict[str, Any]) -> None:
+    """Write NAME.json, NAME.md and NAME.svg, and renew the summary over all results."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if report.chart:
+        (directory / f"{report.name}.svg").write_text(report.chart)
+    (directory / f"{report.name}.md").write_text(markdown(report, context))
+    content = {**asdict(report), **context}
+    del content["chart"]
+    path = directory / f"{report.name}.json"
+    text = json.dumps(without_nan(content), indent=1, ensure_ascii=False, allow_nan=False)
+    path.write_text(text + "\n")
+    (directory / "README.md").write_text(summary(directory))
+
+
+def without_nan(value: Any) -> Any:
+    """JSON has no NaN: what is not known becomes null."""
+    if isinstance(value, dict):
+        return {key: without_nan(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(one) for one in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table; short rows are filled up with empty cells."""
+    lines = ["| " + " | ".join(headings) + " |", "|---" * len(headings) + "|"]
+    for row in rows:
+        cells = [cell.replace("|", "\\|") for cell in row]
+        lines.append("| " + " | ".join(cells + [""] * (len(headings) - len(row))) + " |")
     return lines
 
 
-def table(measurement: Measurement) -> str:
-    """The case as an aligned table for the terminal."""
-    lines = rows(measurement)
-    full = [HEADINGS, *(line for line in lines if len(line) == len(HEADINGS))]
-    widths = [max(len(line[column]) for line in full) for column in range(len(HEADINGS))]
-    widths[0] = max(len(line[0]) for line in (HEADINGS, *lines))
-    text = [measurement.case.title]
-    for line in (HEADINGS, *lines):
-        cells = [line[0].ljust(widths[0])]
-        if len(line) == len(HEADINGS):
-            cells += [cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True)]
-        else:
-            cells += line[1:]
-        text.append("  " + "  ".join(cells).rstrip())
-    return "\n".join(text) + "\n"
+def markdown(report: Report, context: dict[str, Any]) -> str:
+    """The report as a page that says how to repeat it."""
+    machine = context["machine"]
+    lines = [f"# {report.title}", "", *markdown_table(report.headings, report.rows), ""]
+    lines += [f"- {sentence(verdict)}" for verdict in report.verdicts]
+    lines += [f"- {note}" for note in report.notes]
+    if report.chart:
+        lines += ["", f"![{report.title}]({report.name}.svg)"]
+    lines += ["", f"Measured {context['date']} with `{context['command']}`", ""]
+    lines += [f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}"]
+    lines += [f"- Load average before: {', '.join(map(str, machine['load_average']))}"]
+    versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
+    lines += [f"- Versions: {versions}", "", "```"]
+    lines += [f"{name}: {command}" for name, command in report.commands.items()]
+    return "\n".join([*lines, "```", ""])
+
+
+def summary(directory: Path) -> str:
+    """All results in one table, read back from their JSON files."""
+    rows = []
+    others = []
+    for path in sorted(directory.glob("*.json")):
+        found = json.loads(path.read_text())
+        link = f"[{found['title']}]({found['name']}.md)"
+        if not found["verdicts"]:
+            others.append(f"- {link}")
+            continue
+        targets = [
+            f"{sentence(verdict).partition(': ')[2]}: **{verdict['verdict']}**"
+            for verdict in found["verdicts"]
+        ]
+        cost = found["rows"][0][1] if len(found["rows"][0]) > 2 else "-"
+        rows.append((link, cost, "<br>".join(targets)))
+    lines = ["# Results", "", "Written by `python -m benchmarks`; do not edit.", ""]
+    lines += markdown_table(("case", "CPU us/request", "ours / theirs"), rows)
+    return "\n".join([*lines, "", *others, ""])

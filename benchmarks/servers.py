@@ -30,6 +30,7 @@ class Wanted:
     tls: bool = False
     protocol: str = "http"  # http, http2 or websocket
     workers: int = 1
+    keep_alive: int = 0  # seconds that an idle connection stays open; 0: the server's default
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Launch:
 
     def python(self, *arguments: str) -> list[str]:
         return [str(self.environment.python), *arguments]
+
+    def keep_alive(self, flag: str) -> list[str]:
+        return [flag, str(self.wanted.keep_alive)] if self.wanted.keep_alive else []
 
     def tls(self, cert_flag: str, key_flag: str) -> list[str]:
         if not self.wanted.tls:
@@ -66,6 +70,7 @@ def uvicorn_style(module: str, *options: str) -> Command:
         line += [] if wanted.access_log else ["--no-access-log"]
         line += ["--workers", str(wanted.workers)] if wanted.workers > 1 else []
         line += ["--http2"] if wanted.protocol == "http2" else []
+        line += launch.keep_alive("--timeout-keep-alive")
         return line + launch.tls("--ssl-certfile", "--ssl-keyfile")
 
     return command
@@ -92,6 +97,7 @@ def hypercorn(launch: Launch) -> list[str]:
     line = launch.python("-m", "hypercorn", wanted.app, "--bind", launch.address)
     line += ["-k", "uvloop", "-w", str(wanted.workers)]
     line += ["--access-logfile", "-"] if wanted.access_log else []
+    line += launch.keep_alive("--keep-alive")
     return line + launch.tls("--certfile", "--keyfile")
 
 
@@ -102,7 +108,8 @@ def gunicorn(worker: str, *options: str) -> Command:
         line += ["-w", str(wanted.workers), *options]
         line += ["--access-logfile", "-"] if wanted.access_log else []
         if wanted.protocol == "http2":
-            line += ["--http-protocols", "h2,h1", "--http2-cleartext"]
+            line += ["--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge"]
+        line += launch.keep_alive("--keep-alive")
         return line + launch.tls("--certfile", "--keyfile")
 
     return command
@@ -244,13 +251,16 @@ class Running:
 
     def last_line(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return lines[-1].strip()[:200] if lines else "it printed nothing"
+        return self._portable(lines[-1].strip())[:200] if lines else "it printed nothing"
+
+    def _portable(self, text: str) -> str:
+        """Without the directories of this machine."""
+        text = text.replace(str(self.environment.directory), "ENV").replace(f"{ROOT}/", "")
+        return text.replace(f"{self.directory.name}/", "")
 
     def shown_command(self) -> str:
         """The command line without the directories of this machine."""
-        words = [word.replace(str(self.environment.directory), "ENV") for word in self.command]
-        words[0] = "python"
-        return " ".join(word.replace(f"{ROOT}/", "") for word in words)
+        return self._portable(" ".join(["python", *self.command[1:]]))
 
     def cpu_seconds(self) -> float:
         """User and system time of the whole tree: every thread, every child, those reaped too."""
