@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from asgiserver._version import __version__
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config
+    from asgiserver.config import Config  # noqa: I001 (X as X: type checkers take it as exported)
     from asgiserver.errors import (
         ApplicationError as ApplicationError,
         ApplicationLoadError as ApplicationLoadError,

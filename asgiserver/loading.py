@@ -1,0 +1,225 @@
+"""Import the application, and say precisely why when that fails.
+
+It knows nothing of the server: only import strings, callables and their signatures.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+import inspect
+import logging
+import os
+import pkgutil
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.errors import ApplicationLoadError, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["detect_interface", "load_application", "load_env_files", "load_object"]
+
+logger = logging.getLogger("asgiserver")
+
+_SPEC = re.compile(r"(?P<module>\w+(?:\.\w+)*)(?::(?P<attribute>\w+(?:\.\w+)*)(?P<call>\(\))?)?")
+_PATH = re.compile(r"(?P<folder>.*[/\\])?(?P<stem>\w+)\.py(?P<rest>:.*)?")
+
+_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+
+
+def load_application(spec: Any, *, factory: bool = False, app_dir: str = "") -> Any:
+    """The application that `spec` names; anything but a string is the application itself.
+
+    ``pkg.mod:attr``, ``pkg.mod:create()`` (called without arguments), or ``pkg.mod``, which stands
+    for its ``app`` or ``application``. `app_dir` (default: the current directory) goes first on
+    ``sys.path``. Raises `ApplicationLoadError`, with a cause when the application's code raised.
+    """
+    app = spec
+    if isinstance(spec, str):
+        match = _parse(spec)
+        app = _find(match["module"], match["attribute"], app_dir)
+        factory = factory or bool(match["call"])
+    name = repr(spec) if isinstance(spec, str) else "the application"
+    if not factory and _is_factory(app):
+        logger.warning("%s takes no arguments: called as a factory; say so with --factory", name)
+        factory = True
+    if factory:
+        app = _call(app, name)
+    if not callable(app):
+        kind = "a module" if isinstance(app, ModuleType) else f"of type {type(app).__name__}"
+        raise ApplicationLoadError(f"{name} is {kind}, not an application that can be called")
+    return app
+
+
+def load_object(spec: str, *, app_dir: str = "") -> Any:
+    """The object that ``module:attribute`` names. Raises `ApplicationLoadError`."""
+    match = _parse(spec)
+    if match["attribute"] is None or match["call"]:
+        raise ApplicationLoadError(f"{spec!r}: expected 'module:attribute'")
+    return _find(match["module"], match["attribute"], app_dir)
+
+
+def load_env_files(paths: Iterable[str]) -> None:
+    """Read files of ``NAME=value`` lines into the environment; what is set already stays.
+
+    Raises `ConfigError` when a file, or python-dotenv, is missing.
+    """
+    for path in paths:
+        if not Path(path).is_file():
+            raise ConfigError(f"env_file: no file {path!r} in {Path.cwd()}")
+        try:
+            from dotenv import load_dotenv
+        except ImportError:
+            hint = 'pip install "asgiserver[dotenv]"'
+            raise ConfigError(f"env_file needs python-dotenv: {hint}") from None
+        load_dotenv(path)
+
+
+def detect_interface(app: Any) -> str:
+    """``asgi3``, ``asgi2`` or ``wsgi``, by looking at how `app` wants to be called."""
+    if inspect.isclass(app) and hasattr(app, "__await__"):
+        return "asgi3"  # App(scope, receive, send) is awaited
+    target: Any = app
+    if not inspect.isclass(app) and not _is_routine(app):
+        target = app.__call__
+    if inspect.iscoroutinefunction(target):
+        return "asgi3"
+    # ASGI 2: app(scope) returns a coroutine function. PEP 3333: app(environ, start_response).
+    return {1: "asgi2", 2: "wsgi"}.get(_required(target), "asgi3")
+
+
+def _is_routine(app: Any) -> bool:
+    # A partial is called through its C type; its signature and its kind are those of what it wraps.
+    return inspect.isroutine(app) or isinstance(app, functools.partial)
+
+
+def _required(target: Any) -> int:
+    """How many positional arguments `target` cannot do without."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):  # compiled code without a signature
+        return 3
+    return sum(p.kind in _POSITIONAL and p.default is p.empty for p in parameters)
+
+
+def _is_factory(app: Any) -> bool:
+    """Whether `app` is a plain function that no ASGI or WSGI server could call."""
+    plain = inspect.isfunction(app) and not app.__code__.co_flags & inspect.CO_COROUTINE
+    if not plain or _required(app):
+        return False
+    try:
+        inspect.signature(app).bind(None, None)
+    except TypeError:
+        return True
+    return False
+
+
+def _call(factory: Any, name: str) -> Any:
+    if not callable(factory):
+        raise ApplicationLoadError(f"{name} is not a factory: it cannot be called")
+    if _required(factory) and (inspect.isfunction(factory) or inspect.isclass(factory)):
+        text = f"{name} is called as a factory but needs arguments {inspect.signature(factory)}"
+        raise ApplicationLoadError(f"{text}; is it the application? then leave out --factory")
+    try:
+        app = factory()
+    except (Exception, SystemExit) as error:
+        raise ApplicationLoadError(f"the factory {name} failed: {_describe(error)}") from error
+    if inspect.iscoroutine(app):
+        app.close()
+        raise ApplicationLoadError(f"the factory {name} is async; a factory is a plain function")
+    return app
+
+
+def _parse(spec: str) -> re.Match[str]:
+    path = _PATH.fullmatch(spec)
+    if path is not None:
+        folder = f"--app-dir {path['folder'].rstrip('/')} " if path["folder"] else ""
+        fixed = f"{path['stem']}{path['rest'] or ':app'}"
+        raise ApplicationLoadError(f"{spec!r} is a path; name the module instead: {folder}{fixed}")
+    match = _SPEC.fullmatch(spec)
+    if match is None:
+        raise ApplicationLoadError(f"{spec!r} is no import string; write 'module:attribute'")
+    return match
+
+
+def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:
+    folder = str(Path(app_dir).resolve())
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    module = _import(module_name, folder)
+    if attribute is None:
+        return _default_attribute(module)
+    found: Any = module
+    owner = f"module {module_name!r}"
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [name for name in dir(found) if not name.startswith("_")]
+            hint = _hint(part, names) or _applications_hint(module)
+            raise ApplicationLoadError(f"{owner} has no attribute {part!r}{hint}")
+        found = getattr(found, part)
+        owner = repr(part)
+    return found
+
+
+def _default_attribute(module: ModuleType) -> Any:
+    for name in ("app", "application"):
+        if hasattr(module, name):
+            return getattr(module, name)
+    text = f"module {module.__name__!r} has neither 'app' nor 'application'"
+    raise ApplicationLoadError(text + _applications_hint(module))
+
+
+def _applications_hint(module: ModuleType) -> str:
+    """Name what in `module` may be an application: its callable objects that are no code."""
+    names = [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_")
+        and callable(value)
+        and not inspect.isclass(value)
+        and (inspect.iscoroutinefunction(value) or not _is_routine(value))
+        and getattr(value, "__module__", "") not in ("typing", "builtins")
+    ]
+    return f"; did you mean {module.__name__}:{names[0]}?" if names else ""
+
+
+def _import(module_name: str, folder: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        if f"{module_name}.".startswith(f"{missing}."):
+            hint = _module_hint(missing, folder)
+            text = f"no module {missing!r} in {folder} or on sys.path{hint}"
+            raise ApplicationLoadError(text) from None
+        text = f"importing {module_name!r} failed: it needs the module {missing!r}"
+        raise ApplicationLoadError(text) from error
+    except (Exception, SystemExit) as error:
+        text = f"importing {module_name!r} failed: {_describe(error)}"
+        raise ApplicationLoadError(text) from error
+
+
+def _module_hint(missing: str, folder: str) -> str:
+    parent, _, name = missing.rpartition(".")
+    if not parent and os.path.isfile(os.path.join(folder, "src", f"{name}.py")):
+        return "; did you mean --app-dir src?"
+    package = sys.modules.get(parent)
+    paths = list(getattr(package, "__path__", ())) if parent else [folder]
+    siblings = [module.name for module in pkgutil.iter_modules(paths)]
+    return _hint(name, siblings)
+
+
+def _hint(word: str, names: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word, list(names), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def _describe(error: BaseException) -> str:
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
