@@ -6,10 +6,8 @@ It knows nothing of sockets and loops: it resolves the options and hands them to
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import traceback
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +112,9 @@ def _is_machinery(filename: str) -> bool:
 
 def version_line() -> str:
     """What `--version` prints."""
+    import platform  # these two cost more than all else here, and nothing else needs them
+    from importlib import metadata
+
     python = f"{platform.python_implementation()} {platform.python_version()}"
     parts = []
     for name in DEPENDENCIES:

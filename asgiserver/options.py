@@ -356,7 +356,7 @@ Every option can be given in five ways; the first that has it wins:
 
 Durations are numbers of seconds or `500ms`, `30s`, `1m30s`, `off`. Sizes are numbers of bytes or `64KiB`, `16MiB`, `16M`
 (powers of 1024), `off`. To give several values, repeat the flag, write a list in the file, or join them with commas in the
-environment. `asgiserver --print-config` shows each value and where it comes from.
+environment. What is on by default is switched off by `--no-…`. `asgiserver --print-config` shows each value and where it comes from.
 """
 
 
