@@ -12,15 +12,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from asgiserver.config import Config
+    from asgiserver.errors import PeerError
     from asgiserver.types import ASGIApplication, Fields
 
 
 @dataclasses.dataclass(slots=True)
 class AccessRecord:
-    """One request at its end, for the access log.
+    """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
 
     `outcome` is one of ``ok``, ``client_gone`` (status 499), ``app_error``, ``timeout``,
-    ``shutdown``. Durations are seconds, sizes are bytes of body.
+    ``shutdown``, ``protocol_error``. Durations are seconds, sizes are bytes of body, of a WebSocket
+    those of its frames.
     """
 
     client: tuple[str, int] | None
@@ -34,6 +36,11 @@ class AccessRecord:
     fields: Fields  # of the request
     scheme: str = "http"
     received: int = 0
+    event: str = "request"  # or websocket_open, websocket_close (both with status 101)
+    close_code: int = 0  # as the application was told it
+    close_reason: str = ""  # may come from the peer: escape it
+    messages_received: int = 0
+    messages_sent: int = 0
 
 
 @dataclasses.dataclass(slots=True)
@@ -151,6 +158,8 @@ class ServerContext:
         "draining",
         "http_extensions",
         "loop",
+        "on_quiet",
+        "refused",
         "running",
         "shutdown",
         "state",
@@ -172,6 +181,8 @@ class ServerContext:
         self.stats = Stats()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
+        self.refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
+        self.on_quiet: Callable[[], None] | None = None  # at a connection's or task's end, draining
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
         notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
@@ -183,6 +194,9 @@ class ServerContext:
             f"<ServerContext connections={len(self.connections)} running={len(self.running)}"
             f" draining={self.draining}>"
         )
+
+    def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
+        self.stats.count_refused(error.reason)
 
     def start(self, session: Runnable) -> None:
         """Run a session in a copy of the base context; at once where Python can (3.12).
@@ -202,8 +216,16 @@ class ServerContext:
         self.running[task] = session
         task.add_done_callback(self._ended)
 
+    def lost(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self.connections.discard(connection)
+        if self.draining and self.on_quiet is not None:
+            self.on_quiet()
+
     def _ended(self, task: asyncio.Task[None]) -> None:
         session = self.running.pop(task)
+        if self.draining and self.on_quiet is not None:
+            self.on_quiet()
         session.task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.call_exception_handler(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.http.message import ResponseHead
     from asgiserver.types import Fields
 
 
@@ -73,6 +73,10 @@ class Session(Protocol):
 
     def disconnect(self, reason: str) -> None:
         """The peer is gone."""
+
+    def on_tick(self, now: float) -> None:
+        """Called about once a second (clock seconds) when the wire has been asked to, or when the
+        peer has closed its sending side."""
 
     def begin_drain(self) -> None:
         """The server is stopping: let the application know."""

@@ -38,7 +38,6 @@ class Exchange(Response):
 
     __slots__ = (
         "_begun",
-        "_continue_wanted",
         "_ended",
         "_hung_up",
         "_parts",
@@ -48,6 +47,7 @@ class Exchange(Response):
         "buffered",
         "cancel_reason",
         "context",
+        "continue_wanted",
         "outcome",
         "request",
         "scope",
@@ -65,13 +65,13 @@ class Exchange(Response):
         self.buffered = 0
         self.outcome = "ok"
         self.cancel_reason = ""  # why the server cancelled the application
+        self.continue_wanted = request.expect_continue  # the client waits for a 100
         self._begun = perf_counter()
         self._parts: list[bytes] = []
         self._received = 0
         self._ended = False  # the body is complete
         self._told_end = False  # the application knows it
         self._hung_up = False
-        self._continue_wanted = request.expect_continue
         self._waiters: list[Future[None]] | None = None
 
     def __repr__(self) -> str:
@@ -95,7 +95,7 @@ class Exchange(Response):
         size = len(data)
         self.buffered += size
         self._received += size
-        self._continue_wanted = False
+        self.continue_wanted = False
         if self._waiters:
             self._wake()
 
@@ -142,6 +142,10 @@ class Exchange(Response):
         if self._waiters:
             self._wake()
 
+    def on_tick(self, now: float) -> None:
+        """The client closed its sending side a while ago."""
+        self.hang_up()
+
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""
         if self.state == BODY:
@@ -158,8 +162,8 @@ class Exchange(Response):
                 if self._ended:
                     self._told_end = True
                     return {"type": "http.request", "body": b"", "more_body": False}
-                if self._continue_wanted:
-                    self._continue_wanted = False
+                if self.continue_wanted:
+                    self.continue_wanted = False
                     if self.state == START:
                         self._channel.send_informational(100, [])
             elif self._hung_up:
@@ -180,13 +184,10 @@ class Exchange(Response):
         """Until something changes; a future is made only here (an Event a request: 0.5 us)."""
         waiter = self.context.loop.create_future()
         if self._waiters is None:
-            self._waiters = []
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+            self._waiters = [waiter]
+        else:  # the application waits in several tasks
+            self._waiters = [*(other for other in self._waiters if not other.done()), waiter]
+        await waiter
 
     def _wake(self) -> None:
         waiters, self._waiters = self._waiters, None
@@ -297,9 +298,10 @@ def is_disconnect(error: BaseException) -> bool:
     if isinstance(error, BaseExceptionGroup):
         return all(is_disconnect(inner) for inner in error.exceptions)
     seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, ClientDisconnected) or type(error).__name__ in _DISCONNECT_NAMES:
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, ClientDisconnected) or type(link).__name__ in _DISCONNECT_NAMES:
             return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__  # type: ignore[assignment] # ends with None
+        seen.add(id(link))
+        link = link.__cause__ or link.__context__
     return False

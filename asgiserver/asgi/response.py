@@ -37,7 +37,9 @@ STATE_NAMES = ("START", "HEAD", "BODY", "TRAILERS", "DONE")
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
 
-def plain_head(status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()) -> ResponseHead:
+def plain_head(
+    status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
+) -> ResponseHead:
     """The head of a short answer of the server's own, after which the connection closes."""
     head = ResponseHead(status, [_PLAIN_TEXT, *fields])
     head.content_length = len(text)
@@ -101,7 +103,9 @@ class Response:
         elif kind == "http.response.trailers":
             self._send_trailers(message)
         else:
-            raise ApplicationError(f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}")
+            raise ApplicationError(
+                f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}"
+            )
         if not self._channel.writable:
             await self._channel.wait_writable()
             if self.gone:
@@ -160,7 +164,9 @@ class Response:
             self.state = DONE
             self.completed()
 
-    def answer(self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    def answer(
+        self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         """Answer for the application, which has not begun to send."""
         head = plain_head(status, text, fields)
         if self._for_head:

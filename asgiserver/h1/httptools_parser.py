@@ -32,7 +32,8 @@ class HttptoolsHeadParser:
             parser = self._parser = httptools.HttpRequestParser(self)
             # The next head belongs to another connection: a `close` does not concern it.
             parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self._fields = fields = []
+        fields: list[tuple[bytes, bytes]] = []
+        self._fields = fields
         self._complete = False
         try:
             parser.feed_data(head)

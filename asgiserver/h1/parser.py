@@ -6,13 +6,15 @@ So limits, pipelining and what is refused are the same for both, whatever the pi
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import PeerError
 from asgiserver.h1.chunked import ChunkedDecoder
-from asgiserver.h1.head import RawHead
 from asgiserver.http.framing import read_request_head
-from asgiserver.http.message import RequestHead
+
+if TYPE_CHECKING:
+    from asgiserver.h1.head import RawHead
+    from asgiserver.http.message import RequestHead
 
 
 class HeadParser(Protocol):
@@ -99,6 +101,11 @@ class RequestParser:
         return len(self._rest)
 
     @property
+    def clean(self) -> bool:
+        """Whether the next byte may begin a request."""
+        return self._state == _HEAD
+
+    @property
     def in_body(self) -> bool:
         """Whether a body is being received."""
         return self._state == _LENGTH or self._state == _CHUNKED
@@ -141,6 +148,11 @@ class RequestParser:
         """Parse no more: the connection is going to close."""
         self._state = _REFUSED
         self._rest = b""
+
+    def close(self) -> None:
+        """Let go of the sink, so that the two are freed without the garbage collector."""
+        self.stop()
+        del self._sink
 
     def _feed_head(self, data: bytes) -> None:
         end = data.find(b"\r\n\r\n", self._scanned)

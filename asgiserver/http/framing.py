@@ -13,20 +13,22 @@ from asgiserver.http.message import RequestHead
 from asgiserver.http.target import check_host, check_target
 
 # Methods that are understood: the registered ones that the parsers know. Others are 501.
-METHODS = {
-    name.encode(): name
-    for name in (
-        "GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY "
-        "ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY "
-        "PROPFIND PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK "
-        "UNSUBSCRIBE"
-    ).split()
-}
+_METHOD_NAMES = """
+    GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY
+    ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND
+    PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE
+"""
+METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 
 _READ_HERE = frozenset(
     {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
 )
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
+_ONLY_ONCE = {
+    b"host": "Host",
+    b"content-length": "Content-Length",
+    b"transfer-encoding": "Transfer-Encoding",
+}
 # No int() before this has matched: it takes signs, blanks, underscores and other digits.
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,19}").fullmatch
 _MOST_BYTES = 2**63 - 1
@@ -37,42 +39,38 @@ def read_request_head(
 ) -> RequestHead:
     """Make a `RequestHead` of what a parser found, checked. Raises `PeerError`."""
     head = RequestHead(method, target, http_version, fields)
-    host = length = coding = expect = upgrade = None
-    connection = b""
+    found: dict[bytes, bytes] = {}
     for name, value in fields:
-        if name not in _READ_HERE:
-            continue
-        if name == b"host":
-            if host is not None:
-                raise PeerError(400, "more than one Host")
-            host = value
-            check_host(value)
-        elif name == b"connection":
-            connection = connection + b"," + value if connection else value
-        elif name == b"content-length":
-            if length is not None:  # equal ones too: RFC 9112 section 6.3 lets us refuse
-                raise PeerError(400, "more than one Content-Length")
-            length = value
-        elif name == b"transfer-encoding":
-            if coding is not None:
-                raise PeerError(400, "more than one Transfer-Encoding")
-            coding = value
-        elif name == b"expect":
-            expect = value
-        else:
-            upgrade = value
-    if host is None and http_version == "1.1":
+        if name in _READ_HERE:
+            if name in found:
+                if name in _ONLY_ONCE:  # equal ones too: RFC 9112 section 6.3 lets us refuse
+                    raise PeerError(400, f"more than one {_ONLY_ONCE[name]}")
+                value = found[name] + b"," + value
+            found[name] = value
+    host = found.get(b"host")
+    if host is not None:
+        check_host(host)
+    elif http_version == "1.1":
         raise PeerError(400, "missing Host")
     check_target(method, target, host)
+    if len(found) > (host is not None):
+        _read_framing(head, found)
+    return head
+
+
+def _read_framing(head: RequestHead, found: dict[bytes, bytes]) -> None:
+    length = found.get(b"content-length")
+    coding = found.get(b"transfer-encoding")
     if length is not None or coding is not None:
         _read_body_framing(head, length, coding)
-    if connection:
-        _read_connection(head, connection, upgrade)
-    if expect is not None and http_version == "1.1":
+    connection = found.get(b"connection")
+    if connection is not None:
+        _read_connection(head, connection, found.get(b"upgrade"))
+    expect = found.get(b"expect")
+    if expect is not None and head.http_version == "1.1":
         if expect.lower() != b"100-continue":
             raise PeerError(417, "unknown expectation")
         head.expect_continue = head.chunked or head.content_length > 0
-    return head
 
 
 def _read_body_framing(head: RequestHead, length: bytes | None, coding: bytes | None) -> None:

@@ -68,7 +68,9 @@ class ResponseHead:
 
     def __init__(self, status: int, headers: object = (), trailers: bool = False) -> None:
         if type(status) is not int or not 200 <= status <= 999:
-            raise ApplicationError(f"response status must be an int from 200 to 999, not {status!r}")
+            raise ApplicationError(
+                f"response status must be an int from 200 to 999, not {status!r}"
+            )
         self.status = status
         self.trailers = trailers
         self.content_length: int | None = None

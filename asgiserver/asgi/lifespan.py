@@ -1,0 +1,151 @@
+"""The lifespan protocol (ASGI lifespan 2.0), once a server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.asgi.scope import lifespan_scope
+from asgiserver.errors import ApplicationError, LifespanFailed
+
+if TYPE_CHECKING:
+    from asgiserver.types import ASGIApplication, Message
+
+logger = logging.getLogger("asgiserver")
+
+
+class Lifespan:
+    """Runs the application's lifespan in a task of its own.
+
+    In mode ``auto`` an exception before the application's first `receive` means that it does not
+    know the protocol; it is named all the same. Afterwards it is a failed start-up.
+    """
+
+    def __init__(self, app: ASGIApplication, mode: str, state: dict[str, Any]) -> None:
+        self._app = app
+        self._mode = mode
+        self._state = state
+        self._events: asyncio.Queue[Message] = asyncio.Queue()
+        self._received = False
+        self._started = asyncio.Event()
+        self._stopped = asyncio.Event()
+        self._startup_failure = ""
+        self._shutdown_failure = ""
+        self._task: asyncio.Task[None] | None = None
+        self._context = contextvars.copy_context()
+        self.supported = False
+
+    def __repr__(self) -> str:
+        return f"<Lifespan {self._mode} supported={self.supported} task={self._task}>"
+
+    async def startup(self, timeout: float) -> contextvars.Context:
+        """Run the start-up; return the context in which requests shall run.
+
+        Raises `LifespanFailed` when it fails or takes longer than `timeout` seconds.
+        """
+        if self._mode == "off":
+            return self._context
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(self._run(), context=self._context, name="lifespan")
+        self._events.put_nowait({"type": "lifespan.startup"})
+        try:
+            async with asyncio.timeout(None if timeout == float("inf") else timeout):
+                await self._started.wait()
+        except TimeoutError:
+            stack = self._task.get_stack(limit=1)
+            where = f" at {stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack else ""
+            await self._cancel()
+            raise LifespanFailed(
+                f"the application's start-up took longer than {timeout:g} s{where}"
+                " (--timeout-startup)"
+            ) from None
+        except asyncio.CancelledError:
+            await self._cancel()
+            raise
+        if self._startup_failure:
+            await self._cancel()
+            raise LifespanFailed(self._startup_failure)
+        return self._context.copy()
+
+    async def shutdown(self, timeout: float) -> None:
+        """Run the shutdown; a failure or an overrun of `timeout` seconds is logged."""
+        task = self._task
+        if task is None or not self.supported:
+            return
+        if not task.done():
+            self._events.put_nowait({"type": "lifespan.shutdown"})
+            try:
+                async with asyncio.timeout(None if timeout == float("inf") else timeout):
+                    await self._stopped.wait()
+            except TimeoutError:
+                logger.error(
+                    "Lifespan shutdown took longer than %g s (--timeout-lifespan-shutdown)", timeout
+                )
+            finally:
+                await self._cancel()
+        if self._shutdown_failure:
+            logger.error("Lifespan shutdown failed: %s", self._shutdown_failure)
+
+    async def _run(self) -> None:
+        try:
+            await self._app(lifespan_scope(self._state), self._receive, self._send)
+        except asyncio.CancelledError:
+            raise
+        except (Exception, SystemExit) as error:
+            self._raised(error)
+        else:
+            if not self._started.is_set():
+                self.supported = False
+                if self._mode == "on":
+                    self._startup_failure = (
+                        "the application returned before its start-up was complete"
+                    )
+        finally:
+            self._started.set()
+            self._stopped.set()
+
+    def _raised(self, error: BaseException) -> None:
+        if self._started.is_set():
+            logger.error("Exception in the application's lifespan", exc_info=error)
+        elif self._received or self._mode == "on":
+            logger.error("Exception in the application's start-up", exc_info=error)
+            self._startup_failure = f"the application's start-up failed: {error!r}"
+        else:
+            logger.warning(
+                "The application does not support lifespan: it raised %r (--lifespan off silences"
+                " this, --lifespan on makes it an error)",
+                error,
+            )
+
+    async def _receive(self) -> Message:
+        self._received = True
+        return await self._events.get()
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind.startswith("lifespan.startup.") and not self._started.is_set():
+            if kind == "lifespan.startup.complete":
+                self.supported = True
+                self._started.set()
+                return
+            if kind == "lifespan.startup.failed":
+                self._startup_failure = (
+                    message.get("message") or "the application's start-up failed"
+                )
+                self._started.set()
+                return
+        if kind.startswith("lifespan.shutdown.") and self._started.is_set():
+            if kind == "lifespan.shutdown.failed":
+                self._shutdown_failure = message.get("message") or "no message"
+            if kind in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                self._stopped.set()
+                return
+        raise ApplicationError(f"unexpected lifespan message {kind!r}")
+
+    async def _cancel(self) -> None:
+        task = self._task
+        if task is not None and not task.done():
+            task.cancel()
+            await asyncio.wait([task], timeout=1.0)

@@ -1,0 +1,595 @@
+"""An HTTP/1 connection: an asyncio transport on one side, one exchange at a time on the other.
+
+`data_received` feeds the parser, then dispatches; what the application sends meanwhile is gathered
+and leaves in one write. The connection is the `Channel` of its current session. It knows nothing of
+ASGI events.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.asgi.exchange import Exchange
+from asgiserver.asgi.response import plain_head
+from asgiserver.asgi.scope import Peer, http_scope, websocket_scope
+from asgiserver.errors import PeerError
+from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
+from asgiserver.h1.output import FLUSH_SIZE, Output
+from asgiserver.h1.parser import HeadParser, Limits, RequestParser
+from asgiserver.http.fields import list_members
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asgiserver.asgi.websocket import WebSocketSession
+    from asgiserver.context import ServerContext
+    from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.types import Fields
+
+logger = logging.getLogger("asgiserver")
+
+PIPELINE_TURN = 16
+"""Requests answered in one turn of the loop before others have theirs; what benchmarks pipeline."""
+
+BODY_BUFFER = 65536
+"""Bytes of request body that an application may leave unread before the client has to wait."""
+
+DISCARD_SIZE = 65536
+"""Bytes of request body read and dropped to keep the connection, when an application has answered
+without reading them."""
+
+FILE_CHUNK = 262144
+"""Bytes of a file read at a time where the transport cannot send it by itself."""
+
+HALF_CLOSED_TIME = 1.0
+"""Seconds after which an application that listens hears `http.disconnect`, when the client has
+closed its sending side: it may have left, or it may wait for its answer."""
+
+LINGER_TIME = 2.0
+LINGER_SIZE = 1 << 20
+"""Seconds and bytes that a client may go on sending after an answer that ends the connection.
+Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+
+# Modes: what arriving bytes are.
+_HTTP, _TUNNEL, _LINGER, _CLOSED = range(4)
+_MODES = ("http", "tunnel", "linger", "closed")
+# Why reading is paused, one bit each.
+_BODY, _BEHIND = 1, 2
+# What the deadline means.
+_FIRST, _HEAD, _IDLE, _UPLOAD, _STALL, _RUNNING, _HALF_CLOSED, _TICKING = range(8)
+
+
+class Wire:
+    """What the HTTP/1 connections of one server share."""
+
+    __slots__ = ("encoder", "head_parser", "limits")
+
+    def __init__(self, head_parser: HeadParser, encoder: HeadEncoder, limits: Limits) -> None:
+        self.head_parser = head_parser
+        self.encoder = encoder
+        self.limits = limits
+
+
+class H1Connection(Output):
+    """One HTTP/1 connection; `RequestSink` of its parser, `Channel` of its session.
+
+    Invariants: at most one session is current; the parser is fed only while there is none, or with
+    the body of the current one. Bytes that come behind it wait in the parser, with reading paused.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_context",
+        "_encoder",
+        "_eof",
+        "_keep_alive",
+        "_left_over",
+        "_mode",
+        "_parser",
+        "_paused",
+        "_peer",
+        "_phase",
+        "_ready",
+        "_request",
+        "_session",
+        "_trailers",
+        "_unwritten",
+        "deadline",
+    )
+
+    _peer: Peer
+
+    def __init__(self, context: ServerContext, wire: Wire) -> None:
+        super().__init__(context.loop)
+        self._context = context
+        self._encoder = wire.encoder
+        self._parser = RequestParser(self, wire.head_parser, wire.limits)
+        self._mode = _HTTP
+        self._session: Exchange | WebSocketSession | None = None
+        self._request: RequestHead | None = None  # of the current or the last session
+        self._ready = False  # the current session has yet to be started
+        self._keep_alive = True
+        self._chunked = False  # how the current response is framed
+        self._trailers = b""
+        self._paused = 0
+        self._eof = False
+        self._left_over = 0  # bytes dropped: of an unread body, or while lingering
+        self._unwritten = 0  # bytes in the transport's buffer when the deadline was set
+        self._phase = _FIRST
+        self.deadline = math.inf
+
+    def __repr__(self) -> str:
+        peer = getattr(self, "_peer", None)
+        return f"<H1Connection {peer} {_MODES[self._mode]} {self._session} {self._parser}>"
+
+    # Called by the transport.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin; the first request head has to come in time."""
+        self.transport = transport  # type: ignore[assignment] # a stream transport it is
+        context = self._context
+        context.stats.connections += 1
+        context.connections.add(self)
+        self._peer = peer_of(transport, context.config.root_path)
+        self.deadline = context.clock.now + context.config.timeout_request_head
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._mode != _HTTP:
+            self._other_data(data)
+        elif self._session is None or self._parser.in_body:
+            self._parse(data)
+        else:  # pipelined: it waits its turn
+            self._parser.hold(data)
+            self._pause_reading(_BEHIND)
+
+    def eof_received(self) -> bool:
+        """The client has closed its sending side; true keeps ours open."""
+        self._eof = True
+        session = self._session
+        if self._mode == _TUNNEL and session is not None:
+            session.feed_end()
+        elif self._mode == _HTTP and session is not None and not self._parser.in_body:
+            # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS cannot.
+            self._arm()
+            return self.transport.can_write_eof()
+        elif self._mode == _HTTP and session is None:
+            try:
+                self._parser.feed_eof()
+            except PeerError as error:
+                self._refuse(error)
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone; free everything."""
+        super().connection_lost(exc)
+        self._mode = _CLOSED
+        self.deadline = math.inf
+        self._context.lost(self)
+        self._parser.close()
+        session, self._session = self._session, None
+        if session is not None:
+            session.disconnect("client_gone")
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly; it has until the deadline to read something."""
+        super().pause_writing()
+        self._arm()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self._arm()
+
+    # Requests.
+
+    def _parse(self, data: bytes) -> None:
+        try:
+            self._parser.feed(data)
+        except PeerError as error:
+            self._refuse(error)
+        else:
+            if self._ready:
+                self._dispatch()
+            else:
+                self._arm()
+
+    def _dispatch(self) -> None:
+        """Run the request just parsed and those behind it, as long as they end at once."""
+        start = self._context.start
+        parser = self._parser
+        self._phase = _RUNNING
+        self.corked = True
+        for _ in range(PIPELINE_TURN):
+            session = self._session
+            if session is None:
+                break
+            self._ready = False
+            start(session)
+            if self._session is not None or self._mode != _HTTP or not parser.rest:
+                break
+            try:
+                parser.feed(b"")
+            except PeerError as error:
+                self._refuse(error)
+                break
+            if not self._ready:
+                break
+        else:
+            self._loop.call_soon(self._dispatch)  # the others' turn
+        self.corked = False
+        self.flush()
+        if self._paused and not parser.rest:
+            self._resume_reading(_BEHIND)
+        self._arm()
+
+    def _next_request(self) -> None:
+        if self._mode == _HTTP and self._session is None:
+            self._parse(b"")
+            if self._paused and not self._parser.rest:
+                self._resume_reading(_BEHIND)
+
+    def _refuse(self, error: PeerError) -> None:
+        """The client's fault: answer if that is still possible, and close."""
+        self._context.refused(self._peer.client, error)
+        self._keep_alive = self._ready = False
+        session = self._session
+        if isinstance(session, Exchange):
+            session.refuse(error)
+        elif self._mode == _HTTP:
+            if not self._parser.in_body:
+                text = error.reason.encode()
+                self._request = None
+                self.send_head(plain_head(error.status, text, error.fields), text, True)
+            self._close(linger=True)
+
+    # `RequestSink`: called by the parser, runs no application code.
+
+    def on_request(self, head: RequestHead) -> None:
+        """A request begins. Raises `PeerError` (503) when too many are running."""
+        context = self._context
+        stats = context.stats
+        limit = context.config.limit_concurrency
+        if limit is not None and stats.active >= limit:
+            raise PeerError(503, "too many requests are running", ((b"retry-after", b"1"),))
+        stats.requests += 1
+        self._request = head
+        self._keep_alive = head.keep_alive
+        if head.upgrade == b"websocket" and context.config.ws != "none":
+            self._session = self._make_websocket(head)
+        else:
+            self._session = Exchange(context, self, head, http_scope(context, head, self._peer))
+        self._ready = True
+
+    def _make_websocket(self, head: RequestHead) -> WebSocketSession:
+        """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
+        from asgiserver.asgi.websocket import WebSocketSession
+        from asgiserver.ws.handshake import read_offer
+
+        context = self._context
+        offer = read_offer(head)
+        scope = websocket_scope(context, head, self._peer, offer.subprotocols)
+        return WebSocketSession(context, self, head, scope, offer)
+
+    def on_body(self, data: bytes) -> None:
+        """A part of the body; dropped when the response is complete already."""
+        session = self._session
+        if session is not None:
+            session.feed(data)
+            if session.buffered > BODY_BUFFER:
+                self._pause_reading(_BODY)
+            return
+        self._left_over += len(data)
+        if self._left_over > DISCARD_SIZE:
+            self._close(linger=True)
+
+    def on_request_end(self) -> None:
+        """The body is complete."""
+        session = self._session
+        if session is not None:
+            session.feed_end()
+        elif self._parser.rest:  # of a request answered already: on with the next
+            self._loop.call_soon(self._next_request)
+
+    # `Channel`: called by the session.
+
+    def send_informational(self, status: int, fields: Fields) -> None:
+        """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
+        if self._request is not None and self._request.http_version == "1.1":
+            self.gather(status_line(status) + encode_fields(fields))
+            self.write(b"\r\n")
+            self._arm()
+
+    def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
+        """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
+        request = self._request
+        old = request is not None and request.http_version == "1.0"
+        keep = self._keep_alive and not head.close and not self._context.draining
+        if keep and self._parser.in_body:
+            keep = self._may_discard_body()
+        length = head.content_length
+        self._chunked = False
+        if length is not None:
+            framing = b"content-length: %d\r\n" % length
+        elif head.bodyless:
+            framing = b""
+        elif old:
+            framing = b""
+            keep = False  # the end of the connection is the end of the body
+        else:
+            framing = b"transfer-encoding: chunked\r\n"
+            self._chunked = True
+        if not keep:
+            framing += b"connection: close\r\n\r\n"
+        else:
+            framing += b"connection: keep-alive\r\n\r\n" if old else b"\r\n"
+        self._keep_alive = keep
+        self.gather(self._encoder.encode(head, framing))
+        if self._chunked:
+            self._send_chunk(body, end)
+        else:
+            self.write(b"" if head.bodyless else body)
+
+    def send_body(self, data: bytes, end: bool) -> None:
+        """More of the body."""
+        if self._chunked:
+            self._send_chunk(data, end)
+        elif data:
+            self.write(data)
+
+    def _send_chunk(self, data: bytes, end: bool) -> None:
+        """One chunk, and what ends the body (RFC 9112 section 7.1)."""
+        tail = b""
+        if end:
+            tail = b"0\r\n%b\r\n" % self._trailers
+            self._trailers = b""
+        if not data:
+            self.write(tail)
+        elif len(data) < FLUSH_SIZE:
+            self.write(b"%x\r\n%b\r\n%b" % (len(data), data, tail))
+        else:
+            self.gather(b"%x\r\n" % len(data))
+            self.write(data)
+            self.write(b"\r\n" + tail)
+
+    def send_trailers(self, fields: Fields) -> None:
+        """Keep trailer fields for the end of the body, when the client takes them (TE)."""
+        request = self._request
+        if self._chunked and request is not None:
+            for name, value in request.fields:
+                if name == b"te" and b"trailers" in list_members(value):
+                    self._trailers += encode_fields(fields)
+                    return
+
+    async def send_file(self, fd: int, offset: int, count: int) -> None:
+        """A part of the body from a file; see `Channel.send_file`."""
+        while count:
+            read = min(count, FILE_CHUNK)
+            data = await self._loop.run_in_executor(None, os.pread, fd, read, offset)
+            if not data:
+                raise OSError("the file is shorter than announced")
+            self.send_body(data, False)
+            if not self.writable:
+                await self.wait_writable()
+            if self._mode == _CLOSED:
+                return
+            offset += len(data)
+            count -= len(data)
+
+    def open_tunnel(self, fields: Fields) -> None:
+        """Switch protocols (RFC 9110 section 15.2.2)."""
+        self.gather(self._encoder.start(101) + encode_fields(fields))
+        self.write(b"\r\n")
+        self._mode = _TUNNEL
+        rest = self._parser.take_rest()
+        self._parser.stop()
+        self._resume_reading(_BEHIND)
+        if rest:
+            self._feed_tunnel(rest)
+
+    def send_tunnel(self, data: bytes) -> None:
+        """Raw bytes through the tunnel."""
+        self.write(data)
+
+    def consumed(self, size: int) -> None:
+        """The application has taken what was buffered: read on."""
+        session = self._session
+        if self._paused & _BODY and (session is None or session.buffered <= BODY_BUFFER):
+            self._resume_reading(_BODY)
+            self._arm()
+
+    def finish(self) -> None:
+        """The response is complete: take the next request, or close."""
+        self._session = None
+        if not self._keep_alive or self._mode != _HTTP:
+            self._close(linger=not self._parser.clean)
+            return
+        if self._paused & _BODY:
+            self._resume_reading(_BODY)
+        if self.corked:
+            return  # the dispatcher goes on
+        if self._parser.rest and not self._parser.in_body:
+            self._loop.call_soon(self._next_request)
+        elif self._eof:
+            self._close(linger=False)
+        else:
+            self._arm()
+
+    def abort(self, reason: str) -> None:
+        """Reset the connection: the client must not take what it has for the whole response."""
+        self._mode = _CLOSED
+        self.transport.abort()
+
+    # The life of the connection.
+
+    def begin_drain(self) -> None:
+        """The server is stopping: end after the response in flight."""
+        session = self._session
+        if isinstance(session, Exchange):
+            self._keep_alive = False
+        elif session is not None:
+            session.begin_drain()
+        elif self._mode == _HTTP:
+            self._close_if_idle()
+
+    def on_deadline(self, now: float) -> None:
+        """The time to do something is over; called by the clock."""
+        self.deadline = math.inf
+        session = self._session
+        if self._mode == _LINGER:
+            self._end_linger()
+        elif self._phase == _STALL:
+            self._end_stall()
+        elif self._phase == _IDLE:
+            self._close_if_idle()
+        elif self._phase == _UPLOAD:
+            self._refuse(PeerError(408, "request body timed out"))
+        elif self._phase == _HALF_CLOSED or self._phase == _TICKING:
+            if session is not None:
+                session.on_tick(now)
+            if self._phase == _TICKING:
+                self._arm()
+        elif self._parser.rest:
+            self._parser.stop()
+            self._refuse(PeerError(408, "request head timed out"))
+        else:
+            self._close(linger=False)
+
+    def _arm(self) -> None:
+        """Set the deadline for what the connection now waits for."""
+        now = self._context.clock.now
+        config = self._context.config
+        session = self._session
+        if self.write_paused:
+            limit = config.ws_send_timeout if self._mode == _TUNNEL else config.timeout_write
+            self._unwritten = self.transport.get_write_buffer_size()
+            self._phase, self.deadline = _STALL, now + limit
+        elif self._mode == _LINGER:
+            self.deadline = now + LINGER_TIME
+        elif session is not None and not isinstance(session, Exchange):
+            self._phase, self.deadline = _TICKING, now
+        elif self._mode != _HTTP:
+            return
+        elif self._parser.in_body:
+            if self._paused or (session is not None and session.continue_wanted):
+                self._phase, self.deadline = _RUNNING, math.inf  # it waits for us
+            else:
+                self._phase, self.deadline = _UPLOAD, now + config.timeout_request_body
+        elif session is not None:
+            if self._eof:
+                self._phase, self.deadline = _HALF_CLOSED, now + HALF_CLOSED_TIME
+            else:
+                self._phase, self.deadline = _RUNNING, math.inf
+        elif not self._parser.rest:
+            if self._phase not in (_FIRST, _IDLE):  # an empty line wins no time
+                self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
+        elif self._phase != _HEAD:
+            # Absolute: another byte wins no time either.
+            if self._phase != _FIRST:
+                self.deadline = now + config.timeout_request_head
+            self._phase = _HEAD
+
+    def _end_stall(self) -> None:
+        """The client has not read for long, or only slowly."""
+        if self.transport.get_write_buffer_size() < self._unwritten:
+            self._arm()
+            return
+        self._context.stats.count_refused("write timeout")
+        if self._session is not None:
+            self._session.disconnect("timeout")
+        self.abort("write timeout")
+
+    def _may_discard_body(self) -> bool:
+        """Whether what is left of the request body is worth reading to keep the connection."""
+        session = self._session
+        if isinstance(session, Exchange) and session.continue_wanted:
+            return False  # it may never come
+        left = self._parser.body_left
+        return left is None or left <= DISCARD_SIZE
+
+    def _close_if_idle(self) -> None:
+        """Close, unless a request is there already, still unread.
+
+        Two turns of the loop: the first may have looked for input before the deadline passed. What
+        is on its way after that finds our side closed in good order, not a reset.
+        """
+
+        def close() -> None:
+            if self._mode == _HTTP and self._session is None and not self._parser.rest:
+                self._close(linger=True)
+
+        self._loop.call_soon(self._loop.call_soon, close)
+
+    def _close(self, linger: bool) -> None:
+        """Close after what has been written; `linger` when the client may still be sending."""
+        if self._mode == _CLOSED:
+            return
+        self.flush()
+        self._parser.stop()
+        self._session = None
+        if not linger or self._eof:
+            self._end_linger()
+            return
+        self._mode = _LINGER
+        self._left_over = 0
+        self._phase, self.deadline = _RUNNING, self._context.clock.now + LINGER_TIME
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._resume_reading(self._paused)
+
+    def _end_linger(self) -> None:
+        self._mode = _CLOSED
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self._unwritten = self.transport.get_write_buffer_size()
+            self._phase = _STALL
+            self.deadline = self._context.clock.now + self._context.config.timeout_write
+
+    def _other_data(self, data: bytes) -> None:
+        """Bytes that are not HTTP: of a tunnel, or behind the end."""
+        if self._mode == _TUNNEL:
+            self._feed_tunnel(data)
+        elif self._mode == _LINGER:
+            self._left_over += len(data)
+            if self._left_over > LINGER_SIZE:
+                self._end_linger()
+
+    def _feed_tunnel(self, data: bytes) -> None:
+        session = self._session
+        if session is not None:
+            session.feed(data)
+            if session.buffered > BODY_BUFFER:
+                self._pause_reading(_BODY)
+
+    def _pause_reading(self, why: int) -> None:
+        if not self._paused and self._mode <= _TUNNEL:
+            self.transport.pause_reading()
+        self._paused |= why
+
+    def _resume_reading(self, why: int) -> None:
+        if self._paused:
+            self._paused &= ~why
+            if not self._paused and self._mode != _CLOSED:
+                self.transport.resume_reading()
+
+
+def peer_of(transport: asyncio.BaseTransport, root_path: str) -> Peer:
+    """Both ends of a transport; the client may be gone already."""
+    server: tuple[str, int | None] | None = None
+    client: tuple[str, int] | None = None
+    sock: Any = transport.get_extra_info("socket")
+    sockname: Any = transport.get_extra_info("sockname")
+    if sock is not None and sock.family not in (socket.AF_INET, socket.AF_INET6):
+        if isinstance(sockname, bytes):
+            sockname = sockname.decode(errors="surrogateescape")
+        server = (sockname, None) if sockname else None
+    else:
+        peername: Any = transport.get_extra_info("peername")
+        client = (peername[0], peername[1]) if peername else None
+        server = (sockname[0], sockname[1]) if sockname else None
+    scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+    return Peer(client, server, scheme, None, root_path)

@@ -1,0 +1,77 @@
+"""Response heads to bytes (RFC 9112 sections 4 to 7). It knows no I/O and no clock."""
+
+from __future__ import annotations
+
+import http
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asgiserver.http.message import ResponseHead
+    from asgiserver.types import Fields
+
+_PHRASES = {status.value: status.phrase.encode() for status in http.HTTPStatus}
+
+
+def status_line(status: int) -> bytes:
+    """``HTTP/1.1 200 OK`` and its line end; the phrase is empty for an unknown status."""
+    return b"HTTP/1.1 %d %b\r\n" % (status, _PHRASES.get(status, b""))
+
+
+def encode_fields(fields: Fields) -> bytes:
+    """Field lines, each with its line end."""
+    return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+class HeadEncoder:
+    """Encodes response heads for all connections of a server.
+
+    Status line, Server and Date are joined once a second and status, not once a response.
+    """
+
+    __slots__ = ("_date", "_defaults", "_send_date", "_server", "_starts")
+
+    def __init__(
+        self,
+        *,
+        server: bytes = b"asgiserver",
+        send_date: bool = True,
+        defaults: Fields | None = None,
+    ) -> None:
+        self._server = b"server: " + server + b"\r\n" if server else b""
+        self._send_date = send_date
+        self._defaults = defaults or []  # fields of the user's, for responses that lack them
+        self._date = b""
+        self._starts: dict[int, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<HeadEncoder {self._server!r} {self._date!r}>"
+
+    def set_date(self, date: bytes) -> None:
+        """Use `date` (RFC 9110 section 5.6.7) from now on; called once a second."""
+        if self._send_date:
+            self._date = b"date: " + date + b"\r\n"
+            self._starts.clear()
+
+    def encode(self, head: ResponseHead, framing: bytes) -> bytes:
+        """The whole head; `framing` are the last field lines and the empty line."""
+        if head.has_date or head.has_server:
+            start = status_line(head.status)
+            start += b"" if head.has_server else self._server
+            start += b"" if head.has_date else self._date
+        else:
+            start = self._starts.get(head.status) or self.start(head.status)
+        parts = [start]
+        for name, value in head.fields:
+            parts += (name, b": ", value, b"\r\n")
+        if self._defaults:
+            given = {name for name, _ in head.fields}
+            parts.append(
+                encode_fields([field for field in self._defaults if field[0] not in given])
+            )
+        parts.append(framing)
+        return b"".join(parts)
+
+    def start(self, status: int) -> bytes:
+        """The status line and the server's own fields."""
+        start = self._starts[status] = status_line(status) + self._server + self._date
+        return start

@@ -1,0 +1,119 @@
+"""Gathered writing to a transport, with backpressure and a fair share for everyone.
+
+The part of a connection that does not depend on what is written. It knows no protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+FLUSH_SIZE = 65536
+"""Bytes: gathered output is written when it is as large as this, so that backpressure works. A
+part as large as this is written by itself: joining 1 MiB to its head costs 40 % under TLS."""
+
+TURN_SIZE = 1 << 20
+"""Bytes that may be written before the others have a turn of the loop, so that a fast reader of an
+endless response does not starve them."""
+
+
+class Output(asyncio.Protocol):
+    """A protocol that gathers what is written while it is corked.
+
+    `writable` is false while the transport's buffer is full or the share of this turn is spent.
+    """
+
+    __slots__ = (
+        "_gathered",
+        "_gathered_size",
+        "_loop",
+        "_turn_left",
+        "_waiters",
+        "corked",
+        "transport",
+        "writable",
+        "write_paused",
+    )
+
+    transport: asyncio.Transport
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._gathered: list[bytes] = []
+        self._gathered_size = 0
+        self._turn_left = TURN_SIZE
+        self._waiters: list[asyncio.Future[None]] = []
+        self.corked = False
+        self.writable = True
+        self.write_paused = False  # by the transport
+
+    def write(self, data: bytes) -> None:
+        """Write, or gather while corked."""
+        size = len(data)
+        if size >= FLUSH_SIZE:
+            self.flush()
+            self._transmit(data)
+            return
+        self._gathered.append(data)
+        self._gathered_size += size
+        if not self.corked or self._gathered_size >= FLUSH_SIZE:
+            self.flush()
+
+    def gather(self, data: bytes) -> None:
+        """Put something small in front of what `write` brings next."""
+        self._gathered.append(data)
+        self._gathered_size += len(data)
+
+    def flush(self) -> None:
+        """Write what has been gathered, in one call."""
+        gathered = self._gathered
+        if gathered:
+            data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            gathered.clear()
+            self._gathered_size = 0
+            self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
+        self.transport.write(data)
+        self._turn_left -= len(data)
+        if self._turn_left < 0 and self.writable:
+            self.writable = False
+            self._loop.call_soon(self._next_turn)
+
+    def _next_turn(self) -> None:
+        self._turn_left = TURN_SIZE
+        if not self.write_paused:
+            self._set_writable()
+
+    def _set_writable(self) -> None:
+        self.writable = True
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_writable(self) -> None:
+        """Return once more may be written, or the connection is lost."""
+        if not self.writable:
+            self.flush()
+            waiter = self._loop.create_future()
+            self._waiters.append(waiter)
+            await waiter
+
+    # Called by the transport.
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        self.write_paused = True
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room again."""
+        self.write_paused = False
+        if self._turn_left >= 0:
+            self._set_writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nobody waits for a transport that is gone."""
+        self._gathered.clear()
+        self.write_paused = False
+        self._set_writable()

@@ -1,0 +1,216 @@
+"""Bound sockets: what ``--bind``, ``--host``/``--port``, ``--uds`` and ``--fd`` mean.
+
+The same code binds for one process and for many; it accepts nothing itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+from asgiserver.errors import BindError, ConfigError
+
+if TYPE_CHECKING:
+    from asgiserver.config import Config
+
+__all__ = ["Listener", "bind_sockets"]
+
+Identity = tuple[int, int]
+"""Device and inode of a file."""
+
+
+class Listener:
+    """A socket bound to one address; `path` is that of a unix socket of ours, to be removed."""
+
+    __slots__ = ("_identity", "path", "scheme", "socket")
+
+    def __init__(self, sock: socket.socket, path: str | None = None, scheme: str = "http") -> None:
+        self.socket = sock
+        self.path = path
+        self.scheme = scheme
+        self._identity = _identity(path) if path is not None else None
+
+    def __repr__(self) -> str:
+        return f"<Listener {self.address}>"
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it listens on a unix socket."""
+        return self.socket.family not in (socket.AF_INET, socket.AF_INET6)
+
+    @property
+    def address(self) -> str:
+        """``http://host:port`` with the real port, or ``unix:/path``."""
+        name = self.socket.getsockname()
+        if self.is_unix:
+            text = os.fsdecode(name)
+            return "unix:@" + text[1:] if text[:1] == "\0" else f"unix:{text}"
+        host, port = name[:2]
+        return (
+            f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}"
+        )
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        return self.socket.fileno()
+
+    def close(self, unlink: bool = True) -> None:
+        """Close the socket; remove the path of a unix socket if it is still this one."""
+        self.socket.close()
+        if unlink and self.path is not None and _identity(self.path) == self._identity:
+            os.unlink(self.path)
+
+
+def bind_sockets(config: Config) -> list[Listener]:
+    """Bind everything that `config` names. Raises `BindError` or `ConfigError`."""
+    scheme = "https" if config.ssl_certfile or config.ssl_context_factory else "http"
+    listeners: list[Listener] = []
+    try:
+        for spec in _specs(config):
+            listeners += _bind(spec, config, scheme)
+    except BaseException:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _specs(config: Config) -> list[str]:
+    if config.bind:
+        return list(config.bind)
+    specs = []
+    if config.uds is not None:
+        specs.append(f"unix:{config.uds}")
+    if config.fd is not None:
+        specs.append(f"fd://{config.fd}")
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    return specs or [f"{host}:{config.port}"]
+
+
+def _bind(spec: str, config: Config, scheme: str) -> list[Listener]:
+    if spec.startswith("unix:"):
+        return [_bind_unix(spec[5:], config.uds_mode, scheme)]
+    if spec.startswith("fd://"):
+        return [_adopt(spec[5:], scheme)]
+    host, port = _split(spec, config.port)
+    return [Listener(sock, None, scheme) for sock in _bind_tcp(host, port)]
+
+
+def _split(spec: str, default_port: int) -> tuple[str, int]:
+    """``host:port``, ``[host]:port``, ``:port`` or ``host``."""
+    host, colon, port = spec.rpartition(":")
+    if not colon or spec.endswith("]"):
+        host, port = spec, str(default_port)
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError(f"bind: write an IPv6 address in brackets: [{host}]:{port}")
+    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f"bind: {spec!r} has no port from 0 to 65535")
+    return host, int(port)
+
+
+def _bind_tcp(host: str, port: int) -> list[socket.socket]:
+    """One socket for each address of `host`; none given means all interfaces."""
+    try:
+        infos = socket.getaddrinfo(
+            host or "::", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except socket.gaierror as error:
+        raise BindError(f"cannot resolve {host!r}: {error.strerror}") from error
+    sockets: list[socket.socket] = []
+    failure: OSError | None = None
+    for family, _, _, _, address in dict.fromkeys(infos):
+        if sockets and port == 0:  # every address of the host at the same free port
+            address = (address[0], sockets[0].getsockname()[1], *address[2:])
+        try:
+            sockets.append(_bind_one(family, address))
+        except OSError as error:
+            # A name such as localhost may have an IPv6 address on a machine that has no IPv6.
+            if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                for sock in sockets:
+                    sock.close()
+                raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+            failure = error
+    if not sockets:
+        if not host:  # no IPv6 here
+            return _bind_tcp("0.0.0.0", port)
+        raise BindError(f"cannot listen on {host}:{port}: {failure}")
+    return sockets
+
+
+def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            # Explicit, so that it does not depend on the system or on the number of workers:
+            # `::` takes IPv4 too, any other address only what it says.
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
+        sock.setblocking(False)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _bind_unix(path: str, mode: str | None, scheme: str) -> Listener:
+    if not hasattr(socket, "AF_UNIX"):
+        raise ConfigError("bind: this platform has no unix sockets")
+    _remove_stale(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.bind(path)
+        if mode is not None:
+            os.chmod(path, int(mode, 8))  # nobody can connect before listen()
+    except OSError as error:
+        sock.close()
+        raise BindError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
+    return Listener(sock, path, scheme)
+
+
+def _remove_stale(path: str) -> None:
+    """Remove a socket that nobody answers on. Raises `BindError` when somebody does."""
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            raise BindError(f"cannot listen on unix:{path}: the file exists and is no socket")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+            return
+        except OSError as error:
+            raise BindError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
+    raise BindError(f"cannot listen on unix:{path}: another process does")
+
+
+def _adopt(number: str, scheme: str) -> Listener:
+    """An inherited descriptor; its family is looked up."""
+    if not number.isascii() or not number.isdigit():
+        raise ConfigError(f"bind: 'fd://{number}' needs the number of a file descriptor")
+    try:
+        sock = socket.socket(fileno=os.dup(int(number)))
+    except OSError as error:
+        raise BindError(f"file descriptor {number}: {error.strerror}") from error
+    if sock.type != socket.SOCK_STREAM:
+        sock.close()
+        raise BindError(f"file descriptor {number} is no stream socket")
+    sock.setblocking(False)
+    return Listener(sock, None, scheme)
+
+
+def _identity(path: str) -> Identity | None:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

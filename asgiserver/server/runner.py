@@ -1,0 +1,108 @@
+"""Running a configuration until it is stopped: here, or under a supervisor.
+
+Signals of a process without workers are handled here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+from asgiserver.logs import setup_logging
+from asgiserver.loops import loop_factory
+from asgiserver.server.server import Server, load
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from asgiserver.config import Config
+    from asgiserver.types import ASGIApplication
+
+logger = logging.getLogger("asgiserver")
+
+TERMINAL_WINDOW = 2.0
+"""Seconds for running requests after Ctrl-C: a person is waiting."""
+
+
+def run(config: Config, notes: Sequence[str] = ()) -> int:
+    """Serve until stopped; the exit code. Raises `StartupError`."""
+    logging_handle = setup_logging(config)
+    try:
+        for note in notes:
+            logger.warning("%s", note)
+        run_here(config)
+    finally:
+        logging_handle.close()
+    return 0
+
+
+def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
+    """The same for programs: nothing but exceptions."""
+    run(config, notes)
+
+
+def run_here(config: Config) -> None:
+    """Serve in this process. Raises `StartupError`."""
+    app = load(config)  # before the loop and the signal handlers: Ctrl-C ends a long import
+    with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+        loop = runner.get_loop()
+        server = Server(config)
+        with StopSignals(loop, server) as signals:
+            runner.run(_serve(server, app, signals))
+
+
+async def _serve(server: Server, app: ASGIApplication, signals: StopSignals) -> None:
+    signals.starting = asyncio.current_task()
+    try:
+        await server.start(app)
+    except asyncio.CancelledError:
+        if not signals.count:
+            raise
+        logger.info("Stopped during the start-up")
+        return
+    await server.wait_stopped()
+
+
+class StopSignals:
+    """SIGTERM and SIGINT stop a server; more of them hurry it.
+
+    Python-level handlers and not the loop's: those never run while the start-up blocks the loop.
+    The first stops gracefully, the second without waiting, the third raises KeyboardInterrupt
+    wherever the program is.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
+        self._loop = loop
+        self._server = server
+        self._before: dict[signal.Signals, Any] = {}
+        self.count = 0
+        self.starting: asyncio.Task[Any] | None = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count > (2 if self._server.started else 1):
+            raise KeyboardInterrupt
+        timeout = 0.0 if self.count > 1 else None
+        if number == signal.SIGINT and timeout is None:
+            timeout = min(TERMINAL_WINDOW, self._server.config.timeout_graceful_shutdown)
+        self._loop.call_soon_threadsafe(self._stop, timeout, signal.Signals(number).name)
+
+    def _stop(self, timeout: float | None, name: str) -> None:
+        if self._server.started:
+            self._server.request_stop(timeout=timeout, reason=name)
+        elif self.starting is not None:
+            self.starting.cancel()

@@ -1,0 +1,337 @@
+"""One server: one process, one event loop, one application.
+
+It puts the layers together, and stops them in stages. It installs no signal handlers and never
+exits the process; whoever runs it does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from typing import TYPE_CHECKING, Any, Self
+
+from asgiserver.access_log import make_access_log
+from asgiserver.asgi.interface import as_asgi3
+from asgiserver.asgi.lifespan import Lifespan
+from asgiserver.context import ServerContext
+from asgiserver.h1.connection import H1Connection, Wire
+from asgiserver.h1.encoder import HeadEncoder
+from asgiserver.h1.parser import Limits, make_head_parser
+from asgiserver.loading import detect_interface, load_application, load_env_files
+from asgiserver.logs import PeerErrorLog, setup_logging
+from asgiserver.server.acceptor import Acceptor
+from asgiserver.server.clock import CoarseClock
+from asgiserver.server.listener import bind_sockets
+from asgiserver.server.readiness import announce_ready, withdraw_ready
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+    from asgiserver.access_log import AccessLog
+    from asgiserver.config import Config
+    from asgiserver.errors import PeerError
+    from asgiserver.logs import LoggingHandle
+    from asgiserver.server.listener import Listener
+    from asgiserver.types import ASGIApplication, Fields
+
+__all__ = ["Server"]
+
+logger = logging.getLogger("asgiserver")
+
+NOTICE_DELAY = 1.0
+"""Seconds between the shutdown notice and `http.disconnect` for endless responses: time for an
+application that heeds the notice to end its streams in its own way."""
+
+CANCEL_TIME = 1.0
+"""Seconds that a cancelled application has to end."""
+
+REPORT_DELAY = 5.0
+"""Seconds of waiting at shutdown after which it is said for whom."""
+
+
+class Server:
+    """Serves one application in the running event loop.
+
+    ``async with Server(Config(app, port=0)) as server:`` is listening inside, with the lifespan's
+    start-up complete, and has drained when it is left. `listeners` are sockets bound by somebody
+    else; they are closed with the server. Start errors are raised: `StartupError`.
+    """
+
+    def __init__(self, config: Config, *, listeners: Sequence[Listener] | None = None) -> None:
+        self.config = config
+        self.listeners: list[Listener] = list(listeners or ())
+        self.addresses: tuple[str, ...] = ()
+        self.extra_state: dict[str, Any] = {}  # put into the lifespan's state before its start
+        self.accept_gate: Callable[[], float] | None = None  # see `Acceptor`
+        self.started = False
+        self.context: ServerContext
+        self._owns_paths = listeners is None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clock: CoarseClock | None = None
+        self._acceptor: Acceptor | None = None
+        self._lifespan: Lifespan | None = None
+        self._access_log: AccessLog | None = None
+        self._logging: LoggingHandle | None = None
+        self._stopping: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Future[None] | None = None
+        self._quiet: asyncio.Future[None] | None = None  # set when nothing is left to wait for
+        self._hurry = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "serving" if self.started else "new"
+        return f"<Server {state} {' '.join(self.addresses)}>"
+
+    # Starting ---------------------------------------------------------------------------------
+
+    async def start(self, app: ASGIApplication | None = None) -> None:
+        """Load the application, run its start-up, listen. Raises `StartupError`.
+
+        `app` is the application when it has been loaded already.
+        """
+        self._loop = loop = asyncio.get_running_loop()
+        self._stopped = loop.create_future()
+        config = self.config
+        self._logging = setup_logging(config)
+        try:
+            if not self.listeners:
+                self.listeners = bind_sockets(config)
+            self.context = context = self._make_context(loop, app or load(config))
+            await self._start_lifespan(context)
+            self._start_access_log(context)
+            self._acceptor = self._make_acceptor(loop, context)
+            await self._acceptor.open(self.listeners)
+            self.addresses = tuple(listener.address for listener in self.listeners)
+            self.started = True
+            if self._owns_paths:
+                announce_ready(config, self.addresses)
+        except BaseException:
+            await self._release()
+            raise
+        for address in self.addresses:
+            logger.info("Serving on %s", address)
+
+    def _make_context(self, loop: asyncio.AbstractEventLoop, app: ASGIApplication) -> ServerContext:
+        config = self.config
+        clock = CoarseClock(loop, lambda: context.connections)
+        context = ServerContext(config, app, loop, clock)
+        context.on_quiet = self._on_quiet
+        self._clock = clock
+        log = PeerErrorLog()
+
+        def refused(client: tuple[str, int] | None, error: PeerError) -> None:
+            context.stats.count_refused(error.reason)
+            log.report(client, error, clock.now)
+
+        context.refused = refused
+        return context
+
+    async def _start_lifespan(self, context: ServerContext) -> None:
+        config = self.config
+        state = dict(self.extra_state)
+        self._lifespan = Lifespan(context.app, config.lifespan, state)
+        base = await self._lifespan.startup(config.timeout_startup)
+        if not config.reset_contextvars:
+            context.base_context = base
+        if self._lifespan.supported:
+            context.state = state
+
+    def _start_access_log(self, context: ServerContext) -> None:
+        """Not before the lifespan's start-up: the application may set up logging there."""
+        self._access_log = log = make_access_log(self.config)
+        if log is not None:
+            context.access = log.log
+            assert self._clock is not None
+            self._clock.call_each_tick(log.flush)
+
+    def _make_acceptor(self, loop: asyncio.AbstractEventLoop, context: ServerContext) -> Acceptor:
+        config = self.config
+        clock = self._clock
+        assert clock is not None
+        encoder = HeadEncoder(
+            server=b"asgiserver" if config.server_header else b"",
+            send_date=config.date_header,
+            defaults=default_fields(config),
+        )
+        limits = Limits(
+            config.limit_request_line,
+            config.limit_request_head,
+            config.limit_request_fields,
+        )
+        wire = Wire(make_head_parser(config.http), encoder, limits)
+        clock.call_each_tick(lambda: encoder.set_date(clock.date))
+        clock.start()
+        return Acceptor(
+            loop,
+            lambda: H1Connection(context, wire),
+            backlog=config.backlog,
+            gate=self.accept_gate,
+        )
+
+    # Serving ----------------------------------------------------------------------------------
+
+    async def serve(self) -> None:
+        """Start, and return when the server has been stopped.
+
+        Cancelling it stops the server gracefully. Raises `StartupError`.
+        """
+        await self.start()
+        try:
+            await self.wait_stopped()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+
+    async def wait_stopped(self) -> None:
+        """Return when the server has been stopped by somebody."""
+        assert self._stopped is not None
+        await asyncio.shield(self._stopped)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    # Stopping ---------------------------------------------------------------------------------
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Stop gracefully within `timeout` seconds (default: the configuration's)."""
+        if self.started:
+            self.request_stop(timeout=timeout)
+            await self.wait_stopped()
+
+    def stop_threadsafe(self, timeout: float | None = None) -> None:
+        """Begin to stop; may be called in any thread."""
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(lambda: self.request_stop(timeout=timeout))
+
+    def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
+        """Begin to stop and return at once. Asked again with `timeout` 0, stop without waiting."""
+        if timeout is None:
+            timeout = self.config.timeout_graceful_shutdown
+        if timeout <= 0:
+            self._hurry.set()
+        if self._stopping is None and self._loop is not None:
+            logger.info("Stopping (%s)", reason)
+            self._stopping = self._loop.create_task(self._stop(timeout))
+
+    async def _stop(self, timeout: float) -> None:
+        """The staged stop; every stage is bounded."""
+        context = self.context
+        loop = context.loop
+        deadline = loop.time() + timeout
+        context.shutdown.give()
+        if self.config.drain_delay and not self._hurry.is_set():
+            await self._until_hurry(self.config.drain_delay)
+        if self._acceptor is not None:
+            self._acceptor.close()
+        context.draining = True
+        for connection in list(context.connections):
+            connection.begin_drain()
+        notice = loop.call_later(min(NOTICE_DELAY, timeout / 2), self._notify)
+        report = loop.call_later(REPORT_DELAY, self._report_waiting)
+        try:
+            await self._wait_quiet(deadline)
+        finally:
+            notice.cancel()
+            report.cancel()
+        await self._cancel_running()
+        for connection in list(context.connections):
+            connection.abort("shutdown")
+        await asyncio.sleep(0)  # the connections hear of it
+        await self._release()
+        logger.info("Stopped")
+        assert self._stopped is not None
+        if not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def _until_hurry(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    async def _wait_quiet(self, deadline: float) -> None:
+        """Until no connection and no application is left, it is late, or somebody hurries."""
+        loop = self.context.loop
+        self._quiet = loop.create_future()
+        self._on_quiet()
+        hurry = loop.create_task(self._hurry.wait())
+        left = None if deadline == math.inf else max(0.0, deadline - loop.time())
+        await asyncio.wait([self._quiet, hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+
+    def _on_quiet(self) -> None:
+        """A connection or an application has ended: maybe it was the last."""
+        quiet = self._quiet
+        context = self.context
+        if quiet is not None and not quiet.done() and not (context.connections or context.running):
+            quiet.set_result(None)
+
+    def _notify(self) -> None:
+        for session in list(self.context.running.values()):
+            session.begin_drain()
+
+    def _report_waiting(self) -> None:
+        for session in self.context.running.values():
+            logger.info("Waiting for %s (%.1f s)", session.label, session.age)
+
+    async def _cancel_running(self) -> None:
+        """Cancel what is left and say what it was."""
+        running = dict(self.context.running)
+        for session in running.values():
+            logger.warning("Cancelled at shutdown: %s (%.1f s)", session.label, session.age)
+            session.cancel("shutdown")
+        if running:
+            await asyncio.wait(set(running), timeout=CANCEL_TIME)
+        for session in self.context.running.values():
+            logger.error("Does not end though it was cancelled: %s", session.label)
+
+    async def _release(self) -> None:
+        """Run the lifespan's shutdown and give everything back, however far the start came."""
+        try:
+            if self._lifespan is not None:
+                await self._lifespan.shutdown(self.config.timeout_lifespan_shutdown)
+        finally:
+            if self._acceptor is not None:
+                self._acceptor.close()
+            if self._clock is not None:
+                self._clock.stop()
+            if self.started and self._owns_paths:
+                withdraw_ready(self.config)
+            for listener in self.listeners:
+                listener.close(unlink=self._owns_paths)
+            self.listeners.clear()
+            if self._access_log is not None:
+                self._access_log.close()
+            if self._logging is not None:
+                self._logging.close()
+
+
+def default_fields(config: Config) -> Fields:
+    """The fields of ``--header``."""
+    pairs = (header.partition(":") for header in config.headers)
+    return [
+        (name.strip().lower().encode(), value.strip().encode("latin-1")) for name, _, value in pairs
+    ]
+
+
+def load(config: Config) -> ASGIApplication:
+    """Import the application and make it ASGI 3. Raises `ApplicationLoadError`."""
+    load_env_files(config.env_file)
+    app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    interface = config.interface
+    if interface == "auto":
+        interface = detect_interface(app)
+        if interface != "asgi3":
+            logger.info("The application is served as %s", interface.upper())
+    return as_asgi3(app, interface, config.wsgi_threads)
