@@ -1,0 +1,137 @@
+"""WebSocket frames to messages and back: the interface, and which codec implements it.
+
+A codec knows no connection, no clock and no ASGI; it answers nothing by itself.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from asgiserver.ws.deflate import Deflate
+
+__all__ = [
+    "FRAMES_PER_FEED",
+    "CodecFactory",
+    "FrameCodec",
+    "MessageSink",
+    "ProtocolViolation",
+    "codec_factory",
+    "is_close_code",
+]
+
+# Frames handled in one call of `feed`: what one peer may cost the others in one loop turn.
+FRAMES_PER_FEED = 128
+
+# Opcodes (RFC 6455 section 5.2).
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+# Codes a close frame may carry (RFC 6455 section 7.4 and the IANA registry); and 3000 to 4999.
+_CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
+
+
+class ProtocolViolation(Exception):
+    """The peer broke RFC 6455 or a limit: close with `code` and `reason`, read nothing more."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{code} {reason}")
+        self.code = code
+        self.reason = reason
+
+
+class MessageSink(Protocol):
+    """What a codec calls, synchronously, from inside `FrameCodec.feed`."""
+
+    def on_message(self, data: str | bytes) -> None:
+        """A whole message: text as `str`, binary as `bytes`."""
+
+    def on_ping(self, payload: bytes) -> None:
+        """A ping; the pong is the sink's to send."""
+
+    def on_pong(self, payload: bytes) -> None:
+        """A pong, asked for or not."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The peer's close frame, 1005 when it holds no code. Nothing is read after it."""
+
+
+class FrameCodec(Protocol):
+    """The server's side of one connection's frames.
+
+    Every codec reports the same messages and the same violations for the same bytes, however they
+    are split. Encoded frames come as buffers to be sent in order: a large payload is not copied
+    onto its head.
+    """
+
+    paused: bool
+    """While set (the sink may set it in a callback) `feed` keeps bytes and reports nothing."""
+
+    @property
+    def backlog(self) -> int:
+        """Bytes kept that have not been looked at yet."""
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes from the peer and report what they hold, `FRAMES_PER_FEED` frames at most.
+
+        True when frames may be left: call again with ``b""``, after others had their turn (or
+        after clearing `paused`). Raises `ProtocolViolation`; the codec is not fed after that.
+        """
+
+    def encode_text(self, text: str) -> tuple[bytes, ...]:
+        """One text message. Raises `UnicodeEncodeError` for lone surrogates."""
+
+    def encode_binary(self, data: bytes) -> tuple[bytes, ...]:
+        """One binary message."""
+
+    def encode_ping(self, payload: bytes) -> bytes:
+        """A ping of at most 125 bytes."""
+
+    def encode_pong(self, payload: bytes) -> bytes:
+        """A pong of at most 125 bytes."""
+
+    def encode_close(self, code: int, reason: str) -> bytes:
+        """A close frame; an empty one for 1005. The reason is cut at 123 bytes of UTF-8."""
+
+
+CodecFactory = Callable[[MessageSink, float, "Deflate | None"], FrameCodec]
+"""Called with the sink, the largest message in bytes (or infinity), and compression or None."""
+
+
+def is_close_code(code: int) -> bool:
+    """Whether a close frame may carry `code` (RFC 6455 section 7.4)."""
+    return code in _CLOSE_CODES or 3000 <= code < 5000
+
+
+def close_payload(code: int, reason: str) -> bytes:
+    """The payload of a close frame (RFC 6455 section 5.5.1)."""
+    if code == 1005:
+        return b""
+    text = reason.encode("utf-8", "replace")
+    if len(text) > 123:
+        text = text[:123].decode("utf-8", "ignore").encode()
+    return code.to_bytes(2, "big") + text
+
+
+def codec_factory(name: str) -> CodecFactory:
+    """The codec called `name`: auto, native, wsproto or websockets.
+
+    Raises `ImportError` when its library is not installed.
+    """
+    if name == "wsproto":
+        from asgiserver.ws.wsproto_codec import WsprotoCodec
+
+        return WsprotoCodec
+    if name == "websockets":
+        from asgiserver.ws.websockets_codec import WebsocketsCodec
+
+        return WebsocketsCodec
+    from asgiserver.ws.frames import NativeCodec
+
+    return NativeCodec
+
+
+def is_available(name: str) -> bool:
+    """Whether `codec_factory(name)` would succeed; imports nothing."""
+    return name not in ("wsproto", "websockets") or importlib.util.find_spec(name) is not None

@@ -1,0 +1,190 @@
+"""permessage-deflate (RFC 7692): negotiation, and compression whose output is bounded.
+
+It knows messages and zlib, not frames. ``shared`` keeps nothing between messages: every connection
+uses its thread's one compressor and borrows a decompressor for the length of a message. ``full``
+keeps both windows, small ones, for better compression.
+"""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Sequence
+
+from asgiserver.ws.codec import ProtocolViolation
+
+__all__ = ["MINIMUM_SIZE", "Deflate", "negotiate"]
+
+# Smaller messages are sent as they are: deflate's own overhead eats what it saves.
+MINIMUM_SIZE = 128
+
+# What a sync flush ends with; neither side sends it (RFC 7692 section 7.2.1).
+_TAIL = b"\x00\x00\xff\xff"
+
+# `full` asks for 4 KiB windows: 32 KiB a connection for compression instead of zlib's 256 KiB.
+_FULL_WINDOW_BITS = 12
+_MEMORY_LEVEL = 5
+
+Offers = Sequence[tuple[str, Sequence[tuple[str, str | None]]]]
+
+
+class Deflate:
+    """The agreed extension of one connection; `answer` is its Sec-WebSocket-Extensions value.
+
+    Where a side has no context takeover, its window is forgotten after each message.
+    """
+
+    __slots__ = (
+        "answer",
+        "client_bits",
+        "client_takeover",
+        "compressor",
+        "decompressor",
+        "ended",
+        "server_bits",
+        "server_takeover",
+    )
+
+    def __init__(
+        self, client_takeover: bool, server_takeover: bool, client_bits: int, server_bits: int
+    ) -> None:
+        self.client_takeover = client_takeover
+        self.server_takeover = server_takeover
+        self.client_bits = client_bits
+        self.server_bits = server_bits
+        self.answer = b"permessage-deflate"
+        self.compressor: zlib._Compress | None = None
+        self.decompressor: zlib._Decompress | None = None
+        self.ended = False  # the message in progress has had a final block
+
+    def __repr__(self) -> str:
+        return f"<Deflate {self.answer.decode()}>"
+
+    def deflate(self, payload: bytes) -> bytes | None:
+        """`payload` compressed; None when it is better sent as it is."""
+        if len(payload) < MINIMUM_SIZE:
+            return None
+        if self.server_takeover:
+            if self.compressor is None:
+                self.compressor = _new_compressor(self.server_bits)
+            compressor, flush = self.compressor, zlib.Z_SYNC_FLUSH
+        else:
+            # A full flush makes zlib forget: nothing of this message can show in another's.
+            compressor, flush = _shared_compressor(self.server_bits), zlib.Z_FULL_FLUSH
+        data = (compressor.compress(payload) + compressor.flush(flush))[:-4]
+        # With a window kept, the peer has to see all that went through the compressor.
+        return data if self.server_takeover or len(data) < len(payload) else None
+
+    def inflate(self, payload: bytes, limit: float, final: bool) -> bytes:
+        """The next piece of a compressed message; `final` with its last.
+
+        Raises `ProtocolViolation` 1009 before more than `limit` bytes are inflated, and 1007
+        when the bytes are not deflate data.
+        """
+        if self.decompressor is None:
+            self.decompressor = zlib.decompressobj(-self.client_bits)
+        try:
+            data = self._inflated(payload, limit)
+            if final:
+                data += self._inflated(_TAIL, limit - len(data))
+        except zlib.error:
+            raise ProtocolViolation(1007, "compressed data is invalid") from None
+        if final:
+            if self.ended or not self.client_takeover:
+                self.decompressor = None
+            self.ended = False
+        return data
+
+    def _inflated(self, payload: bytes, limit: float) -> bytes:
+        assert self.decompressor is not None
+        # One byte over the limit tells too much from exactly enough; 0 would mean no limit.
+        bound = 0 if limit == float("inf") else int(limit) + 1
+        data = self.decompressor.decompress(payload, bound)
+        if len(data) > limit:
+            raise ProtocolViolation(1009, "message too big when inflated")
+        if not self.decompressor.eof:
+            return data
+        # A block with BFINAL ended the stream inside the message (RFC 7692 section 7.2.3.4).
+        # Once is what compressors do; more would buy the peer a new decompressor every two bytes.
+        rest = self.decompressor.unused_data
+        if self.ended and rest:
+            raise ProtocolViolation(1007, "compressed data is invalid")
+        self.ended = True
+        self.decompressor = zlib.decompressobj(-self.client_bits)
+        return data + self._inflated(rest, limit - len(data)) if rest else data
+
+
+class _Compressors(threading.local):
+    """The compressors of one thread's connections without context takeover, by window bits."""
+
+    def __init__(self) -> None:
+        self.by_bits: dict[int, zlib._Compress] = {}
+
+
+_compressors = _Compressors()
+
+
+def _shared_compressor(bits: int) -> zlib._Compress:
+    compressor = _compressors.by_bits.get(bits)
+    if compressor is None:
+        compressor = _compressors.by_bits[bits] = _new_compressor(bits)
+    return compressor
+
+
+def _new_compressor(bits: int) -> zlib._Compress:
+    return zlib.compressobj(wbits=-bits, memLevel=_MEMORY_LEVEL)
+
+
+def negotiate(offers: Offers, mode: str) -> Deflate | None:
+    """Accept the first acceptable offer of permessage-deflate; None when there is none.
+
+    `mode` is off, shared or full. An offer with an unknown, repeated or invalid parameter is
+    declined (RFC 7692 section 5.1), not an error: the next one may be a fall-back.
+    """
+    if mode != "off":
+        for name, parameters in offers:
+            if name.lower() == "permessage-deflate":
+                accepted = _accepted(parameters, mode == "full")
+                if accepted is not None:
+                    return accepted
+    return None
+
+
+def _accepted(parameters: Sequence[tuple[str, str | None]], full: bool) -> Deflate | None:
+    """The answer to one offer (RFC 7692 section 7.1)."""
+    offered: dict[str, str | None] = {}
+    for name, value in parameters:
+        if name in offered or not _is_valid(name, value):
+            return None
+        offered[name] = value
+    client_takeover = full and "client_no_context_takeover" not in offered
+    server_takeover = full and "server_no_context_takeover" not in offered
+    server_bits = int(offered.get("server_max_window_bits") or 15)
+    client_bits = 15
+    if server_bits == 8:
+        return None  # zlib cannot compress with such a window
+    if full:
+        server_bits = min(server_bits, _FULL_WINDOW_BITS)
+        if "client_max_window_bits" in offered:  # only then may the answer have it
+            client_bits = min(int(offered["client_max_window_bits"] or 15), _FULL_WINDOW_BITS)
+    accepted = Deflate(client_takeover, server_takeover, client_bits, server_bits)
+    if not server_takeover:
+        accepted.answer += b"; server_no_context_takeover"
+    if not client_takeover:
+        accepted.answer += b"; client_no_context_takeover"
+    if server_bits < 15:
+        accepted.answer += b"; server_max_window_bits=%d" % server_bits
+    if client_bits < 15:
+        accepted.answer += b"; client_max_window_bits=%d" % client_bits
+    return accepted
+
+
+_WINDOW_BITS = frozenset(str(bits) for bits in range(8, 16))
+
+
+def _is_valid(name: str, value: str | None) -> bool:
+    if name in ("client_no_context_takeover", "server_no_context_takeover"):
+        return value is None
+    if name == "client_max_window_bits":
+        return value is None or value in _WINDOW_BITS
+    return name == "server_max_window_bits" and value in _WINDOW_BITS

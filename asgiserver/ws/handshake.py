@@ -1,0 +1,175 @@
+"""The WebSocket opening handshake: a client's offer and our answer, for every wire.
+
+Pure: it sees request heads and returns fields. What only HTTP/1.1 has (RFC 6455: Upgrade and the
+key) is apart from what HTTP/2 shares with it (RFC 8441).
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from asgiserver.errors import ApplicationError, PeerError
+from asgiserver.http.fields import TCHAR, TOKEN, checked_fields
+
+if TYPE_CHECKING:
+    from asgiserver.http.message import RequestHead
+    from asgiserver.types import Fields
+    from asgiserver.ws.deflate import Deflate
+
+__all__ = ["Offer", "accept_fields", "read_offer"]
+
+VERSION = (b"sec-websocket-version", b"13")
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+_KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
+
+# Fields of the answer that are the server's to decide.
+_RESERVED = frozenset(
+    {
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-protocol",
+        b"connection",
+        b"upgrade",
+        b"content-length",
+        b"transfer-encoding",
+    }
+)
+
+# One step of an extension list (RFC 6455 section 9.1): a token, or ``name`` and ``name=value``
+# after a semicolon. Each alternative begins with another byte, so matching is linear.
+_STEP = re.compile(
+    rb"[ \t]*(?:(?P<sep>[,;])|(?P<token>[%b]+)(?:[ \t]*=[ \t]*"
+    rb"(?:(?P<value>[%b]+)|\"(?P<quoted>[%b]+)\"))?)[ \t]*" % (TCHAR, TCHAR, TCHAR)
+).match
+
+Extensions = list[tuple[str, list[tuple[str, str | None]]]]
+
+
+class Offer:
+    """What a client offers: subprotocols in its order of preference, and extensions.
+
+    `accept_key` is the Sec-WebSocket-Accept value; None where the wire has none (RFC 8441).
+    """
+
+    __slots__ = ("accept_key", "extensions", "subprotocols")
+
+    def __init__(
+        self, subprotocols: list[str], extensions: Extensions, accept_key: bytes | None
+    ) -> None:
+        self.subprotocols = subprotocols
+        self.extensions = extensions
+        self.accept_key = accept_key
+
+    def __repr__(self) -> str:
+        return f"<Offer subprotocols={self.subprotocols} extensions={self.extensions}>"
+
+
+def read_offer(head: RequestHead) -> Offer:
+    """The offer of an HTTP/1.1 request with ``Upgrade: websocket`` (RFC 6455 section 4.2.1).
+
+    Raises `PeerError`: 405 (not a GET), 426 (another version) or 400.
+    """
+    if head.method != "GET":
+        raise PeerError(405, "WebSocket handshake must be a GET", ((b"allow", b"GET"),))
+    if head.http_version != "1.1":
+        raise PeerError(400, "WebSocket handshake needs HTTP/1.1")
+    if head.chunked or head.content_length:
+        raise PeerError(400, "WebSocket handshake with a body")
+    offer = read_common_offer(head)
+    offer.accept_key = _accept_key(head)
+    return offer
+
+
+def read_common_offer(head: RequestHead) -> Offer:
+    """The part of an offer that is the same on every wire: version, subprotocols, extensions.
+
+    Raises `PeerError` 426 or 400.
+    """
+    if _values(head, b"sec-websocket-version") != [b"13"]:
+        raise PeerError(426, "WebSocket version must be 13", (VERSION,))
+    subprotocols = []
+    for value in _values(head, b"sec-websocket-protocol"):
+        for part in value.split(b","):
+            token = part.strip(b" \t")
+            if not TOKEN(token):
+                raise PeerError(400, "malformed Sec-WebSocket-Protocol")
+            subprotocols.append(token.decode())
+    extensions: Extensions = []
+    for value in _values(head, b"sec-websocket-extensions"):
+        extensions += _parsed_extensions(value)
+    return Offer(subprotocols, extensions, None)
+
+
+def _values(head: RequestHead, name: bytes) -> list[bytes]:
+    return [value for field_name, value in head.fields if field_name == name]
+
+
+def _accept_key(head: RequestHead) -> bytes:
+    """Sec-WebSocket-Accept for the request's key (RFC 6455 section 4.2.2)."""
+    keys = _values(head, b"sec-websocket-key")
+    if len(keys) != 1 or not _KEY(keys[0]):
+        raise PeerError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
+    digest = hashlib.sha1(keys[0] + _GUID, usedforsecurity=False).digest()
+    return binascii.b2a_base64(digest, newline=False)
+
+
+def _parsed_extensions(value: bytes) -> Extensions:
+    """An extension list (RFC 6455 section 9.1). Raises `PeerError` 400 when it is malformed."""
+    extensions: Extensions = []
+    separator: bytes | None = b","
+    position = 0
+    while position < len(value):
+        step = _STEP(value, position)
+        if step is None or (step["sep"] is None) == (separator is None):
+            raise PeerError(400, "malformed Sec-WebSocket-Extensions")
+        position = step.end()
+        if step["sep"]:
+            separator = step["sep"]
+            continue
+        name = step["token"].decode()
+        argument = step["value"] or step["quoted"]
+        if separator == b",":
+            if argument is not None:
+                raise PeerError(400, "malformed Sec-WebSocket-Extensions")
+            extensions.append((name, []))
+        else:
+            extensions[-1][1].append((name, argument.decode() if argument else None))
+        separator = None
+    if separator is not None:
+        raise PeerError(400, "malformed Sec-WebSocket-Extensions")
+    return extensions
+
+
+def accept_fields(
+    offer: Offer, subprotocol: str | None, headers: object, deflate: Deflate | None
+) -> Fields:
+    """The fields that accept `offer` (RFC 6455 section 4.2.2), the application's `headers` last.
+
+    Raises `ApplicationError` for a subprotocol that was not offered, for a header that is the
+    server's to send, and for whatever may not stand in a header.
+    """
+    fields: Fields = []
+    if offer.accept_key is not None:
+        fields += (
+            (b"upgrade", b"websocket"),
+            (b"connection", b"Upgrade"),
+            (b"sec-websocket-accept", offer.accept_key),
+        )
+    if subprotocol is not None:
+        if subprotocol not in offer.subprotocols:
+            raise ApplicationError(
+                f"subprotocol {subprotocol!r} is not among those offered: {offer.subprotocols}"
+            )
+        fields.append((b"sec-websocket-protocol", subprotocol.encode()))
+    if deflate is not None:
+        fields.append((b"sec-websocket-extensions", deflate.answer))
+    for field in checked_fields(headers):
+        if field[0] in _RESERVED:
+            raise ApplicationError(
+                f"header {field[0].decode()!r} of a WebSocket's accept is the server's to send"
+            )
+        fields.append(field)
+    return fields
