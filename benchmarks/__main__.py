@@ -15,10 +15,11 @@ from benchmarks import compare
 from benchmarks import environment as ground
 from benchmarks.cases import CASES
 from benchmarks.environment import HERE, BenchmarkError, find
+from benchmarks.experiment import Settings
 from benchmarks.measure import measure
 from benchmarks.report import Report, measurement_report, progress, write
 from benchmarks.servers import SERVERS
-from benchmarks.studies import STUDIES, Settings
+from benchmarks.studies import STUDIES
 
 USAGE = """\
 python -m benchmarks                  list the cases
@@ -108,6 +109,7 @@ def main(arguments: list[str]) -> int:
     # A case with 2,000 connections needs more descriptors than the usual soft limit.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
+    ground.pin_load()
     if arguments[:1] != ["ab"]:
         return run(arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks ab")

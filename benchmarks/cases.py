@@ -171,6 +171,7 @@ CASES: dict[str, Case] = {
             name="pipelined",
             title="Plain text, pipelined x16",
             pipeline=16,
+            peers=(*HTTP_PEERS, "granian-flush"),
             limit=False,
             targets=targets(0.40, 0.60),
         ),

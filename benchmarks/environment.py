@@ -156,13 +156,21 @@ def machine() -> dict[str, object]:
             break
     return {
         "cpu": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": len(ALL_CORES),
         "kernel": f"{platform.system()} {platform.release()}",
         "load_average": [round(load, 2) for load in os.getloadavg()],
     }
 
 
+# Read before the benchmark pins itself to the load generator's core.
+ALL_CORES = sorted(os.sched_getaffinity(0))
+
+
 def cores() -> tuple[int, int]:
     """One core for the server and another for the load generator (the same when there is one)."""
-    available = sorted(os.sched_getaffinity(0))
-    return available[0], available[-1]
+    return ALL_CORES[0], ALL_CORES[-1]
+
+
+def pin_load() -> None:
+    """Move this process, and the load generators that it starts, off the server's core."""
+    os.sched_setaffinity(0, {cores()[1]})

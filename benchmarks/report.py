@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.charts import Bar, bar_chart
-from benchmarks.measure import Measurement, Spread
+from benchmarks.results import Measurement, Spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -6,6 +6,7 @@ It knows nothing of load or of statistics.
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -76,15 +77,17 @@ def uvicorn_style(module: str, *options: str) -> Command:
     return command
 
 
-def granian(mode: str) -> Command:
+def granian(mode: str, *options: str) -> Command:
     """granian as an ASGI server; which runtime mode is best depends on the case."""
 
     def command(launch: Launch) -> list[str]:
         wanted = launch.wanted
         line = launch.python("-m", "granian", wanted.app, "--port", str(launch.port))
+        # The backlog also bounds the connections served at a time; 1,024 would leave some waiting.
         line += ["--interface", "asgi", "--loop", "uvloop", "--runtime-mode", mode]
+        line += ["--backlog", "8192"]
         line += ["--http", "2" if wanted.protocol == "http2" else "1"]
-        line += ["--workers", str(wanted.workers)]
+        line += ["--workers", str(wanted.workers), *options]
         line += [] if wanted.protocol == "websocket" else ["--no-ws"]
         line += ["--access-log"] if wanted.access_log else []
         return line + launch.tls("--ssl-certificate", "--ssl-keyfile")
@@ -153,6 +156,7 @@ SERVERS: dict[str, Server] = {
         ),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
         Server("asgiserver-wsproto", uvicorn_style("asgiserver", *FAST, "--ws", "wsproto")),
+        Server("asgiserver-wsgi", uvicorn_style("asgiserver", *FAST, "--interface", "wsgi")),
         Server("uvicorn", uvicorn_style("uvicorn", *FAST), distribution="uvicorn"),
         Server(
             "uvicorn-zttp",
@@ -164,6 +168,7 @@ SERVERS: dict[str, Server] = {
         Server("uvicorn-ws-legacy", uvicorn_style("uvicorn", *FAST, "--ws", "websockets")),
         Server("granian", granian("st"), distribution="granian"),
         Server("granian-mt", granian("mt")),
+        Server("granian-flush", granian("mt", "--http1-pipeline-flush")),
         Server("hypercorn", hypercorn, distribution="hypercorn"),
         Server("gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop"), distribution="gunicorn"),
         Server("daphne", daphne, distribution="daphne"),
@@ -183,7 +188,7 @@ def free_port() -> int:
 
 @dataclass
 class Running:
-    """A started server and its process tree, pinned to one core.
+    """A started server and its process tree, pinned to its cores.
 
     Leaving the context kills the whole process group.
     """
@@ -191,7 +196,7 @@ class Running:
     server: Server
     environment: Environment
     wanted: Wanted
-    core: int
+    cores: set[int]
     port: int = field(default_factory=free_port)
 
     def __enter__(self) -> Running:
@@ -214,7 +219,7 @@ class Running:
                 cwd=self.directory.name,
                 env=variables,
                 start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {self.core}),
+                preexec_fn=lambda: os.sched_setaffinity(0, self.cores),
             )
         return self
 
@@ -279,6 +284,10 @@ class Running:
                     pss += int(value.split()[0]) * 1024
         return rss, pss
 
+    def peak_bytes(self) -> int:
+        """The highest resident set size so far, summed over the tree, in bytes."""
+        return sum(peak_kibibytes(pid) * 1024 for pid in self.tree())
+
     def tree(self) -> Iterator[int]:
         """The pids of the server's process and of all its descendants."""
         children: dict[int, list[int]] = {}
@@ -302,6 +311,13 @@ def stat_fields(pid: int) -> list[str]:
         return []
     # The command name, in parentheses, may itself contain spaces and parentheses.
     return text.rpartition(")")[2].split()
+
+
+def peak_kibibytes(pid: int) -> int:
+    """The high-water mark of one process's resident set."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmHWM:\s+(\d+) kB", status, re.MULTILINE)
+    return int(found[1]) if found else 0
 
 
 def process_cpu_seconds(pid: int) -> float:

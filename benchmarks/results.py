@@ -1,0 +1,97 @@
+"""What was measured, and the arithmetic on it: medians, spread, ratios within the run, verdicts."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.cases import Case, Target
+
+
+@dataclass(frozen=True)
+class Round:
+    """One run of the load generator against one server."""
+
+    cpu_us: float  # CPU time of the server's process tree per request
+    requests_per_second: float
+    p50_us: float
+    p99_us: float
+    errors: int
+
+
+@dataclass
+class Result:
+    """All rounds of one server; `unavailable` says why there are none."""
+
+    server: str
+    command: str = ""
+    rounds: list[Round] = field(default_factory=list)
+    unavailable: str = ""
+
+    def values(self, name: str) -> list[float]:
+        return [float(getattr(one, name)) for one in self.rounds]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A median with the quartiles around it."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Raises `ValueError` for no values at all; with one value it is all three."""
+        if not values:
+            raise ValueError("no values")
+        if len(values) == 1 or any(map(math.isnan, values)):
+            median = statistics.median(values)
+            return cls(median, median, median)
+        low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+        return cls(median, low, high)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+    """Ours divided by theirs round by round: what drifts during the run cancels out."""
+    return Spread.of([mine / other for mine, other in zip(ours, theirs, strict=True)])
+
+
+@dataclass
+class Measurement:
+    """One case with the results of its servers, ours first."""
+
+    case: Case
+    results: list[Result]
+
+    def result(self, server: str) -> Result | None:
+        return next((one for one in self.results if one.server == server and one.rounds), None)
+
+    def ratio_to(self, server: str) -> Spread | None:
+        """CPU time per request of the first server divided by that of this one."""
+        ours, theirs = self.result(self.results[0].server), self.result(server)
+        if ours is None or theirs is None:
+            return None
+        return ratio(ours.values("cpu_us"), theirs.values("cpu_us"))
+
+    def best_peer(self) -> str | None:
+        """The peer with the lowest median of CPU time per request."""
+        peers = [one for one in self.results[1:] if one.rounds and one.server in self.case.peers]
+        costs = {one.server: Spread.of(one.values("cpu_us")).median for one in peers}
+        return min(costs, key=costs.__getitem__) if costs else None
+
+    def verdict(self, target: Target) -> tuple[str, Spread | None, str]:
+        """Against whom, the ratio, and "met", "missed" or "not measured"."""
+        against = self.best_peer() if target.against == "best peer" else target.against
+        measured = self.ratio_to(against) if against else None
+        if against is None or measured is None:
+            return target.against, None, "not measured"
+        shown = against if against == target.against else f"{target.against} ({against})"
+        failed = any(one.errors for one in self.results[0].rounds)
+        met = measured.median <= target.ratio and not failed
+        return shown, measured, "met" if met else "missed"
