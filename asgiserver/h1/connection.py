@@ -60,7 +60,7 @@ _MODES = ("http", "tunnel", "linger", "closed")
 # Why reading is paused, one bit each.
 _BODY, _BEHIND = 1, 2
 # What the deadline means.
-_FIRST, _HEAD, _IDLE, _UPLOAD, _STALL, _RUNNING, _HALF_CLOSED, _TICKING = range(8)
+_HEAD, _IDLE, _UPLOAD, _STALL, _RUNNING, _HALF_CLOSED, _TICKING = range(7)
 
 
 class Wire:
@@ -119,7 +119,7 @@ class H1Connection(Output):
         self._eof = False
         self._left_over = 0  # bytes dropped: of an unread body, or while lingering
         self._unwritten = 0  # bytes in the transport's buffer when the deadline was set
-        self._phase = _FIRST
+        self._phase = _HEAD
         self.deadline = math.inf
 
     def __repr__(self) -> str:
@@ -150,19 +150,20 @@ class H1Connection(Output):
     def eof_received(self) -> bool:
         """The client has closed its sending side; true keeps ours open."""
         self._eof = True
+        if self._mode == _HTTP and self._session is None:
+            self._next_request()
+            self._end_of_input()
         session = self._session
-        if self._mode == _TUNNEL and session is not None:
+        if session is None or self._mode == _CLOSED:
+            return False
+        if self._mode == _TUNNEL:
             session.feed_end()
-        elif self._mode == _HTTP and session is not None and not self._parser.in_body:
-            # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS cannot.
-            self._arm()
-            return self.transport.can_write_eof()
-        elif self._mode == _HTTP and session is None:
-            try:
-                self._parser.feed_eof()
-            except PeerError as error:
-                self._refuse(error)
-        return False
+            return False
+        if self._parser.in_body:
+            return False  # the request will never be complete
+        # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS cannot.
+        self._arm()
+        return self.transport.can_write_eof()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; free everything."""
@@ -225,7 +226,19 @@ class H1Connection(Output):
         self.flush()
         if self._paused and not parser.rest:
             self._resume_reading(_BEHIND)
+        if self._eof:
+            self._end_of_input()
         self._arm()
+
+    def _end_of_input(self) -> None:
+        """Nothing comes any more: unless there is something to answer yet, close."""
+        if self._mode == _HTTP and self._session is None:
+            try:
+                self._parser.feed_eof()
+            except PeerError as error:
+                self._refuse(error)
+            else:
+                self._close(linger=False)
 
     def _next_request(self) -> None:
         if self._mode == _HTTP and self._session is None:
@@ -415,7 +428,7 @@ class H1Connection(Output):
         if self._parser.rest and not self._parser.in_body:
             self._loop.call_soon(self._next_request)
         elif self._eof:
-            self._close(linger=False)
+            self._end_of_input()
         else:
             self._arm()
 
@@ -472,7 +485,7 @@ class H1Connection(Output):
             self.deadline = now + LINGER_TIME
         elif session is not None and not isinstance(session, Exchange):
             self._phase, self.deadline = _TICKING, now
-        elif self._mode != _HTTP:
+        elif self._mode == _CLOSED:
             return
         elif self._parser.in_body:
             if self._paused or (session is not None and session.continue_wanted):
@@ -484,14 +497,11 @@ class H1Connection(Output):
                 self._phase, self.deadline = _HALF_CLOSED, now + HALF_CLOSED_TIME
             else:
                 self._phase, self.deadline = _RUNNING, math.inf
-        elif not self._parser.rest:
-            if self._phase not in (_FIRST, _IDLE):  # an empty line wins no time
-                self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
-        elif self._phase != _HEAD:
-            # Absolute: another byte wins no time either.
-            if self._phase != _FIRST:
-                self.deadline = now + config.timeout_request_head
-            self._phase = _HEAD
+        elif self._phase == _RUNNING or self._phase == _UPLOAD:
+            self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
+        if self._phase == _IDLE and self._parser.rest:
+            # Absolute, as at the beginning: neither a byte nor an empty line wins more time.
+            self._phase, self.deadline = _HEAD, now + config.timeout_request_head
 
     def _end_stall(self) -> None:
         """The client has not read for long, or only slowly."""

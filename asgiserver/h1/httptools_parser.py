@@ -13,8 +13,8 @@ class HttptoolsHeadParser:
     """llhttp as a parser of heads only; bodies and connections are ours.
 
     One llhttp parser serves all requests of all connections, because each is fed a complete head
-    in one piece and is done with it. Only behind a head that announces a body, or an upgrade, it
-    waits for bytes that it will never get; then the next head has a new one.
+    in one piece and is done with it. Only behind a head that announces a body, an upgrade or the
+    end of the connection it waits for something that never comes; then the next head has a new one.
     """
 
     __slots__ = ("_complete", "_fields", "_parser", "_target")
@@ -30,10 +30,9 @@ class HttptoolsHeadParser:
         parser = self._parser
         if parser is None:
             parser = self._parser = httptools.HttpRequestParser(self)
-            # The next head belongs to another connection: a `close` does not concern it.
-            parser.set_dangerous_leniencies(lenient_data_after_close=True)
         fields: list[tuple[bytes, bytes]] = []
         self._fields = fields
+        self._target = b""
         self._complete = False
         try:
             parser.feed_data(head)
@@ -43,8 +42,10 @@ class HttptoolsHeadParser:
             self._parser = None
             return self._refused(head)
         method = METHODS.get(parser.get_method())
-        if not self._complete or parser.should_upgrade():
+        if not (self._complete and parser.should_keep_alive()) or parser.should_upgrade():
             self._parser = None
+        if not self._target:
+            raise PeerError(400, "malformed request head")
         if method is None:
             raise PeerError(501, "unknown method")
         return method, self._target, parser.get_http_version(), fields

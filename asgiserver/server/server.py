@@ -287,7 +287,7 @@ class Server:
 
     async def _cancel_running(self) -> None:
         """Cancel what is left and say what it was."""
-        running = dict(self.context.running)
+        running = self.context.running.copy()
         for session in running.values():
             logger.warning("Cancelled at shutdown: %s (%.1f s)", session.label, session.age)
             session.cancel("shutdown")
