@@ -17,13 +17,13 @@ class HttptoolsHeadParser:
     end of the connection it waits for something that never comes; then the next head has a new one.
     """
 
-    __slots__ = ("_complete", "_fields", "_parser", "_target")
+    __slots__ = ("_fields", "_parser", "_reusable", "_target")
 
     def __init__(self) -> None:
         self._parser: httptools.HttpRequestParser | None = None
         self._fields: list[tuple[bytes, bytes]] = []
         self._target = b""
-        self._complete = False
+        self._reusable = False
 
     def parse(self, head: bytes) -> RawHead:
         """Split a complete head. Raises `PeerError`."""
@@ -33,7 +33,7 @@ class HttptoolsHeadParser:
         fields: list[tuple[bytes, bytes]] = []
         self._fields = fields
         self._target = b""
-        self._complete = False
+        self._reusable = False
         try:
             parser.feed_data(head)
         except httptools.HttpParserUpgrade:
@@ -42,7 +42,7 @@ class HttptoolsHeadParser:
             self._parser = None
             return self._refused(head)
         method = METHODS.get(parser.get_method())
-        if not (self._complete and parser.should_keep_alive()) or parser.should_upgrade():
+        if not self._reusable or parser.should_upgrade():
             self._parser = None
         if not self._target:
             raise PeerError(400, "malformed request head")
@@ -67,5 +67,6 @@ class HttptoolsHeadParser:
         self._fields.append((name.lower(), value))
 
     def on_message_complete(self) -> None:
-        """The request has no body."""
-        self._complete = True
+        """The request has no body; llhttp forgets what its Connection said when this returns."""
+        assert self._parser is not None
+        self._reusable = self._parser.should_keep_alive()
