@@ -1,0 +1,143 @@
+"""How new connections are spread over workers: a shared queue with fair takers, or one queue each.
+
+It knows load figures and listening sockets; not what is served on them.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+import os
+import struct
+import tempfile
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Sequence
+
+__all__ = ["FairShare", "LoadBoard", "steer"]
+
+_HEADER = struct.Struct("d")
+_CELL = struct.Struct("dd")
+CELLS = 512
+SILENT = 2.0  # seconds after which a worker's load says nothing any more
+
+
+class LoadBoard:
+    """The load of every worker in shared memory: one cell each, written by that worker alone.
+
+    The first number is how many cells are in use; the supervisor writes it. A torn read of a cell
+    costs one decision, so there is no lock.
+    """
+
+    __slots__ = ("_map", "fd")
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self._map = mmap.mmap(fd, _HEADER.size + CELLS * _CELL.size)
+
+    def __repr__(self) -> str:
+        return f"<LoadBoard cells={self.used}>"
+
+    @classmethod
+    def create(cls) -> LoadBoard:
+        """An empty board, in memory that child processes can map by its descriptor."""
+        with tempfile.TemporaryFile() as file:
+            file.truncate(_HEADER.size + CELLS * _CELL.size)
+            return cls(os.dup(file.fileno()))
+
+    def close(self) -> None:
+        """Unmap it and close its descriptor."""
+        self._map.close()
+        os.close(self.fd)
+
+    @property
+    def used(self) -> int:
+        """How many cells are in use, from the first."""
+        return int(_HEADER.unpack_from(self._map)[0])
+
+    @used.setter
+    def used(self, count: int) -> None:
+        _HEADER.pack_into(self._map, 0, float(count))
+
+    def write(self, cell: int, load: float, now: float) -> None:
+        """Publish the load of the worker of `cell`; `now` is the system's monotonic clock."""
+        _CELL.pack_into(self._map, _HEADER.size + cell * _CELL.size, load, now)
+
+    def mean(self, now: float) -> float:
+        """The mean load of the workers that are not silent."""
+        numbers = struct.unpack_from(f"{2 * self.used}d", self._map, _HEADER.size)
+        fresh = [numbers[at] for at in range(0, len(numbers), 2) if now - numbers[at + 1] < SILENT]
+        return sum(fresh) / len(fresh) if fresh else math.inf
+
+
+class FairShare:
+    """Decides whether a worker takes the next connection, or leaves it to the others for a moment.
+
+    The load is the number of open connections and of those taken lately, so that short
+    connections are spread as evenly as long ones.
+    """
+
+    __slots__ = ("_accepted", "_at", "_board", "_cell", "_recent")
+
+    DECAY = 10.0  # seconds in which the weight of a connection taken falls to a third
+    STEP = 0.002  # seconds to wait for each connection above the mean
+    LONGEST = 0.02  # seconds: nobody else may be able to take it
+
+    def __init__(self, board: LoadBoard, cell: int) -> None:
+        self._board = board
+        self._cell = cell
+        self._recent = 0.0
+        self._accepted = 0
+        self._at = 0.0
+
+    def __repr__(self) -> str:
+        return f"<FairShare cell={self._cell} recent={self._recent:.1f} {self._board!r}>"
+
+    def publish(self, open_now: int, accepted: int, now: float) -> float:
+        """Tell the others this worker's load, and return it.
+
+        `open_now` connections are open, `accepted` were taken since the start.
+        """
+        self._recent *= math.exp((self._at - now) / self.DECAY)
+        self._recent += accepted - self._accepted
+        self._accepted = accepted
+        self._at = now
+        load = open_now + self._recent
+        self._board.write(self._cell, load, now)
+        return load
+
+    def wait(self, open_now: int, accepted: int, now: float) -> float:
+        """Seconds to leave the queue to the others; 0 to accept one connection now."""
+        excess = self.publish(open_now, accepted, now) - self._board.mean(now)
+        return min(self.LONGEST, self.STEP * excess) if excess > 0.5 else 0.0
+
+
+# Socket filter that picks a queue of a reuseport group at random among some of them:
+# classic BPF, so it needs no privilege (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5).
+_SO_ATTACH_REUSEPORT_CBPF = 51
+_LOAD_RANDOM = (0x20, 0, 0, 0xFFFFF000 + 56)  # BPF_LD | BPF_W | BPF_ABS, SKF_AD_RANDOM
+_MODULO, _JUMP_EQUAL, _RETURN = 0x94, 0x15, 0x06
+_INSTRUCTION = struct.Struct("HBBI")
+
+
+def steer(member: socket.socket, queues: Sequence[int]) -> None:
+    """Let the kernel put new connections only into these queues of the group of `member`.
+
+    `queues` are positions in the order in which the group's sockets began to listen; with none
+    the kernel's choice is left alone. Raises `OSError` where the kernel cannot do it.
+    """
+    import ctypes
+    import socket
+
+    if not queues:
+        return
+    code = [_LOAD_RANDOM, (_MODULO, 0, 0, len(queues))]
+    for number, queue in enumerate(queues[:-1]):
+        code += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, queue)]
+    code.append((_RETURN, 0, 0, queues[-1]))
+    program = b"".join(_INSTRUCTION.pack(*instruction) for instruction in code)
+    buffer = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HP", len(code), ctypes.addressof(buffer))
+    member.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_REUSEPORT_CBPF, header)

@@ -1,0 +1,147 @@
+"""What the supervisor and a worker say to each other over one socket pair.
+
+The supervisor sends a pickled `Setup` first, then orders; the worker sends reports. Both are one
+JSON object a line. It knows neither processes nor the event loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+
+    from asgiserver.config import Config
+
+__all__ = [
+    "Beat",
+    "Failed",
+    "Lines",
+    "Message",
+    "Ready",
+    "Setup",
+    "Stop",
+    "Stopping",
+    "encode",
+    "receive_setup",
+    "send_setup",
+]
+
+_LENGTH = struct.Struct("!I")
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """All that a worker needs to start.
+
+    `listeners` are descriptors and schemes of inherited sockets, `beat` the seconds between two
+    beats, `board` the descriptor of the shared `LoadBoard` (-1: none) and `cell` this worker's
+    place on it. `run_once` names a function to call instead of serving.
+    """
+
+    config: Config
+    index: int
+    listeners: tuple[tuple[int, str], ...] = ()
+    beat: float = 1.0
+    board: int = -1
+    cell: int = 0
+    run_once: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The application has started: requests are served."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The event loop turns. Counters of this worker, resident memory in bytes."""
+
+    rss: int = 0
+    requests: int = 0
+    connections: int = 0  # accepted so far
+    open: int = 0  # connections now
+    running: int = 0  # exchanges now
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The application could not be started; `text` is for the log, with its traceback."""
+
+    exit_code: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stopping:
+    """The worker drains without having been told by the supervisor (somebody sent a signal)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """To the worker: begin the staged stop; `timeout` seconds, None for the configured one."""
+
+    reason: str
+    timeout: float | None = None
+    delay: float = 0.0  # seconds to go on accepting, announced as about to stop
+
+
+Message = Ready | Beat | Failed | Stopping | Stop
+_TYPES: dict[str, type[Any]] = {
+    kind.__name__: kind for kind in (Ready, Beat, Failed, Stopping, Stop)
+}
+
+
+def encode(message: Message) -> bytes:
+    """One message as a line."""
+    fields = dataclasses.asdict(message)
+    return json.dumps([type(message).__name__, fields]).encode() + b"\n"
+
+
+class Lines:
+    """Cuts what arrives into messages."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that `data` completes. Raises `ValueError` for anything else."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        messages = []
+        for line in lines:
+            name, fields = json.loads(line)
+            messages.append(_TYPES[name](**fields))
+        return messages
+
+
+def send_setup(control: socket.socket, setup: Setup) -> None:
+    """Send the first message; blocks until the pipe has taken it."""
+    data = pickle.dumps(setup)
+    control.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive_setup(control: socket.socket) -> Setup:
+    """Wait for the first message. Raises `EOFError` when the supervisor is gone."""
+    (length,) = _LENGTH.unpack(_receive(control, _LENGTH.size))
+    setup = pickle.loads(_receive(control, length))
+    assert isinstance(setup, Setup)
+    return setup
+
+
+def _receive(control: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        chunk = control.recv(size - len(data))
+        if not chunk:
+            raise EOFError("the supervisor is gone")
+        data += chunk
+    return data

@@ -1,0 +1,277 @@
+"""The running workers: started, listened to, told to end, buried.
+
+It executes what `plan` decided and logs what happens; what that means is its owner's business.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import selectors
+import signal
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stopping
+from asgiserver.process.handle import exit_text, size_text
+from asgiserver.process.memory import own_and_shared_bytes
+from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
+from asgiserver.process.stacks import STACKS_SIGNAL
+
+if TYPE_CHECKING:
+    from asgiserver.config import Config
+    from asgiserver.process.handle import WorkerHandle
+    from asgiserver.process.launch import Launcher
+    from asgiserver.process.sockets import Sockets
+
+__all__ = ["Fleet", "Patience"]
+
+logger = logging.getLogger("asgiserver")
+
+BEAT = 1.0  # seconds between two beats of a worker's loop
+SILENT = 2.5  # seconds without a beat after which a worker's own queue gets no more connections
+KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
+BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
+
+# What the supervisor does itself, so that workers must not do it once more.
+_NOT_FOR_WORKERS: dict[str, Any] = {
+    "workers": 1,
+    "reload": False,
+    "preload": False,
+    "run_once": None,
+    "pid": None,
+    "user": None,
+    "group": None,
+    "ready_file": None,
+    "ready_fd": None,
+    "drain_delay": 0.0,  # part of the order to stop, as a restart must not wait for it
+}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Patience:
+    """How a worker is to end: seconds for running requests (None: as configured), and before."""
+
+    window: float | None = None
+    delay: float = 0.0
+
+
+class Owner(Protocol):
+    """Who hears of the fates of workers."""
+
+    def worker_ready(self, worker: WorkerHandle, now: float) -> None:
+        """It serves."""
+
+    def worker_steady(self, worker: WorkerHandle, now: float) -> None:
+        """It has just beaten again."""
+
+    def worker_died(self, worker: WorkerHandle, now: float) -> None:
+        """It served, and nobody had told it to end."""
+
+    def worker_failed(self, worker: WorkerHandle | None, now: float) -> None:
+        """It could not start, the application (or, None, the process)."""
+
+
+class Fleet:
+    """All worker processes that are there, in the order they were started."""
+
+    def __init__(self, owner: Owner, selector: selectors.BaseSelector, launcher: Launcher) -> None:
+        self.workers: list[WorkerHandle] = []
+        self.launcher = launcher
+        self.sockets: Sockets  # set when they are bound
+        self._owner = owner
+        self._selector = selector
+
+    def __repr__(self) -> str:
+        return f"<Fleet {self.workers}>"
+
+    def in_phase(self, phase: Phase) -> list[WorkerHandle]:
+        """The workers that are in this phase."""
+        return [worker for worker in self.workers if worker.phase is phase]
+
+    # Doing what was planned --------------------------------------------------------------------
+
+    def do(self, action: Action, config: Config, patience: Patience, now: float) -> None:
+        """Execute one action other than `Spawn`."""
+        assert not isinstance(action, Spawn)
+        worker = next(worker for worker in self.workers if worker.pid == action.pid)
+        match action:
+            case Leave(reason=reason):
+                logger.debug("%s is told to end: %s", worker, reason)
+                self.leave(worker, reason, config, patience, now)
+            case AskStacks():
+                silence = now - worker.beat_at
+                logger.error("%s: event loop blocked for %.1f s", worker, silence)
+                worker.stacks_at = now
+                worker.signal(STACKS_SIGNAL)
+            case Terminate():
+                logger.error("%s is still blocked: SIGTERM", worker)
+                worker.phase, worker.reason = Phase.LEAVING, "blocked"
+                worker.kill_at = now + KILL_MARGIN
+                worker.signal(signal.SIGTERM)
+            case Kill():
+                logger.error("%s did not end in time (%s): SIGKILL", worker, worker.reason)
+                worker.killed = True
+                worker.signal(signal.SIGKILL)
+
+    def leave(
+        self, worker: WorkerHandle, reason: str, config: Config, patience: Patience, now: float
+    ) -> None:
+        """Tell a worker to end, or to hurry; it is killed when it does not."""
+        if worker.ready_at is None:
+            worker.leave(reason, now + BOOT_PATIENCE)
+            return
+        window = patience.window
+        drain = config.timeout_graceful_shutdown if window is None else window
+        shutdown = config.timeout_lifespan_shutdown
+        if config.reload:
+            shutdown = min(shutdown, KILL_MARGIN)
+        kill_at = now + patience.delay + drain + shutdown + KILL_MARGIN
+        worker.leave(reason, kill_at, window, patience.delay)
+
+    def spawn(
+        self, slot: int, config: Config, app: Any, generation: int, shared: bool, now: float
+    ) -> None:
+        """Start a worker in a slot; `shared` when others take from the same queue."""
+        sockets = self.sockets
+        listeners = sockets.for_slot(slot)
+        shared = shared and not sockets.reuseport
+        cell = sockets.take_cell()
+        setup = Setup(
+            config=dataclasses.replace(config, app=app, **_NOT_FOR_WORKERS),
+            index=slot,
+            listeners=tuple(listeners),
+            beat=min(BEAT, config.timeout_worker_stuck / 4),
+            board=sockets.board.fd if shared else -1,
+            cell=cell,
+        )
+        inherit = [fd for fd, _ in listeners] + ([sockets.board.fd] if shared else [])
+        try:
+            worker = self.launcher.start(setup, inherit)
+        except OSError as exc:
+            logger.error("Cannot start a worker: %s", exc)
+            sockets.free_cell(cell)
+            self._owner.worker_failed(None, now)
+            return
+        worker.slot, worker.generation, worker.cell = slot, generation, cell
+        worker.born = worker.beat_at = now
+        worker.set_limits(config)
+        self._adopt(worker)
+        logger.debug("%s started", worker)
+
+    def _adopt(self, worker: WorkerHandle) -> None:
+        def on_stacks() -> None:
+            if not worker.read_stacks(time.monotonic()):
+                self._selector.unregister(worker.stacks_fd)
+
+        def on_control() -> None:
+            if not self._read(worker):
+                self._selector.unregister(worker.control)  # it ends; SIGCHLD follows
+
+        self.workers.append(worker)
+        self._selector.register(worker.control, selectors.EVENT_READ, on_control)
+        self._selector.register(worker.stacks_fd, selectors.EVENT_READ, on_stacks)
+
+    # What happens to workers -------------------------------------------------------------------
+
+    def _read(self, worker: WorkerHandle) -> bool:
+        """Handle what the worker has reported; False at the end of its pipe."""
+        try:
+            messages = worker.read_control()
+        except EOFError:
+            return False
+        for message in messages:
+            self._on_report(worker, message, time.monotonic())
+        return True
+
+    def _on_report(self, worker: WorkerHandle, message: Message, now: float) -> None:
+        match message:
+            case Ready() if worker.phase is Phase.BOOTING:
+                worker.phase = Phase.READY
+                worker.ready_at = worker.beat_at = now
+                memory = own_and_shared_bytes(worker.pid) if worker.forked else None
+                text = f", {size_text(memory[1])} of its memory are shared" if memory else ""
+                logger.info("%s is ready after %.2f s%s", worker, now - worker.born, text)
+                self._owner.worker_ready(worker, now)
+            case Beat():
+                worker.on_beat(message, now)
+                self._owner.worker_steady(worker, now)
+            case Failed():
+                worker.failed = message
+            case Stopping() if worker.phase is Phase.READY:
+                logger.warning("%s was told to end by somebody else (%s)", worker, message.reason)
+                worker.phase, worker.reason = Phase.LEAVING, message.reason
+                worker.kill_at = now + worker.longest_stop + KILL_MARGIN
+            case _:
+                pass  # too late to matter
+
+    def bury(self) -> None:
+        """See which workers have ended."""
+        for worker in [worker for worker in self.workers if worker.has_ended()]:
+            self._on_exit(worker, time.monotonic())
+
+    def _on_exit(self, worker: WorkerHandle, now: float) -> None:
+        self._forget(worker)
+        assert worker.exit_code is not None
+        ending = exit_text(worker.exit_code)
+        details = f"{ending}, {now - worker.born:.0f} s old, last RSS {size_text(worker.last.rss)}"
+        if worker.phase is Phase.LEAVING:
+            level = logging.WARNING if worker.exit_code else logging.INFO
+            logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
+        elif worker.phase is Phase.READY:
+            logger.error("%s died: %s", worker, details)
+            self._owner.worker_died(worker, now)
+        else:
+            self._owner.worker_failed(worker, now)
+
+    def _forget(self, worker: WorkerHandle) -> None:
+        """Read its last words, and close its pipes."""
+        registered = self._selector.get_map()
+        if worker.control in registered:
+            self._read(worker)
+            self._selector.unregister(worker.control)
+        if worker.stacks_fd in registered:
+            worker.read_stacks(time.monotonic())
+            self._selector.unregister(worker.stacks_fd)
+        self._log_stacks(worker)
+        worker.close()
+        self.workers.remove(worker)
+        self.sockets.free_cell(worker.cell)
+
+    def _log_stacks(self, worker: WorkerHandle) -> None:
+        text = worker.take_stacks()
+        if text:
+            logger.error("%s is doing this:\n%s", worker, text)
+
+    # Time ------------------------------------------------------------------------------------
+
+    def chores(self, now: float) -> float:
+        """Do what is due by time alone; when to come back."""
+        again = math.inf
+        for worker in self.workers:
+            if worker.flush_at <= now:
+                self._log_stacks(worker)
+            again = min(again, worker.flush_at)
+        heard = self.heard(now)
+        self.sockets.open_to({worker.slot for worker in heard})
+        return min([again, *(worker.beat_at + SILENT for worker in heard)])
+
+    def heard(self, now: float) -> list[WorkerHandle]:
+        """The workers that serve and whose loops turn."""
+        return [w for w in self.in_phase(Phase.READY) if now < w.beat_at + SILENT]
+
+    def excuse(self, now: float) -> None:
+        """Nobody was silent: this process itself did not listen."""
+        for worker in self.workers:
+            worker.beat_at = now
+
+    def ask_stacks(self) -> None:
+        """Log what all workers are doing."""
+        for worker in self.in_phase(Phase.READY):
+            worker.signal(STACKS_SIGNAL)
+
+    def abandon(self) -> None:
+        """In a forked child: close what leads to the other workers."""
+        for worker in self.workers:
+            worker.close()

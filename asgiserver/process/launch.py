@@ -1,0 +1,157 @@
+"""Start worker processes: a fresh interpreter each, or a fork of one that imported the application.
+
+It knows how processes begin and what they inherit; not when, nor which.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import traceback
+from typing import TYPE_CHECKING, Protocol
+
+from asgiserver.errors import ConfigError
+from asgiserver.loading import load_application, load_env_files
+from asgiserver.process.control import send_setup
+from asgiserver.process.handle import WorkerHandle
+from asgiserver.process.signals import spawn_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Any
+
+    from asgiserver.config import Config
+    from asgiserver.process.control import Setup
+
+__all__ = ["WORKER_COMMAND", "Fork", "Launcher", "Spawn", "preload"]
+
+WORKER_COMMAND = (sys.executable, "-m", "asgiserver.process.worker")
+
+
+class Launcher(Protocol):
+    """How the supervisor starts a process."""
+
+    def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
+        """Start a worker that has `setup` and the descriptors `inherit`. Raises `OSError`."""
+
+
+class Spawn:
+    """A fresh interpreter for each worker: safe with threads, always the code on disk."""
+
+    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+        self._command = command
+
+    def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
+        """See `Launcher`."""
+        control, theirs, stacks, stacks_theirs = _pipes()
+        try:
+            with spawn_mask():
+                process = subprocess.Popen(
+                    [*self._command, str(theirs.fileno()), str(stacks_theirs)],
+                    pass_fds=(theirs.fileno(), stacks_theirs, *inherit),
+                )
+        except OSError:
+            control.close()
+            os.close(stacks)
+            raise
+        finally:
+            theirs.close()
+            os.close(stacks_theirs)
+        handle = WorkerHandle(process.pid, process.poll, control, stacks)
+        try:
+            send_setup(control, setup)
+        except OSError:
+            pass  # it died at once: its exit says so
+        control.setblocking(False)
+        return handle
+
+
+class Fork:
+    """A copy of this process, which has imported the application (``--preload``).
+
+    `in_child` lets go of what belongs to the supervisor; `work` is the worker's main program.
+    """
+
+    def __init__(
+        self, in_child: Callable[[], None], work: Callable[[Setup, socket.socket, int], int]
+    ) -> None:
+        self._in_child = in_child
+        self._work = work
+
+    def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
+        """See `Launcher`; everything is inherited."""
+        control, theirs, stacks, stacks_theirs = _pipes()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        with spawn_mask():
+            pid = os.fork()
+            if pid == 0:
+                control.close()
+                os.close(stacks)
+                self._be_the_child(setup, theirs, stacks_theirs)
+        theirs.close()
+        os.close(stacks_theirs)
+        control.setblocking(False)
+        handle = WorkerHandle(pid, lambda: _poll(pid), control, stacks)
+        handle.forked = True
+        return handle
+
+    def _be_the_child(self, setup: Setup, control: socket.socket, stacks_fd: int) -> None:
+        """Never returns: the supervisor's code must not go on in here."""
+        code = 1
+        try:
+            self._in_child()
+            code = self._work(setup, control, stacks_fd)
+            threading._shutdown()  # type: ignore[attr-defined] # as a normal exit does
+            atexit._run_exitfuncs()
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+
+def preload(config: Config) -> Any:
+    """Import the application in this process, ready to be forked.
+
+    Raises `ApplicationLoadError`, or `ConfigError` when threads run: a fork would lose them, with
+    whatever locks they hold.
+    """
+    load_env_files(config.env_file)
+    app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    others = [
+        thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
+    ]
+    if others:
+        raise ConfigError(
+            f"preload: importing the application started threads ({', '.join(others)}); "
+            "start them in the lifespan instead, or leave out --preload"
+        )
+    gc.collect()
+    gc.freeze()  # the collector would otherwise write to, and so copy, every shared page
+    return app
+
+
+def _pipes() -> tuple[socket.socket, socket.socket, int, int]:
+    control, theirs = socket.socketpair()
+    stacks, stacks_theirs = os.pipe()
+    os.set_blocking(stacks, False)
+    return control, theirs, stacks, stacks_theirs
+
+
+def _poll(pid: int) -> int | None:
+    """The exit code of a child, negative for a signal; None while it runs."""
+    try:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return -signal.SIGKILL  # reaped by somebody else: its end is all that is known
+    return os.waitstatus_to_exitcode(status) if ended else None

@@ -1,0 +1,193 @@
+"""Watch files for development: which one changed.
+
+It knows patterns and modification times; not what is restarted because of them.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import logging
+import os
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asgiserver.config import Config
+
+__all__ = ["FileFilter", "Watcher"]
+
+logger = logging.getLogger("asgiserver")
+
+INCLUDES = ("*.py",)
+EXCLUDES = (".*", "*.py[cod]", "*.sw?", "*~", "__pycache__", "node_modules", "site-packages")
+# Marks the top of a virtual environment, whatever its name.
+ENVIRONMENT_MARK = "pyvenv.cfg"
+# Looking at the files costs at most this part of one CPU.
+CPU_SHARE = 0.005
+SETTLE = 0.05  # seconds without another change: an editor or a checkout writes several files
+
+
+class FileFilter:
+    """Which files below which directories count, by patterns of names or of relative paths."""
+
+    def __init__(self, config: Config) -> None:
+        names = config.reload_dirs or (".", config.app_dir or ".")
+        self.directories = list(dict.fromkeys(Path(name).resolve() for name in names))
+        self.includes = (*INCLUDES, *config.reload_includes)
+        self.excludes = (*EXCLUDES, *config.reload_excludes)
+        # A directory may be given as a pattern to include: all files in it count.
+        for name in config.reload_includes:
+            if Path(name).is_dir():
+                self.directories.append(Path(name).resolve())
+        excluded = (Path(name) for name in config.reload_excludes)
+        self._excluded_dirs = {path.resolve() for path in excluded if path.is_dir()}
+
+    def __repr__(self) -> str:
+        return f"<FileFilter {', '.join(map(str, self.directories))}>"
+
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """Every file that counts, with its state."""
+        for top in self.directories:
+            yield from self._below(top, top)
+
+    def _below(self, folder: Path, top: Path) -> Iterator[tuple[str, os.stat_result]]:
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            return  # gone since, or not ours to read
+        if folder != top and any(entry.name == ENVIRONMENT_MARK for entry in entries):
+            return
+        for entry in entries:
+            path = Path(entry.path)
+            if self._is_excluded(path, top):
+                continue
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    yield from self._below(path, top)
+                elif _matches(path, top, self.includes):
+                    yield entry.path, entry.stat()
+            except OSError:
+                continue
+
+    def counts(self, name: str) -> bool:
+        """Whether a change of the file `name` counts."""
+        path = Path(name)
+        for top in self.directories:
+            if path.is_relative_to(top) and _matches(path, top, self.includes):
+                inside = path.relative_to(top).parts
+                parents = [top.joinpath(*inside[: count + 1]) for count in range(len(inside))]
+                if not any(self._is_excluded(parent, top) for parent in parents):
+                    return not any((parent / ENVIRONMENT_MARK).exists() for parent in parents[:-1])
+        return False
+
+    def _is_excluded(self, path: Path, top: Path) -> bool:
+        return path in self._excluded_dirs or _matches(path, top, self.excludes)
+
+    def warnings(self, config: Config) -> list[str]:
+        """One line for each directory that is not there and each pattern that matches nothing."""
+        lines = [
+            f"reload_dir {top} is not a directory" for top in self.directories if not top.is_dir()
+        ]
+        given = (("include", config.reload_includes), ("exclude", config.reload_excludes))
+        for kind, patterns in given:
+            lines += [
+                f"reload_{kind} {pattern!r} matches nothing below {self.directories[0]}"
+                for pattern in patterns
+                if not Path(pattern).is_dir() and not self._finds(pattern)
+            ]
+        return lines
+
+    def _finds(self, pattern: str) -> bool:
+        for top in self.directories:
+            for folder, dirs, files in os.walk(top):
+                dirs[:] = [d for d in dirs if not _matches(Path(folder, d), top, EXCLUDES)]
+                if any(_matches(Path(folder, name), top, (pattern,)) for name in (*dirs, *files)):
+                    return True
+        return False
+
+
+def _matches(path: Path, top: Path, patterns: tuple[str, ...]) -> bool:
+    relative = path.relative_to(top).as_posix()
+    return any(
+        fnmatch.fnmatch(path.name, pattern) or fnmatch.fnmatch(relative, pattern)
+        for pattern in patterns
+    )
+
+
+class Watcher:
+    """A thread that calls `on_change` with the path of a file that changed.
+
+    Uses watchfiles where it is installed, else looks at modification times.
+    """
+
+    def __init__(self, config: Config, on_change: Callable[[str], None]) -> None:
+        self._filter = FileFilter(config)
+        self._delay = config.reload_delay
+        self._on_change = on_change
+        self._stop = threading.Event()
+        self._config = config
+        self._known: dict[str, tuple[int, int]] = {}
+        self._thread = threading.Thread(target=self._run, name="asgiserver-reload", daemon=True)
+
+    def __repr__(self) -> str:
+        return f"<Watcher {self._filter!r} {'stopped' if self._stop.is_set() else 'watching'}>"
+
+    def start(self) -> None:
+        """Watch from now on; returns when no later change can be missed."""
+        for line in self._filter.warnings(self._config):
+            logger.warning("%s", line)
+        self._known = self._look()
+        self._thread.start()
+        logger.info("Watching for changes in %s", ", ".join(map(str, self._filter.directories)))
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        try:
+            import watchfiles
+        except ImportError:
+            self._poll()
+            return
+        first = True
+        for changes in watchfiles.watch(
+            *(path for path in self._filter.directories if path.is_dir()),
+            watch_filter=lambda _change, path: self._filter.counts(path),
+            stop_event=self._stop,
+            step=int(SETTLE * 1000),
+            debounce=int(max(SETTLE, self._delay) * 1000),
+            rust_timeout=500,
+            yield_on_timeout=True,
+        ):
+            # The first look is for what changed before this watch had begun.
+            if changes or first:
+                first = False
+                self._compare(self._look())
+
+    def _poll(self) -> None:
+        pause = self._delay
+        while not self._stop.wait(pause):
+            began = time.thread_time()
+            seen = self._look()
+            pause = max(self._delay, (time.thread_time() - began) / CPU_SHARE)
+            if seen == self._known:
+                continue
+            before = None
+            while seen != before and not self._stop.wait(SETTLE):
+                before, seen = seen, self._look()
+            self._compare(seen)
+
+    def _look(self) -> dict[str, tuple[int, int]]:
+        return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in self._filter.files()}
+
+    def _compare(self, seen: dict[str, tuple[int, int]]) -> None:
+        changed = sorted(dict(seen.items() ^ self._known.items()))
+        self._known = seen
+        if changed:
+            self._on_change(changed[0])

@@ -1,0 +1,138 @@
+"""What the machine around sees of a supervisor: sockets, pid file, readiness, systemd, successor.
+
+It knows nothing of workers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from typing import TYPE_CHECKING
+
+from asgiserver.process.pidfile import PidFile
+from asgiserver.process.privileges import drop_privileges
+from asgiserver.process.sockets import Sockets
+from asgiserver.process.systemd import Notifier, inherited_sockets
+from asgiserver.process.upgrade import Predecessor, Successor
+from asgiserver.server.listener import bind_sockets
+from asgiserver.server.readiness import announce_ready, withdraw_ready
+
+if TYPE_CHECKING:
+    from asgiserver.config import Config
+    from asgiserver.server.listener import Listener
+
+__all__ = ["Service"]
+
+logger = logging.getLogger("asgiserver")
+
+
+class Service:
+    """Opened before the first worker starts, closed after the last one has ended."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._notifier = Notifier()
+        self._watchdog_at = -math.inf
+        self._pidfile = PidFile(config.pid) if config.pid is not None else None
+        self._predecessor: Predecessor | None = None
+        self._announced = False
+        self._handed_over = False
+        self._listening = False
+        self._opened: Sockets | None = None
+
+    def __repr__(self) -> str:
+        state = "serving" if self._announced else "starting"
+        return f"<Service {'handed over' if self._handed_over else state}>"
+
+    @property
+    def sockets(self) -> Sockets:
+        """What `open` has bound."""
+        assert self._opened is not None
+        return self._opened
+
+    def open(self) -> None:
+        """Take the pid file, bind, and become the configured user. Raises `StartupError`."""
+        self._predecessor = predecessor = Predecessor.find()
+        if self._pidfile is not None:
+            self._pidfile.open(predecessor.pid if predecessor is not None else 0)
+        self._opened = Sockets(self._bind(), self._config)
+        self._listening = True
+        drop_privileges(self._config.user, self._config.group)
+
+    def _bind(self) -> list[Listener]:
+        if self._predecessor is not None:
+            logger.info("Taking over from the supervisor with pid %d", self._predecessor.pid)
+            return self._predecessor.listeners
+        passed = tuple(f"fd://{fd}" for fd in inherited_sockets())
+        if not passed:
+            return bind_sockets(self._config)
+        logger.info("Listening on the sockets that systemd has opened")
+        return bind_sockets(dataclasses.replace(self._config, bind=passed, uds=None, fd=None))
+
+    def ready(self, status: str) -> None:
+        """All workers serve: at the start, and after each restart. Raises `StartupError`."""
+        if not self._announced:
+            self._announced = True
+            for address in self.sockets.addresses:
+                logger.info("Serving on %s", address)
+            announce_ready(self._config, self.sockets.addresses)
+        if self._predecessor is not None:
+            self._predecessor.let_go()
+        self._notifier.ready(status)
+
+    def reloading(self) -> None:
+        """A rolling restart begins."""
+        self._notifier.reloading()
+
+    def watchdog(self, now: float, alive: bool) -> float:
+        """Tell systemd's watchdog that some worker's loop turns; when to do that again."""
+        interval = self._notifier.interval
+        if interval is None:
+            return math.inf
+        if alive and now >= self._watchdog_at + interval:
+            self._watchdog_at = now
+            self._notifier.alive()
+        return max(now, self._watchdog_at) + interval
+
+    # Handing over ----------------------------------------------------------------------------
+
+    def upgrade(self) -> Successor:
+        """Start the same command line anew, with the same sockets. Raises `OSError`."""
+        return Successor(self.sockets.listeners)
+
+    def hand_over(self) -> None:
+        """The successor serves: files and systemd are its business now."""
+        self._handed_over = True
+
+    # The end ---------------------------------------------------------------------------------
+
+    def stopping(self) -> None:
+        """The graceful stop begins. Only the workers hold the sockets from now on."""
+        if not self._handed_over:
+            self._notifier.stopping()
+        self._stop_listening()
+
+    def _stop_listening(self) -> None:
+        if self._listening:
+            self._listening = False
+            self.sockets.close(unlink=not self._handed_over)
+
+    def close(self) -> None:
+        """Give everything back, however far `open` came."""
+        self._stop_listening()
+        if self._opened is not None:
+            self._opened.close_board()
+        if self._predecessor is not None:
+            self._predecessor.close()
+        if self._announced and not self._handed_over:
+            withdraw_ready(self._config)
+        if self._pidfile is not None:
+            self._pidfile.close()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what only the supervisor may hold."""
+        if self._pidfile is not None:
+            self._pidfile.abandon()
+        if self._predecessor is not None:
+            self._predecessor.close()

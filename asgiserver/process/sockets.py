@@ -1,0 +1,134 @@
+"""The listening sockets of a supervisor, and what each worker gets of them.
+
+It knows how new connections are shared out; not what the workers do.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+from asgiserver.process.balance import CELLS, LoadBoard, steer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from asgiserver.config import Config
+    from asgiserver.server.listener import Listener
+
+__all__ = ["Sockets"]
+
+logger = logging.getLogger("asgiserver")
+
+
+class Sockets:
+    """Bound once, kept for as long as the supervisor takes new connections.
+
+    *shared*: every worker has the same sockets and takes turns by the `LoadBoard`. *reuseport*:
+    each slot has its own queue for as long as the supervisor lives, whichever process serves it,
+    so a queue is never lost with a worker; `open_to` tells the kernel which queues to fill.
+    """
+
+    def __init__(self, listeners: Sequence[Listener], config: Config) -> None:
+        self.listeners = list(listeners)
+        self.board = LoadBoard.create()
+        self._backlog = config.backlog
+        self._cells: set[int] = set()
+        self._queues: list[list[socket.socket]] = []  # reuseport: by slot, as the tcp listeners
+        self._open: tuple[int, ...] = ()
+        self._tcp = [listener for listener in listeners if not listener.is_unix]
+        self.reuseport = config.balance == "reuseport" and bool(self._tcp)
+        if self.reuseport and not sys.platform.startswith("linux"):
+            logger.warning("balance=reuseport needs Linux: one shared queue is used")
+            self.reuseport = False
+        if self.reuseport:
+            for listener in self._tcp:
+                listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.socket.listen(self._backlog)
+            self._queues.append([listener.socket for listener in self._tcp])
+
+    def __repr__(self) -> str:
+        how = f"reuseport open={self._open}" if self.reuseport else "shared"
+        return f"<Sockets {how} {' '.join(self.addresses)}>"
+
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses as text."""
+        return [listener.address for listener in self.listeners]
+
+    def for_slot(self, slot: int) -> list[tuple[int, str]]:
+        """Descriptor and scheme of each socket that the worker of `slot` accepts from."""
+        if not self.reuseport:
+            return [(listener.fileno(), listener.scheme) for listener in self.listeners]
+        while len(self._queues) <= slot:
+            self._queues.append([self._another(listener) for listener in self._tcp])
+        own = zip(self._queues[slot], self._tcp, strict=True)
+        return [(sock.fileno(), listener.scheme) for sock, listener in own] + [
+            (listener.fileno(), listener.scheme) for listener in self.listeners if listener.is_unix
+        ]
+
+    def _another(self, listener: Listener) -> socket.socket:
+        """One more queue at the address of `listener`."""
+        first = listener.socket
+        sock = socket.socket(first.family, first.type)
+        try:
+            for level, name in (
+                (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+                (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+            ):
+                sock.setsockopt(level, name, 1)
+            if first.family == socket.AF_INET6:
+                only = first.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY)
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+            sock.setblocking(False)
+            sock.bind(first.getsockname())
+            sock.listen(self._backlog)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def open_to(self, slots: Iterable[int]) -> None:
+        """New connections go to these slots from now on; with none, nothing is changed."""
+        wanted = tuple(sorted(slots))
+        if not self.reuseport or not wanted or wanted == self._open:
+            return
+        try:
+            for member in self._queues[0]:
+                steer(member, wanted)
+        except OSError as exc:
+            logger.warning("New connections may reach a worker that is blocked or gone: %s", exc)
+        self._open = wanted
+
+    # The load board --------------------------------------------------------------------------
+
+    def take_cell(self) -> int:
+        """A free place on the board, for one worker process."""
+        cell = next(number for number in range(CELLS) if number not in self._cells)
+        self._cells.add(cell)
+        self.board.write(cell, 0.0, float("-inf"))
+        self.board.used = max(self._cells) + 1
+        return cell
+
+    def free_cell(self, cell: int) -> None:
+        """Its worker is gone."""
+        self._cells.discard(cell)
+        self.board.write(cell, 0.0, float("-inf"))
+        self.board.used = max(self._cells, default=-1) + 1
+
+    # The end ---------------------------------------------------------------------------------
+
+    def close(self, *, unlink: bool) -> None:
+        """Close the supervisor's side. What workers hold stays open in them."""
+        for listener in self.listeners:
+            listener.close(unlink)
+        for queue in self._queues[1:]:
+            for sock in queue:
+                sock.close()
+        self._queues.clear()
+
+    def close_board(self) -> None:
+        """When the last worker is gone."""
+        self.board.close()

@@ -1,0 +1,437 @@
+"""The parent of the workers: it waits for events, asks `plan` what to do, and sees that it is done.
+
+It serves no request, and does not import the application (but for ``--preload``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import os
+import selectors
+import signal
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.errors import ApplicationLoadError, ConfigError, WorkersFailed
+from asgiserver.process import launch
+from asgiserver.process.backoff import Failures
+from asgiserver.process.control import Setup
+from asgiserver.process.cpus import usable_cpus
+from asgiserver.process.fleet import Fleet, Patience
+from asgiserver.process.handle import exit_text
+from asgiserver.process.plan import Goal, Phase, Spawn, plan
+from asgiserver.process.reload import Watcher
+from asgiserver.process.service import Service
+from asgiserver.process.signals import SignalQueue, reap_strangers, set_process_title
+from asgiserver.process.worker import work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asgiserver.config import Config
+    from asgiserver.process.handle import WorkerHandle
+    from asgiserver.process.launch import Launcher
+    from asgiserver.process.upgrade import Successor
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger("asgiserver")
+
+RELOAD_WINDOW = 1.0  # seconds for requests that run when a file has changed
+TERMINAL_WINDOW = 2.0  # seconds for running requests after Ctrl-C: a person is waiting
+PAUSED = 2.0  # seconds that this process itself overslept: then nobody else was silent
+
+
+class Supervisor:
+    """Keeps the wanted number of workers running until it is told to stop.
+
+    `reread` returns the configuration as it is now, for a rolling restart; without it the first
+    one is kept. `launcher` starts processes: the real worker, but for tests.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        notes: Sequence[str] = (),
+        *,
+        reread: Callable[[], Config] | None = None,
+        launcher: Launcher | None = None,
+    ) -> None:
+        self._config = config
+        self._proven = config  # the last one with which a worker became ready
+        self._notes = notes
+        self._reread = reread
+        self._app: Any = config.app
+
+        self._goal = Goal(
+            config.workers if isinstance(config.workers, int) else usable_cpus(),
+            in_place=config.reload,
+            stuck_after=config.timeout_worker_stuck,
+        )
+        self._failures = Failures()
+        self._generation = 0  # of the workers started from now on
+        self._changed_at = 0.0
+        self._started = False  # some worker has been ready
+        self._settled = False  # all are as wanted, and that was announced
+        self._patience = Patience(RELOAD_WINDOW if config.reload else None)
+        self._exit_code = 0
+
+        self._selector = selectors.DefaultSelector()
+        self._signals: SignalQueue
+        self._service = Service(config)
+        self._fleet = Fleet(self, self._selector, launcher or launch.Spawn())
+        self._watcher: Watcher | None = None
+        self._files: deque[str] = deque()  # that changed, from the watcher's thread
+        self._successor: Successor | None = None
+
+    def __repr__(self) -> str:
+        return f"<Supervisor {self._goal} {self._fleet}>"
+
+    # Running ---------------------------------------------------------------------------------
+
+    def run(self) -> int:
+        """Supervise until told to stop; the exit code. Raises `StartupError`."""
+        for note in self._notes:
+            logger.warning("%s", note)
+        set_process_title(f"asgiserver: supervisor [{self._config.app}]")
+        self._signals = SignalQueue(_COMMANDS)
+        try:
+            self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
+            self._service.open()
+            self._fleet.sockets = self._service.sockets
+            logger.info("Supervisor started (pid %d), %d workers", os.getpid(), self._goal.size)
+            if self._run_once():
+                self._prepare()
+                self._loop()
+        finally:
+            self._close()
+        logger.info("Supervisor stopped, exit code %d", self._exit_code)
+        return self._exit_code
+
+    def _prepare(self) -> None:
+        config = self._config
+        if config.preload and config.reload:
+            logger.warning("preload has no effect: with reload each worker imports anew")
+        elif config.preload:
+            self._app = launch.preload(config)
+            self._fleet.launcher = launch.Fork(self._in_child, work)
+        if config.reload:
+            self._watcher = Watcher(config, self._on_file)
+            self._watcher.start()
+
+    def _run_once(self) -> bool:
+        """Call the function of ``--run-once`` in a process of its own; whether to go on."""
+        if self._config.run_once is None:
+            return True
+        setup = Setup(config=self._config, index=0, run_once=self._config.run_once)
+        worker = self._fleet.launcher.start(setup, ())
+        while not worker.has_ended():
+            self._selector.select()
+            for number in self._signals.read():
+                if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                    logger.info("Stopping (%s)", number.name)
+                    worker.signal(signal.SIGTERM)
+                    self._change_goal(stopping=True)
+        failure = worker.read_failure()
+        worker.close()
+        if worker.exit_code and not self._goal.stopping:
+            self._exit_code = ApplicationLoadError.exit_code
+            text = failure or f"run_once: it ended with {exit_text(worker.exit_code)}"
+            logger.error("%s", text)
+        return not (worker.exit_code or self._goal.stopping)
+
+    def _loop(self) -> None:
+        while self._fleet.workers or not self._goal.stopping:
+            now = time.monotonic()
+            failures = self._failures
+            goal = dataclasses.replace(
+                self._goal, retry_at=failures.retry_at, careful=failures.in_row > 0
+            )
+            decided = plan(goal, [worker.view() for worker in self._fleet.workers], now)
+            for action in decided.actions:
+                if isinstance(action, Spawn):
+                    self._spawn(action, now)
+                else:
+                    self._fleet.do(action, self._config, self._patience, now)
+            if not decided.actions:  # else plan again first: things have changed
+                self._wait(min(decided.wake_at, self._chores(now)), now)
+
+    def _spawn(self, action: Spawn, now: float) -> None:
+        for worker in self._fleet.workers:
+            if worker.pid == action.instead and worker.retire:
+                logger.info("%s is replaced: %s", worker, worker.retire)
+        shared = self._goal.size > 1
+        self._fleet.spawn(action.slot, self._config, self._app, self._generation, shared, now)
+
+    def _wait(self, until: float, now: float) -> None:
+        """Handle what happens, at the latest at `until`."""
+        timeout = None if until == math.inf else max(0.0, until - now)
+        events = self._selector.select(timeout)
+        woken = time.monotonic()
+        if timeout is not None and woken > until + PAUSED:
+            self._fleet.excuse(woken)
+        for key, _ in events:
+            key.data()
+        self._fleet.bury()
+        if os.getpid() == 1:
+            reap_strangers({worker.pid for worker in self._fleet.workers})
+        if self._successor is not None and self._successor.has_ended():
+            self._on_successor()
+        while self._files:
+            self._on_change(self._files.popleft())
+        self._check_settled(woken)
+
+    def _chores(self, now: float) -> float:
+        if self._goal.stopping:
+            return math.inf
+        again = self._fleet.chores(now)
+        return min(again, self._service.watchdog(now, bool(self._fleet.heard(now))))
+
+    def _close(self) -> None:
+        if self._watcher is not None:
+            self._watcher.stop()
+        if self._successor is not None:
+            self._successor.close()
+        self._service.close()
+        self._selector.close()
+        self._signals.close()
+
+    def _in_child(self) -> None:
+        """In a forked worker: let go of what belongs to the supervisor."""
+        self._signals.abandon()
+        self._selector.close()
+        self._service.abandon()
+        self._fleet.abandon()
+
+    # What workers do ---------------------------------------------------------------------------
+
+    def worker_ready(self, worker: WorkerHandle, now: float) -> None:
+        """See `fleet.Owner`."""
+        self._started = True
+        self._proven = self._config
+
+    def worker_steady(self, worker: WorkerHandle, now: float) -> None:
+        """See `fleet.Owner`."""
+        served = now - worker.ready_at if worker.ready_at is not None else 0.0
+        if served >= Failures.STEADY and worker.born > self._failures.last_at:
+            self._failures.steady()
+
+    def worker_died(self, worker: WorkerHandle, now: float) -> None:
+        """See `fleet.Owner`."""
+        young = worker.ready_at is not None and now - worker.ready_at < Failures.STEADY
+        # SIGKILL comes from outside, an operator or the kernel: the application did not fail.
+        if young and worker.exit_code != -signal.SIGKILL and not self._goal.stopping:
+            self._failures.add(now, booted=True)
+            self._give_up_if_hopeless(now)
+
+    def worker_failed(self, worker: WorkerHandle | None, now: float) -> None:
+        """See `fleet.Owner`."""
+        if self._goal.stopping:
+            return
+        code, missed = ApplicationLoadError.exit_code, True
+        if worker is not None:
+            missed = not self._has_other(worker)
+            text = f"it ended with {exit_text(worker.exit_code or 0)}"
+            if worker.failed is not None:
+                text, code = worker.failed.text, worker.failed.exit_code
+            logger.error("%s could not start: %s", worker, text)
+        if self._config.reload:
+            self._wait_for_change()
+        elif not self._started:
+            self._halt(code)
+        elif worker is None or not self._give_up_restart(worker):
+            self._failures.add(now, booted=False, counts=missed)
+            self._give_up_if_hopeless(now)
+
+    def _has_other(self, worker: WorkerHandle) -> bool:
+        """Whether another one serves in the place of `worker`."""
+        return any(other.slot == worker.slot for other in self._fleet.in_phase(Phase.READY))
+
+    def _give_up_restart(self, worker: WorkerHandle) -> bool:
+        """A replacement failed: keep the workers that are there. False when it was none."""
+        serving = self._fleet.in_phase(Phase.READY)
+        if worker.generation != self._goal.generation or not any(
+            other.generation < worker.generation for other in serving
+        ):
+            return False
+        logger.error("Restart given up: the workers that were there go on serving")
+        self._config = self._proven
+        self._change_goal(generation=min(other.generation for other in serving))
+        self._settled = True
+        self._service.ready("restart given up")
+        return True
+
+    def _give_up_if_hopeless(self, now: float) -> None:
+        if not self._failures.too_many(now):
+            return
+        if self._config.reload:
+            self._wait_for_change()
+            return
+        logger.critical("%d workers failed within %.0f s", Failures.LIMIT, Failures.WINDOW)
+        self._halt(WorkersFailed.exit_code)
+
+    def _wait_for_change(self) -> None:
+        logger.warning("Waiting for a file to change")
+        self._change_goal(wait=True)
+
+    def _check_settled(self, now: float) -> None:
+        """Announce it once all workers are as wanted."""
+        if self._settled or self._goal.stopping:
+            return
+        ready = self._fleet.in_phase(Phase.READY)
+        current = {worker.slot for worker in ready if worker.generation >= self._goal.generation}
+        if len(current) >= self._goal.size:
+            self._settled = True
+            if self._goal.generation:
+                logger.info("Restart complete after %.1f s", now - self._changed_at)
+            self._service.ready(f"{self._goal.size} workers")
+
+    # What it is told -----------------------------------------------------------------------------
+
+    def _on_signals(self) -> None:
+        for number in self._signals.read():
+            command = _COMMANDS[number]
+            if command is not None:
+                command(self)
+
+    def _change_goal(self, **changes: Any) -> None:
+        self._goal = dataclasses.replace(self._goal, **changes)
+
+    def _stop(self, reason: str, patience: Patience) -> None:
+        """Begin to stop, or hurry when that has begun."""
+        self._patience = patience
+        if not self._goal.stopping:
+            logger.info("Stopping (%s)", reason)
+            self._change_goal(stopping=True)
+            self._service.stopping()
+        elif patience.window == 0:
+            now = time.monotonic()
+            for worker in self._fleet.in_phase(Phase.LEAVING):
+                self._fleet.leave(worker, reason, self._config, patience, now)
+
+    def _halt(self, exit_code: int) -> None:
+        """Nothing can be done: end, without cutting off the requests that still run."""
+        self._exit_code = exit_code
+        self._stop(f"exit code {exit_code}", Patience())
+
+    def terminate(self) -> None:
+        """SIGTERM: drain and end."""
+        window = RELOAD_WINDOW if self._config.reload else None
+        self._stop("SIGTERM", Patience(window, self._config.drain_delay))
+
+    def interrupt(self) -> None:
+        """SIGINT: the same with little patience; the second time with none."""
+        window = min(TERMINAL_WINDOW, self._config.timeout_graceful_shutdown)
+        self._stop("SIGINT", Patience(0.0 if self._goal.stopping else window))
+
+    def quit(self) -> None:
+        """SIGQUIT: end without waiting for requests."""
+        self._stop("SIGQUIT", Patience(0.0))
+
+    def restart(self) -> None:
+        """SIGHUP: read the configuration again and replace all workers, one at a time."""
+        if self._goal.stopping:
+            return
+        if self._reread is not None:
+            try:
+                self._use(self._reread())
+            except ConfigError as exc:
+                logger.error("The configuration is kept as it was, no restart: %s", exc)
+                return
+        logger.info("Restarting %d workers one at a time", self._goal.size)
+        self._service.reloading()
+        self._renew()
+
+    def _use(self, config: Config) -> None:
+        names = ("host", "port", "bind", "uds", "fd", "balance", "preload", "reload", "pid", "user")
+        changed = [name for name in names if getattr(config, name) != getattr(self._config, name)]
+        if changed:
+            logger.warning("A changed %s needs a new start, or SIGUSR2", ", ".join(changed))
+        if config.workers != self._config.workers:
+            size = config.workers if isinstance(config.workers, int) else usable_cpus()
+            self._change_goal(size=size)
+        self._change_goal(stuck_after=config.timeout_worker_stuck)
+        self._config = config
+        if not config.preload:
+            self._app = config.app
+
+    def _renew(self) -> None:
+        """All workers that are there are outdated from now on."""
+        self._generation += 1
+        self._changed_at = time.monotonic()
+        self._settled = False
+        self._failures = Failures()
+        self._change_goal(generation=self._generation, wait=False)
+
+    def scale_up(self) -> None:
+        """SIGTTIN: one more worker."""
+        self._scale(self._goal.size + 1)
+
+    def scale_down(self) -> None:
+        """SIGTTOU: one worker less, but never none."""
+        self._scale(max(1, self._goal.size - 1))
+
+    def _scale(self, size: int) -> None:
+        logger.info("Scaling to %d workers", size)
+        self._change_goal(size=size)
+
+    def stacks(self) -> None:
+        """SIGUSR1: log what all workers are doing."""
+        self._fleet.ask_stacks()
+
+    def _on_file(self, path: str) -> None:
+        """In the watcher's thread: a file has changed."""
+        self._files.append(path)
+        self._signals.wake()
+
+    def _on_change(self, path: str) -> None:
+        if self._goal.stopping:
+            return
+        logger.warning("%s changed, reloading", os.path.relpath(path))
+        self._files.clear()
+        self._renew()
+
+    # Handing over ------------------------------------------------------------------------------
+
+    def upgrade(self) -> None:
+        """SIGUSR2: start a new supervisor on the same sockets, and drain once it serves."""
+        if self._goal.stopping or self._successor is not None:
+            return
+        if os.getpid() == 1:
+            logger.error("SIGUSR2: process 1 cannot be succeeded, the container would end with it")
+            return
+        try:
+            self._successor = self._service.upgrade()
+        except OSError as exc:
+            logger.error("SIGUSR2: the new supervisor cannot be started: %s", exc)
+            return
+        logger.info("Started a new supervisor (pid %d)", self._successor.pid)
+        self._selector.register(self._successor, selectors.EVENT_READ, self._on_successor)
+
+    def _on_successor(self) -> None:
+        successor, self._successor = self._successor, None
+        assert successor is not None
+        self._selector.unregister(successor)
+        if successor.serves():
+            logger.info("The new supervisor (pid %d) serves", successor.pid)
+            self._service.hand_over()
+            self._stop("handed over", Patience())
+        else:
+            logger.error("The new supervisor (pid %d) failed, this one goes on", successor.pid)
+        successor.close()
+
+
+_COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = {
+    signal.SIGCHLD: None,  # seen to after every wake-up
+    signal.SIGTERM: Supervisor.terminate,
+    signal.SIGINT: Supervisor.interrupt,
+    signal.SIGQUIT: Supervisor.quit,
+    signal.SIGHUP: Supervisor.restart,
+    signal.SIGTTIN: Supervisor.scale_up,
+    signal.SIGTTOU: Supervisor.scale_down,
+    signal.SIGUSR1: Supervisor.stacks,
+    signal.SIGUSR2: Supervisor.upgrade,
+}

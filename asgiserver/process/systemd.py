@@ -1,0 +1,73 @@
+"""systemd: sockets it passes (LISTEN_FDS), and what it wants to hear (sd_notify).
+
+It knows nothing of workers; without systemd all of it does nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+__all__ = ["Notifier", "inherited_sockets"]
+
+_FIRST_FD = 3  # SD_LISTEN_FDS_START
+
+
+def inherited_sockets() -> list[int]:
+    """Descriptors that systemd has opened for this very process (sd_listen_fds(3))."""
+    count = int(os.environ.get("LISTEN_FDS") or 0)
+    if not count or os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return []
+    # Not for children: neither the variables nor, unless they are passed on, the sockets.
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+        os.environ.pop(name, None)
+    fds = list(range(_FIRST_FD, _FIRST_FD + count))
+    for fd in fds:
+        os.set_inheritable(fd, False)
+    return fds
+
+
+class Notifier:
+    """Tells systemd how the service is (sd_notify(3)).
+
+    `interval` is the seconds between two signs of life that the unit's ``WatchdogSec`` asks for,
+    None when it does not.
+    """
+
+    def __init__(self) -> None:
+        self._address = os.environ.get("NOTIFY_SOCKET", "")
+        if self._address.startswith("@"):
+            self._address = "\0" + self._address[1:]
+        period = int(os.environ.get("WATCHDOG_USEC") or 0) / 1_000_000
+        mine = os.environ.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        self.interval = period / 2 if period and mine and self._address else None
+
+    def __repr__(self) -> str:
+        return f"<Notifier {self._address!r} interval={self.interval}>"
+
+    def send(self, *lines: str) -> None:
+        """Send assignments such as ``READY=1``."""
+        if not self._address:
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.sendto("\n".join(lines).encode(), self._address)
+            except OSError:
+                pass  # systemd itself is restarting, or has gone
+
+    def ready(self, status: str) -> None:
+        """Requests are served; also after a reload, and by a supervisor that took over."""
+        self.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={status}")
+
+    def reloading(self) -> None:
+        """A rolling restart begins (``Type=notify-reload`` wants the time)."""
+        self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+
+    def stopping(self) -> None:
+        """The graceful stop begins."""
+        self.send("STOPPING=1")
+
+    def alive(self) -> None:
+        """At least one worker's event loop turns."""
+        self.send("WATCHDOG=1")

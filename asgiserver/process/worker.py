@@ -1,0 +1,307 @@
+"""The main program of a worker: one Server, told what to do over one socket.
+
+It reports READY and beats from the event loop itself, so a blocked loop falls silent. It does not
+know why it is started or stopped: that is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import inspect
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, Any, Protocol
+
+from asgiserver.errors import ApplicationLoadError, StartupError
+from asgiserver.loading import load_env_files, load_object
+from asgiserver.logs import LOGGER, setup_logging
+from asgiserver.loops import loop_factory
+from asgiserver.process.balance import FairShare, LoadBoard
+from asgiserver.process.control import (
+    Beat,
+    Failed,
+    Lines,
+    Message,
+    Ready,
+    Setup,
+    Stop,
+    Stopping,
+    encode,
+    receive_setup,
+)
+from asgiserver.process.memory import resident_bytes
+from asgiserver.process.signals import die_with_parent, ignore, set_process_title, unblock
+from asgiserver.process.stacks import write_on_signal
+from asgiserver.server.listener import Listener
+from asgiserver.server.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+__all__ = ["INDEX_VARIABLE", "Served", "main", "work"]
+
+logger = logging.getLogger(LOGGER)
+
+INDEX_VARIABLE = "ASGISERVER_WORKER_INDEX"
+# The longest that the C watchdog of a process without a supervisor can be set to, seconds.
+LONGEST_LINGER = 24 * 3600.0
+
+
+class Served(Protocol):
+    """The part of `asgiserver.server.server.Server` that a worker drives."""
+
+    extra_state: dict[str, Any]
+    accept_gate: Callable[[], float] | None
+    context: Any
+
+    async def start(self) -> None:
+        """Import the application, start its lifespan, accept connections."""
+
+    async def wait_stopped(self) -> None:
+        """Return after the staged stop."""
+
+    def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
+        """Begin the staged stop."""
+
+
+class Worker:
+    """Starts its server, reports `Ready`, and beats until the server has stopped."""
+
+    def __init__(
+        self,
+        setup: Setup,
+        control: socket.socket,
+        stacks_fd: int,
+        make_server: Callable[[Setup], Served],
+    ) -> None:
+        self._setup = setup
+        self._control = control
+        self._stacks_fd = stacks_fd
+        self._make_server = make_server
+        self._parent = os.getppid()
+        self._lines = Lines()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: Served | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self._share: FairShare | None = None
+        self._stopping = False
+        self._told = False  # by the supervisor
+
+    def __repr__(self) -> str:
+        state = "stopping" if self._stopping else "starting" if self._starting else "serving"
+        return f"<Worker {self._setup.index} {state}>"
+
+    def run(self) -> int:
+        """Serve until told to stop; the exit code."""
+        config = self._setup.config
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2):
+            # A terminal sends these to the whole group; the supervisor decides what they mean.
+            signal.signal(number, ignore)
+        signal.signal(signal.SIGTERM, self._on_sigterm)
+        try:
+            with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+                self._loop = runner.get_loop()
+                write_on_signal(self._loop, self._stacks_fd)
+                unblock()
+                die_with_parent(signal.SIGTERM, self._parent)
+                return runner.run(self._serve(self._loop))
+        except StartupError as exc:
+            return self._fail(exc)
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> int:
+        self._control.setblocking(False)
+        loop.add_reader(self._control.fileno(), self._on_control)
+        try:
+            self._server = server = self._make_server(self._setup)
+            server.extra_state["worker_index"] = self._setup.index
+            self._take_turns(server)
+            self._starting = asyncio.ensure_future(server.start())
+            if self._stopping:
+                self._starting.cancel()
+            await self._starting
+        except asyncio.CancelledError:
+            return 0  # told to end while booting
+        except Exception as exc:
+            return self._fail(exc)
+        finally:
+            self._starting = None
+        self._report(Ready())
+        self._beat()
+        await server.wait_stopped()
+        loop.remove_reader(self._control.fileno())
+        return 0
+
+    def _take_turns(self, server: Served) -> None:
+        """Be fair to the other workers at the queue of connections they share."""
+        if self._setup.board < 0:
+            return
+        share = self._share = FairShare(LoadBoard(self._setup.board), self._setup.cell)
+
+        def gate() -> float:
+            context = server.context
+            return share.wait(len(context.connections), context.stats.connections, time.monotonic())
+
+        server.accept_gate = gate
+
+    # Told by the supervisor, by a signal, or by the supervisor's death -------------------------
+
+    def _on_control(self) -> None:
+        try:
+            data = self._control.recv(65536)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._on_orphaned()
+            return
+        for message in self._lines.feed(data):
+            if isinstance(message, Stop):
+                self._on_order(message)
+
+    def _on_order(self, order: Stop) -> None:
+        self._told = True
+        if order.delay and self._server is not None and self._loop is not None:
+            # Balancers get time to look elsewhere while connections are still accepted.
+            self._server.context.shutdown.give()
+            self._loop.call_later(order.delay, self._stop, order.reason, order.timeout)
+        else:
+            self._stop(order.reason, order.timeout)
+
+    def _on_orphaned(self) -> None:
+        assert self._loop is not None
+        self._loop.remove_reader(self._control.fileno())
+        logger.error("Worker %d: the supervisor is gone, draining", self._setup.index)
+        self._told = True
+        self._end_in_any_case()
+        self._stop("supervisor gone", None)
+
+    def _on_sigterm(self, _signum: int, _frame: FrameType | None) -> None:
+        # Runs in the main thread even while the loop is blocked, if Python code runs at all.
+        if os.getppid() != self._parent:
+            self._end_in_any_case()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop, "SIGTERM", None)
+
+    def _end_in_any_case(self) -> None:
+        """Nobody is left to kill this process should it hang: a thread in C will end it."""
+        config = self._setup.config
+        limit = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown + 1
+        faulthandler.dump_traceback_later(min(limit, LONGEST_LINGER), exit=True)
+
+    def _stop(self, reason: str, timeout: float | None) -> None:
+        again, self._stopping = self._stopping, True
+        if self._starting is not None:
+            self._starting.cancel()
+        elif self._server is not None:
+            if not self._told and not again:
+                self._report(Stopping(reason))
+            self._server.request_stop(timeout=timeout, reason=reason)
+
+    # Reports ---------------------------------------------------------------------------------
+
+    def _beat(self) -> None:
+        assert self._loop is not None
+        assert self._server is not None
+        context = self._server.context
+        stats, connections = context.stats, len(context.connections)
+        if self._share is not None:
+            self._share.publish(connections, stats.connections, time.monotonic())
+        rss, running = resident_bytes(), len(context.running)
+        self._report(Beat(rss, stats.requests, stats.connections, connections, running))
+        self._loop.call_later(self._setup.beat, self._beat)
+
+    def _fail(self, exc: Exception) -> int:
+        """Report why the application could not be started."""
+        code = exc.exit_code if isinstance(exc, StartupError) else ApplicationLoadError.exit_code
+        self._control.setblocking(True)
+        self._report(Failed(code, describe_failure(exc)))
+        return code
+
+    def _report(self, message: Message) -> None:
+        try:
+            self._control.sendall(encode(message))
+        except OSError:
+            pass  # the supervisor is stopped or gone; the end of the socket tells which
+
+
+def describe_failure(exc: BaseException) -> str:
+    """One line for the user's mistakes; the traceback of code that raised, without our frames."""
+    if isinstance(exc, StartupError):
+        text, cause = str(exc), exc.__cause__
+        if cause is None:
+            return text
+    else:
+        text, cause = "the application could not be started", exc
+    described = traceback.TracebackException.from_exception(cause)
+    frames = described.stack
+    while frames and ("importlib" in frames[0].filename or frames[0].filename in _OWN):
+        frames.pop(0)
+    return f"{text}\n{''.join(described.format()).rstrip()}"
+
+
+_OWN = frozenset({__file__, sys.modules[load_object.__module__].__file__ or ""})
+
+
+def call_once(setup: Setup) -> None:
+    """Call the function of ``--run-once``, plain or async."""
+    config = setup.config
+    load_env_files(config.env_file)
+    function = load_object(setup.run_once, app_dir=config.app_dir)
+    result = function()
+    if inspect.iscoroutine(result):
+        with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+            runner.run(result)
+
+
+def make_server(setup: Setup) -> Served:
+    """The server of this process, on the inherited sockets."""
+    listeners = [Listener(socket.socket(fileno=fd), None, scheme) for fd, scheme in setup.listeners]
+    return Server(setup.config, listeners=listeners)
+
+
+def work(
+    setup: Setup,
+    control: socket.socket,
+    stacks_fd: int,
+    make_server: Callable[[Setup], Served] = make_server,
+) -> int:
+    """Be a worker, or the one that runs ``--run-once``; the exit code."""
+    os.environ[INDEX_VARIABLE] = str(setup.index)
+    role = "run once" if setup.run_once else f"worker {setup.index}"
+    set_process_title(f"asgiserver: {role} [{setup.config.app}]")
+    handle = setup_logging(setup.config)
+    try:
+        if not setup.run_once:
+            return Worker(setup, control, stacks_fd, make_server).run()
+        unblock()
+        try:
+            call_once(setup)
+        except Exception as exc:
+            text = f"run_once: {setup.run_once} failed: {describe_failure(exc)}"
+            control.sendall(encode(Failed(ApplicationLoadError.exit_code, text)))
+            return ApplicationLoadError.exit_code
+        return 0
+    finally:
+        handle.close()
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m asgiserver.process.worker CONTROL STACKS``: two inherited descriptors."""
+    control = socket.socket(fileno=int(arguments[0]))
+    try:
+        setup = receive_setup(control)
+    except EOFError:
+        return 0  # the supervisor went away before it said anything
+    return work(setup, control, int(arguments[1]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
