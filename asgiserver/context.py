@@ -82,6 +82,29 @@ class Clock(Protocol):
     """The value of the Date field (RFC 9110 section 5.6.7)."""
 
 
+def start_task(
+    coroutine: Coroutine[Any, Any, None],
+    loop: asyncio.AbstractEventLoop,
+    context: contextvars.Context,
+) -> asyncio.Task[None]:
+    """A task for `coroutine`, which Python 3.12 and later begin to run at once.
+
+    Most requests end without waiting for anything: a scheduled task costs 1.2 to 2.3 us more.
+    """
+    return asyncio.Task(coroutine, loop=loop, eager_start=True, context=context)
+
+
+if sys.version_info < (3, 12):
+
+    def start_task(
+        coroutine: Coroutine[Any, Any, None],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context,
+    ) -> asyncio.Task[None]:
+        """A task for `coroutine`; it begins in the next turn of the loop."""
+        return loop.create_task(coroutine, context=context)
+
+
 class Runnable(Protocol):
     """What runs as a task: a session of the ASGI layer."""
 
@@ -199,22 +222,12 @@ class ServerContext:
         self.stats.count_refused(error.reason)
 
     def start(self, session: Runnable) -> None:
-        """Run a session in a copy of the base context; at once where Python can (3.12).
-
-        Eager, because most requests end without waiting for anything: a scheduled task and its
-        done-callback cost 1.2 to 2.3 us more.
-        """
-        if sys.version_info >= (3, 12):
-            task = asyncio.Task(
-                session.run(), loop=self.loop, eager_start=True, context=self.base_context.copy()
-            )
-            if task.done():
-                return
-        else:
-            task = self.loop.create_task(session.run(), context=self.base_context.copy())
-        session.task = task
-        self.running[task] = session
-        task.add_done_callback(self._ended)
+        """Run a session in a copy of the base context; at once where Python can (3.12)."""
+        task = start_task(session.run(), self.loop, self.base_context.copy())
+        if not task.done():
+            session.task = task
+            self.running[task] = session
+            task.add_done_callback(self._ended)
 
     def lost(self, connection: Connection) -> None:
         """A connection is gone."""

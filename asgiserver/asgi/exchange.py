@@ -69,7 +69,7 @@ class Exchange(Response):
         self._begun = perf_counter()
         self._parts: list[bytes] = []
         self._received = 0
-        self._ended = False  # the body is complete
+        self._ended = not (request.chunked or request.content_length)  # the body is complete
         self._told_end = False  # the application knows it
         self._hung_up = False
         self._waiters: list[Future[None]] | None = None
@@ -206,8 +206,6 @@ class Exchange(Response):
 
     async def run(self) -> None:
         """Call the application once; see `Session.run`."""
-        stats = self.context.stats
-        stats.active += 1
         try:
             await self.context.app(self.scope, self.receive, self.send)
         except CancelledError as error:
@@ -218,8 +216,6 @@ class Exchange(Response):
         else:
             if self.state != DONE:
                 self._left_unfinished()
-        finally:
-            stats.active -= 1
 
     def cancel(self, reason: str) -> None:
         """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""

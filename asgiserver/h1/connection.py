@@ -265,11 +265,10 @@ class H1Connection(Output):
     def on_request(self, head: RequestHead) -> None:
         """A request begins. Raises `PeerError` (503) when too many are running."""
         context = self._context
-        stats = context.stats
         limit = context.config.limit_concurrency
-        if limit is not None and stats.active >= limit:
+        if limit is not None and len(context.running) >= limit:
             raise PeerError(503, "too many requests are running", ((b"retry-after", b"1"),))
-        stats.requests += 1
+        context.stats.requests += 1
         self._request = head
         self._keep_alive = head.keep_alive
         if head.upgrade == b"websocket" and context.config.ws != "none":
@@ -313,7 +312,7 @@ class H1Connection(Output):
     def send_informational(self, status: int, fields: Fields) -> None:
         """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
         if self._request is not None and self._request.http_version == "1.1":
-            self.gather(status_line(status) + encode_fields(fields))
+            self.gathered.append(status_line(status) + encode_fields(fields))
             self.write(b"\r\n")
             self._arm()
 
@@ -341,7 +340,7 @@ class H1Connection(Output):
         else:
             framing += b"connection: keep-alive\r\n\r\n" if old else b"\r\n"
         self._keep_alive = keep
-        self.gather(self._encoder.encode(head, framing))
+        self._encoder.encode(head, framing, self.gathered)
         if self._chunked:
             self._send_chunk(body, end)
         else:
@@ -365,7 +364,7 @@ class H1Connection(Output):
         elif len(data) < FLUSH_SIZE:
             self.write(b"%x\r\n%b\r\n%b" % (len(data), data, tail))
         else:
-            self.gather(b"%x\r\n" % len(data))
+            self.gathered.append(b"%x\r\n" % len(data))
             self.write(data)
             self.write(b"\r\n" + tail)
 
@@ -395,7 +394,7 @@ class H1Connection(Output):
 
     def open_tunnel(self, fields: Fields) -> None:
         """Switch protocols (RFC 9110 section 15.2.2)."""
-        self.gather(self._encoder.start(101) + encode_fields(fields))
+        self.gathered.append(self._encoder.start(101) + encode_fields(fields))
         self.write(b"\r\n")
         self._mode = _TUNNEL
         rest = self._parser.take_rest()

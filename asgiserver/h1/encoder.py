@@ -52,24 +52,22 @@ class HeadEncoder:
             self._date = b"date: " + date + b"\r\n"
             self._starts.clear()
 
-    def encode(self, head: ResponseHead, framing: bytes) -> bytes:
-        """The whole head; `framing` are the last field lines and the empty line."""
+    def encode(self, head: ResponseHead, framing: bytes, out: list[bytes]) -> None:
+        """Append the whole head to `out`; `framing` are its last field lines and the empty line."""
         if head.has_date or head.has_server:
-            start = status_line(head.status)
-            start += b"" if head.has_server else self._server
-            start += b"" if head.has_date else self._date
+            out.append(status_line(head.status))
+            if not head.has_server:
+                out.append(self._server)
+            if not head.has_date:
+                out.append(self._date)
         else:
-            start = self._starts.get(head.status) or self.start(head.status)
-        parts = [start]
+            out.append(self._starts.get(head.status) or self.start(head.status))
         for name, value in head.fields:
-            parts += (name, b": ", value, b"\r\n")
+            out += (name, b": ", value, b"\r\n")
         if self._defaults:
             given = {name for name, _ in head.fields}
-            parts.append(
-                encode_fields([field for field in self._defaults if field[0] not in given])
-            )
-        parts.append(framing)
-        return b"".join(parts)
+            out.append(encode_fields([field for field in self._defaults if field[0] not in given]))
+        out.append(framing)
 
     def start(self, status: int) -> bytes:
         """The status line and the server's own fields."""

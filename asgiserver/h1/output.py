@@ -23,12 +23,12 @@ class Output(asyncio.Protocol):
     """
 
     __slots__ = (
-        "_gathered",
         "_gathered_size",
         "_loop",
         "_turn_left",
         "_waiters",
         "corked",
+        "gathered",
         "transport",
         "writable",
         "write_paused",
@@ -38,7 +38,7 @@ class Output(asyncio.Protocol):
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._gathered: list[bytes] = []
+        self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
         self._turn_left = TURN_SIZE
         self._waiters: list[asyncio.Future[None]] = []
@@ -53,19 +53,14 @@ class Output(asyncio.Protocol):
             self.flush()
             self._transmit(data)
             return
-        self._gathered.append(data)
+        self.gathered.append(data)
         self._gathered_size += size
         if not self.corked or self._gathered_size >= FLUSH_SIZE:
             self.flush()
 
-    def gather(self, data: bytes) -> None:
-        """Put something small in front of what `write` brings next."""
-        self._gathered.append(data)
-        self._gathered_size += len(data)
-
     def flush(self) -> None:
         """Write what has been gathered, in one call."""
-        gathered = self._gathered
+        gathered = self.gathered
         if gathered:
             data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
             gathered.clear()
@@ -114,6 +109,6 @@ class Output(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody waits for a transport that is gone."""
-        self._gathered.clear()
+        self.gathered.clear()
         self.write_paused = False
         self._set_writable()

@@ -35,7 +35,7 @@ class RequestSink(Protocol):
         """More of the body. May raise `PeerError`."""
 
     def on_request_end(self) -> None:
-        """The body is complete."""
+        """The body is complete; not called when `RequestHead.has_body` is false."""
 
 
 class Limits:
@@ -180,7 +180,6 @@ class RequestParser:
         else:
             self._rest = b"" if end == len(data) else data[end:]
             self._sink.on_request(request)
-            self._sink.on_request_end()
             return
         self._rest = b""
         self._sink.on_request(request)

@@ -41,15 +41,23 @@ def checked_fields(headers: object) -> list[tuple[bytes, bytes]]:
         for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
             lower = NAMES.get(name) or checked_name(name)
             if BAD_VALUE(value) is not None:
-                raise ApplicationError(
-                    f"response header {lower.decode()} has CR, LF or NUL in its value: {value!r}"
-                )
+                raise bad_value(lower, value)
             fields.append((lower, value))
     except (TypeError, ValueError) as error:
-        raise ApplicationError(
-            f"response headers must be pairs of bytes, not {headers!r}: {error}"
-        ) from None
+        raise bad_headers(headers, error) from None
     return fields
+
+
+def bad_value(name: bytes, value: bytes) -> ApplicationError:
+    """The error for a value that would split the response."""
+    return ApplicationError(
+        f"response header {name.decode()} has CR, LF or NUL in its value: {value!r}"
+    )
+
+
+def bad_headers(headers: object, error: Exception) -> ApplicationError:
+    """The error for something that is no list of pairs."""
+    return ApplicationError(f"response headers must be pairs of bytes, not {headers!r}: {error}")
 
 
 def list_members(value: bytes) -> list[bytes]:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import re
+from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError
-from asgiserver.http.fields import checked_fields, list_members
+from asgiserver.http.fields import (
+    BAD_VALUE,
+    NAMES,
+    bad_headers,
+    bad_value,
+    checked_name,
+    list_members,
+)
 
-_DIGITS = re.compile(rb"[0-9]{1,19}").fullmatch
+if TYPE_CHECKING:
+    from asgiserver.types import Fields
+
 _SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date", b"server"})
 
 
@@ -42,6 +51,11 @@ class RequestHead:
         self.keep_alive = http_version == "1.1"
         self.expect_continue = False
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows (RFC 9112 section 6)."""
+        return self.chunked or self.content_length > 0
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target!r} HTTP/{self.http_version}>"
@@ -78,40 +92,45 @@ class ResponseHead:
         self.has_date = False
         self.has_server = False
         self.bodyless = status == 204 or status == 304
-        fields = checked_fields(headers)
-        for name, _ in fields:
-            if name in _SPECIAL:
-                fields = self._take_special(fields)
-                break
-        self.fields = fields
+        self.fields: Fields = []
+        self._take(headers)
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} fields={len(self.fields)} close={self.close}>"
 
-    def _take_special(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        kept = []
-        for field in fields:
-            name, value = field
-            if name not in _SPECIAL:
-                kept.append(field)
-            elif name == b"content-length":
-                self._take_content_length(value)
-            elif name == b"connection":
-                tokens = list_members(value)
-                self.close = self.close or b"close" in tokens
-                rest = [t for t in tokens if t not in (b"close", b"keep-alive")]
-                if rest:
-                    kept.append((name, b", ".join(rest)))
-            elif name == b"date":
-                self.has_date = True
-                kept.append(field)
-            elif name == b"server":
-                self.has_server = True
-                kept.append(field)
-        return kept
+    def _take(self, headers: object) -> None:
+        """Check in one pass what the application sent; see `checked_fields`."""
+        fields = self.fields
+        try:
+            for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
+                lower = NAMES.get(name) or checked_name(name)
+                if BAD_VALUE(value) is not None:
+                    raise bad_value(lower, value)
+                if lower in _SPECIAL:
+                    self._take_special(lower, value)
+                else:
+                    fields.append((lower, value))
+        except (TypeError, ValueError) as error:
+            raise bad_headers(headers, error) from None
+
+    def _take_special(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self._take_content_length(value)
+        elif name == b"connection":
+            tokens = list_members(value)
+            self.close = self.close or b"close" in tokens
+            rest = [token for token in tokens if token not in (b"close", b"keep-alive")]
+            if rest:
+                self.fields.append((name, b", ".join(rest)))
+        elif name == b"date":
+            self.has_date = True
+            self.fields.append((name, value))
+        elif name == b"server":
+            self.has_server = True
+            self.fields.append((name, value))
 
     def _take_content_length(self, value: bytes) -> None:
-        if not _DIGITS(value):
+        if not value.isdigit() or len(value) > 19:
             raise ApplicationError(f"response Content-Length must be digits, not {value!r}")
         length = int(value)
         if self.content_length is not None and self.content_length != length:
