@@ -62,6 +62,7 @@ class Case:
     pipeline: int = 1  # requests sent at once; for h2load: concurrent streams
     ours: str = "asgiserver"
     peers: tuple[str, ...] = HTTP_PEERS
+    may_close: bool = False  # a server may close after each answer, as gunicorn's sync worker does
     limit: bool = False  # also run the raw protocol that parses nothing
     targets: tuple[Target, ...] = ()
     unavailable: str = ""  # why asgiserver cannot run it yet

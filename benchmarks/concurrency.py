@@ -5,6 +5,7 @@ The comparison that the project was born from; it also shows where ASGI does not
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,9 @@ TITLES = {"wait": "A handler that waits 100 ms", "cpu": "A handler that computes
 
 def case(app: str, connections: int, workers: int) -> Case:
     wanted = replace(PLAIN, app=app, workers=workers)
-    return replace(PLAINTEXT, name="concurrency", wanted=wanted, connections=connections)
+    return replace(
+        PLAINTEXT, name="concurrency", wanted=wanted, connections=connections, may_close=True
+    )
 
 
 def compare(settings: Settings, handler: str, workers: int) -> Report:
@@ -76,12 +79,14 @@ def measure_levels(
 ) -> list[tuple[int, Load]]:
     """Load one server at each level. Raises `BenchmarkError` when it cannot be measured."""
     found = []
-    with serving(settings.environment, SERVERS[server], case(app, 1, workers)) as running:
-        for level in LEVELS:
-            settings.progress(f"{label}: {app}, {level} connections, {workers} workers")
-            wanted = case(app, level, workers)
+    for level in LEVELS:  # each with fresh processes: a slow server still works off the last crowd
+        settings.progress(f"{label}: {app}, {level} connections, {workers} workers")
+        wanted = case(app, level, workers)
+        with serving(settings.environment, SERVERS[server], wanted) as running:
             load = loadgen.generate(settings.environment, wanted, running.port, SECONDS)
-            found.append((level, load))
+        if not load.requests:
+            load = replace(load, p50_us=math.nan, p99_us=math.nan)
+        found.append((level, load))
     return found
 
 
