@@ -37,8 +37,8 @@ _RSV1 = 0x40
 _TEXT_HEADS = [bytes((_FIN | TEXT, size)) for size in range(126)]
 _BINARY_HEADS = [bytes((_FIN | BINARY, size)) for size in range(126)]
 
-# Up to here one joined buffer is cheaper than two writes.
-_JOIN_SIZE = 4096
+# Up to here one joined buffer is cheaper than two writes; larger ones would not be gathered.
+_JOIN_SIZE = 65500
 
 
 def xor_mask(data: bytes, mask: bytes) -> bytes:

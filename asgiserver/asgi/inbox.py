@@ -1,0 +1,168 @@
+"""The receiving half of a WebSocket: bytes of the tunnel to queued messages, within bounds.
+
+Kept apart from `WebSocketSession` because all that bounds one peer's use of memory and of the event
+loop stands here. It knows neither ASGI events nor the closing handshake.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiserver.ws.codec import ProtocolViolation, codec_factory
+
+if TYPE_CHECKING:
+    from asyncio import Future
+
+    from asgiserver.asgi.channel import Channel
+    from asgiserver.context import ServerContext
+    from asgiserver.ws.deflate import Deflate
+
+CREDIT = 16384
+"""Bytes taken from the channel before it is told so: well below what makes it pause reading."""
+
+MAX_PONGS = 32
+"""Pings answered of those that come at once, or while the peer does not read; of more than that
+the latest (RFC 6455 section 5.5.3)."""
+
+
+class Inbox:
+    """Messages received and not taken yet; the sink of its codec.
+
+    The codec is paused while as many messages wait as the configuration allows, and while others
+    have their turn of the loop; what arrives then is kept undecoded. `buffered` counts messages
+    and kept bytes: above a limit of its own the channel stops reading.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_codec",
+        "_kept",
+        "_max_queue",
+        "_messages",
+        "_owed",
+        "_pongs",
+        "_waiters",
+        "buffered",
+        "context",
+        "messages_received",
+        "open",
+        "reading",
+    )
+
+    def __init__(self, context: ServerContext, channel: Channel, deflate: Deflate | None) -> None:
+        config = context.config
+        self.context = context
+        self.open = False  # messages are wanted: from the handshake on, until closing begins
+        self.reading = False  # frames are: until the closing handshake is over
+        self.buffered = 0
+        self.messages_received = 0
+        self._channel = channel
+        self._codec = codec_factory(config.ws)(self, config.ws_max_size, deflate)
+        self._codec.paused = True  # until the handshake is done
+        self._max_queue: int = config.ws_max_queue
+        self._messages: list[str | bytes] = []  # a deque costs 700 bytes even when it is empty
+        self._kept = 0  # bytes of the codec's backlog that `buffered` counts
+        self._owed = 0  # bytes fed that the channel was not told of yet
+        self._pongs: list[bytes] = []
+        self._waiters: list[Future[None]] = []
+
+    def failed(self, violation: ProtocolViolation) -> None:
+        """The peer broke the protocol; nothing is decoded any more."""
+
+    def answer_pings(self) -> None:
+        """Answer what is in `_pongs`, when the peer reads."""
+
+    # From the wire.
+
+    def decode(self, data: bytes) -> None:
+        """Feed the codec, within the bounds of one turn of the loop."""
+        codec = self._codec
+        self._owed += len(data)
+        try:
+            more = codec.feed(data)
+        except ProtocolViolation as violation:
+            self.buffered -= self._kept
+            self._kept = 0
+            self.failed(violation)
+            return
+        if self._pongs:
+            self.answer_pings()
+        if more or self._kept:
+            if more and not codec.paused:
+                codec.paused = True  # enough for one turn: the others first
+                self.context.loop.call_soon(self.resume)
+            kept = codec.backlog if codec.paused else 0
+            self.buffered += kept - self._kept
+            self._kept = kept
+        if self._owed >= CREDIT and self.buffered < CREDIT:
+            self.consume()
+
+    def resume(self) -> None:
+        """Decode what was kept, unless the application has to take messages first."""
+        if self.reading and (not self.open or len(self._messages) < self._max_queue):
+            self._codec.paused = False
+            self.decode(b"")
+
+    def consume(self) -> None:
+        """Tell the channel what was taken."""
+        owed, self._owed = self._owed, 0
+        self._channel.consumed(owed)
+
+    # From the codec.
+
+    def on_message(self, data: str | bytes) -> None:
+        """See `MessageSink`."""
+        if not self.open:
+            return
+        self.messages_received += 1
+        self.buffered += len(data)
+        messages = self._messages
+        messages.append(data)
+        if len(messages) >= self._max_queue:
+            self._codec.paused = True
+        if self._waiters:
+            self.wake()
+
+    def on_ping(self, payload: bytes) -> None:
+        """See `MessageSink`."""
+        if len(self._pongs) < MAX_PONGS:
+            self._pongs.append(payload)
+        else:
+            self._pongs[-1] = payload
+
+    def on_pong(self, payload: bytes) -> None:
+        """See `MessageSink`; that something came is all that counts."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """See `MessageSink`."""
+
+    # From the application.
+
+    def take(self) -> str | bytes:
+        """The next message; there is one."""
+        messages = self._messages
+        data = messages.pop(0)
+        before = self.buffered
+        self.buffered -= len(data)
+        if self._codec.paused and 2 * len(messages) <= self._max_queue:
+            self.resume()
+        if self.buffered < CREDIT and (self._owed >= CREDIT or before >= CREDIT):
+            self.consume()
+        return data
+
+    async def wait(self) -> None:
+        """Until something comes; a future is made only here."""
+        waiter = self.context.loop.create_future()
+        self._waiters.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+
+    def wake(self) -> None:
+        """Something came."""
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+        self._waiters.clear()

@@ -1,0 +1,480 @@
+"""One WebSocket as an ASGI application sees it, on every wire (ASGI www 2.5).
+
+It turns messages into events and keeps the closing handshake, keep-alive and bounds; it does not
+know whether its frames travel over HTTP/1.1 or HTTP/2, nor how they are encoded.
+
+==========  =============  ==========  ==============  ============  ==========  ===========
+State       accept         send        close           app returns   app raises  peer's close
+==========  =============  ==========  ==============  ============  ==========  ===========
+CONNECTING  -> OPEN        error       403, -> CLOSED  500, log      500, log    -
+DENYING     error          error       error           cut, log      cut, log    -
+OPEN        error          frame       -> CLOSING      1000          1011, log   -> CLOSED
+CLOSING     `ClientDisconnected`, quiet                -             log only    -> CLOSED
+CLOSED      `ClientDisconnected`, quiet                -             log only    -
+==========  =============  ==========  ==============  ============  ==========  ===========
+
+DENYING is the denial response (``websocket.http.response``). A peer that is lost makes any state
+CLOSED. The application gets one ``websocket.disconnect``, behind all messages received before.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import CancelledError
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.exchange import CLIENT_CLOSED_REQUEST, is_disconnect
+from asgiserver.asgi.inbox import Inbox
+from asgiserver.asgi.response import DONE, Response
+from asgiserver.context import AccessRecord
+from asgiserver.errors import ApplicationError, ClientDisconnected
+from asgiserver.logs import escape
+from asgiserver.ws.codec import ProtocolViolation, is_close_code
+from asgiserver.ws.deflate import negotiate
+from asgiserver.ws.handshake import Offer, accept_fields
+
+if TYPE_CHECKING:
+    from asyncio import Task
+
+    from asgiserver.asgi.channel import Channel
+    from asgiserver.context import ServerContext
+    from asgiserver.http.message import RequestHead
+    from asgiserver.types import Message, Scope
+
+logger = logging.getLogger("asgiserver")
+
+CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
+STATE_NAMES = ("CONNECTING", "DENYING", "OPEN", "CLOSING", "CLOSED")
+
+LATE = 2.5
+"""Seconds between two ticks above which our own loop was late: nobody is dropped for that."""
+
+
+class WebSocketSession(Inbox):
+    """The `Session` of a WebSocket; the receiving half is inherited.
+
+    `on_tick` has to be called about once a second: keep-alive and the closing handshake's timeout
+    count its calls.
+    """
+
+    __slots__ = (
+        "_begun",
+        "_close",
+        "_close_told",
+        "_closing",
+        "_connect_told",
+        "_deflate",
+        "_denial",
+        "_draining",
+        "_messages_sent",
+        "_outcome",
+        "_pinged",
+        "_received",
+        "_sent",
+        "_silence",
+        "_ticked",
+        "cancel_reason",
+        "offer",
+        "request",
+        "scope",
+        "state",
+        "task",
+    )
+
+    def __init__(
+        self,
+        context: ServerContext,
+        channel: Channel,
+        head: RequestHead,
+        scope: Scope,
+        offer: Offer,
+    ) -> None:
+        self._deflate = negotiate(offer.extensions, context.config.ws_compression)
+        super().__init__(context, channel, self._deflate)
+        self.request = head
+        self.scope = scope
+        self.offer = offer
+        self.state = CONNECTING
+        self.task: Task[None] | None = None
+        self.cancel_reason = ""  # why the server cancelled the application
+        self._denial: _Denial | None = None
+        self._draining = False
+        self._connect_told = False
+        self._close: tuple[int, str] | None = None  # code and reason for the application
+        self._close_told = False
+        # Seconds, counted in ticks, since anything came and since the closing handshake began.
+        self._silence = 0.0
+        self._closing = 0.0
+        self._ticked: float = context.clock.now
+        self._pinged = False
+        # For the access log.
+        self._begun = perf_counter()
+        self._received = self._sent = self._messages_sent = 0
+        self._outcome = "ok"
+        scope["extensions"]["websocket.http.response"] = {}
+
+    def __repr__(self) -> str:
+        return f"<WebSocketSession {self.label} {STATE_NAMES[self.state]} {self.age:.1f} s>"
+
+    @property
+    def label(self) -> str:
+        """What it is and its target, safe to log."""
+        return f"WebSocket {escape(self.request.target)}"
+
+    @property
+    def age(self) -> float:
+        """Seconds since the handshake began."""
+        return perf_counter() - self._begun
+
+    # From the wire.
+
+    def feed(self, data: bytes) -> None:
+        """Raw bytes of the tunnel; they are decoded here, the application runs later."""
+        self._silence = 0.0
+        self._pinged = False
+        self._received += len(data)
+        if self.state != CLOSED:
+            self.decode(data)
+
+    def feed_end(self) -> None:
+        """The request is complete; or the peer closed its side of the tunnel, and is gone."""
+        if self.state == CLOSING:
+            self._end(1006, "connection closed without a close frame", "client_gone")
+            self._close_wire()
+        elif self.state == OPEN:
+            self.disconnect("client_gone")
+            self._channel.abort("client_gone")
+
+    def disconnect(self, reason: str) -> None:
+        """The peer is gone. `reason` is an outcome of the access log, ``client_gone`` usually."""
+        if self.state == CLOSED:
+            return
+        accepted = self.state >= OPEN
+        self._set_state(CLOSED)
+        self._end(1006, _REASONS.get(reason, reason), reason)
+        if self._denial is not None:
+            self._denial.gone = True
+            self._denial.state = DONE
+        if accepted:
+            self._record("websocket_close", 101)
+        else:
+            self._record("request", CLIENT_CLOSED_REQUEST)
+
+    def begin_drain(self) -> None:
+        """The server is stopping: close with 1012, now or as soon as the handshake is done."""
+        self._draining = True
+        if self.state == OPEN:
+            self._start_close(1012, "server shutdown")
+            self._end(1012, "server shutdown", "shutdown")
+
+    def on_tick(self, now: float) -> None:
+        """About a second has passed; `now` is the clock's."""
+        elapsed = now - self._ticked
+        self._ticked = now
+        late = elapsed > LATE
+        if late:
+            elapsed = 1.0  # while our loop was blocked nothing could be read: not the peer's fault
+        self._silence += elapsed
+        if self.state == OPEN:
+            self._keep_alive(late)
+        elif self.state == CLOSING:
+            self._closing += elapsed
+            if self._closing >= self.context.config.ws_close_timeout and not late:
+                self._end(1006, "closing handshake timed out", "timeout")
+                self._close_wire()
+
+    def _keep_alive(self, late: bool) -> None:
+        if self._pongs:
+            self.answer_pings()
+        config = self.context.config
+        if self.buffered:
+            # Reading may be paused until the application takes what is there.
+            self._silence = 0.0
+            self._pinged = False
+        elif not self._pinged:
+            if self._silence >= config.ws_ping_interval and self._channel.writable:
+                self._silence = 0.0
+                self._pinged = True
+                self._write(self._codec.encode_ping(b""))
+        elif self._silence >= config.ws_ping_timeout and not late:
+            self._start_close(1011, "ping timeout")
+            self._end(1006, "ping timeout", "timeout")
+            self._close_wire()
+
+    # From the codec.
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The peer's close frame: answer it, or it is the answer to ours (RFC 6455 5.5.1)."""
+        if self.state == OPEN:
+            self._start_close(code, "")
+        self._end(code, reason, "ok")
+        self._close_wire()
+
+    def failed(self, violation: ProtocolViolation) -> None:
+        """Close because of what the peer sent (RFC 6455 section 7.1.7)."""
+        if self.state == OPEN:
+            self._start_close(violation.code, violation.reason)
+        self._end(violation.code, violation.reason, "protocol_error")
+        self._close_wire()
+
+    def answer_pings(self) -> None:
+        """Send pongs, unless the peer does not read what we send."""
+        if self.state != OPEN:
+            self._pongs.clear()
+        elif self._channel.writable:
+            pongs = b"".join([self._codec.encode_pong(payload) for payload in self._pongs])
+            self._pongs.clear()
+            self._write(pongs)
+
+    # From the application.
+
+    async def receive(self) -> Message:
+        """The application's `receive`: connect, messages, then one disconnect.
+
+        Raises `ApplicationError` when it is called once more after the disconnect.
+        """
+        while not self._messages:
+            if not self._connect_told:
+                self._connect_told = True
+                return {"type": "websocket.connect"}
+            if self._close is not None:
+                if self._close_told:
+                    raise ApplicationError("receive() after websocket.disconnect")
+                self._close_told = True
+                code, reason = self._close
+                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            await self.wait()
+        data = self.take()
+        if isinstance(data, str):
+            return {"type": "websocket.receive", "text": data}
+        return {"type": "websocket.receive", "bytes": data}
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`.
+
+        Raises `ApplicationError` for an event out of order or malformed, `ClientDisconnected`
+        once the connection is closing, whoever closed it.
+        """
+        if message["type"] != "websocket.send" or self.state != OPEN:
+            await self._send_other(message)
+            return
+        channel = self._channel
+        if not channel.writable:
+            await channel.wait_writable()
+            if self.state != OPEN:
+                raise ClientDisconnected("the WebSocket is closed")
+        data = message.get("text")
+        if isinstance(data, str):
+            parts = self._codec.encode_text(data)
+        else:
+            parts = self._codec.encode_binary(_as_bytes(data, message.get("bytes")))
+        self._messages_sent += 1
+        for part in parts:
+            self._sent += len(part)
+            channel.send_tunnel(part)
+
+    async def _send_other(self, message: Message) -> None:
+        kind = message["type"]
+        if self.state == DENYING and self._denial is not None:
+            await self._denial.send(message)
+        elif self.state >= CLOSING:
+            if self._denial is None or self._denial.gone:
+                raise ClientDisconnected("the WebSocket is closed")
+        elif kind == "websocket.close":
+            self._close_from_application(message)
+        elif self.state == CONNECTING and kind == "websocket.accept":
+            self._accept(message)
+        elif self.state == CONNECTING and kind == _Denial.start_event:
+            denial = _Denial(self)
+            await denial.send(message)
+            self._denial = denial
+            if self.state == CONNECTING:
+                self._set_state(DENYING)
+        else:
+            raise ApplicationError(
+                f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}"
+            )
+
+    def _accept(self, message: Message) -> None:
+        fields = accept_fields(
+            self.offer, message.get("subprotocol"), message.get("headers") or (), self._deflate
+        )
+        self._channel.open_tunnel(fields)
+        self._set_state(OPEN)
+        self._record("websocket_open", 101)
+        self.resume()
+        if self._draining:
+            self.begin_drain()
+
+    def _close_from_application(self, message: Message) -> None:
+        if self.state == CONNECTING:
+            self._answer(403, b"Forbidden")
+            return
+        code = message.get("code", 1000)
+        if not isinstance(code, int) or not (is_close_code(code) or code == 1005):
+            raise ApplicationError(f"close code {code!r} may not be sent (RFC 6455 section 7.4)")
+        self._start_close(code, message.get("reason") or "")
+
+    # Sending and closing.
+
+    def _set_state(self, state: int) -> None:
+        self.state = state
+        self.open = state == OPEN
+        self.reading = state in (OPEN, CLOSING)
+
+    def _write(self, data: bytes) -> None:
+        self._sent += len(data)
+        self._channel.send_tunnel(data)
+
+    def _start_close(self, code: int, reason: str) -> None:
+        """Send a close frame; what the peer still sends is read only for its close frame."""
+        if self._pongs:
+            self.answer_pings()
+        self._write(self._codec.encode_close(code, reason))
+        self._set_state(CLOSING)
+        if self._codec.paused:
+            self.context.loop.call_soon(self.resume)
+
+    def _end(self, code: int, reason: str, outcome: str) -> None:
+        """What the application and the log learn about the end; the first word counts."""
+        if self._close is None:
+            self._close = (code, reason)
+            self._outcome = outcome
+            self.wake()
+
+    def _close_wire(self) -> None:
+        """Nothing more is read or sent."""
+        if self.state == CLOSED:
+            return
+        self._set_state(CLOSED)
+        self._record("websocket_close", 101)
+        self._channel.finish()
+
+    def _answer(self, status: int, text: bytes) -> None:
+        """Refuse the handshake with an answer of the server's own."""
+        if self._denial is None:
+            self._denial = _Denial(self)
+        self._denial.answer(status, text)
+
+    def denied(self, response: Response) -> None:
+        """The response that refuses the handshake is complete."""
+        self._set_state(CLOSED)
+        self._end(1006, "handshake refused", self._outcome)
+        self._sent = response.sent
+        self._record("request", response.status)
+        self._channel.finish()
+
+    # The application itself.
+
+    async def run(self) -> None:
+        """Call the application once; see `Session.run`."""
+        stats = self.context.stats
+        stats.active += 1
+        try:
+            await self.context.app(self.scope, self.receive, self.send)
+        except CancelledError as error:
+            if self.cancel_reason or (self.task is not None and self.task.cancelling()):
+                self._abandon(503, b"Service Unavailable", 1012, self.cancel_reason or "shutdown")
+            else:
+                self._app_failed(error)
+        except (Exception, SystemExit) as error:
+            self._app_failed(error)
+        else:
+            self._app_returned()
+        finally:
+            stats.active -= 1
+
+    def cancel(self, reason: str) -> None:
+        """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""
+        if self.task is not None and not self.task.done():
+            self.cancel_reason = reason
+            self.task.cancel(reason)
+
+    def _app_failed(self, error: BaseException) -> None:
+        if self._close is not None and _is_disconnect(error):
+            logger.debug("%s: the client left, the application stopped", self.label)
+        else:
+            logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
+        self._abandon(500, b"Internal Server Error", 1011, "app_error")
+
+    def _app_returned(self) -> None:
+        if self.state == OPEN:
+            self._start_close(1000, "")
+        elif self.state <= DENYING:
+            what = "accept or close" if self.state == CONNECTING else "the end of its response"
+            logger.error("ASGI application returned without %s: %s", what, self.label)
+            self._abandon(500, b"Internal Server Error", 1011, "app_error")
+
+    def _abandon(self, status: int, text: bytes, code: int, outcome: str) -> None:
+        """End what the application left in the middle, as far as the state still allows."""
+        if self.state == OPEN:
+            self._start_close(code, text.decode().lower())
+            self._end(code, text.decode().lower(), outcome)
+        elif self.state <= DENYING:
+            self._outcome = outcome
+            if self._denial is None or self._denial.unsent:
+                self._answer(status, text)
+            else:
+                self.disconnect(outcome)
+                self._channel.abort(outcome)
+
+    def _record(self, event: str, status: int) -> None:
+        access = self.context.access
+        if access is None:
+            return
+        request = self.request
+        record = AccessRecord(
+            self.scope["client"],
+            request.method,
+            request.target,
+            request.http_version,
+            status,
+            self._sent,
+            perf_counter() - self._begun,
+            self._outcome,
+            request.fields,
+            self.scope["scheme"],
+            self._received,
+        )
+        record.event = event
+        if event == "websocket_close":
+            assert self._close is not None
+            record.close_code, record.close_reason = self._close
+            record.messages_received = self.messages_received
+            record.messages_sent = self._messages_sent
+        access(record)
+
+
+class _Denial(Response):
+    """The response of an application, or of the server, that refuses the handshake."""
+
+    __slots__ = ("_session",)
+
+    start_event = "websocket.http.response.start"
+    body_event = "websocket.http.response.body"
+
+    def __init__(self, session: WebSocketSession) -> None:
+        super().__init__(session._channel, session.request)
+        self._session = session
+
+    def completed(self) -> None:
+        self._session.denied(self)
+
+
+# Outcomes in words, for the reason of websocket.disconnect.
+_REASONS = {"client_gone": "connection lost", "timeout": "send timeout"}
+
+
+def _as_bytes(text: object, data: object) -> bytes:
+    """The payload of a `websocket.send` whose text is not a `str`."""
+    if text is None and isinstance(data, (bytes, bytearray, memoryview)):
+        return bytes(data)
+    raise ApplicationError("websocket.send needs either text (str) or bytes")
+
+
+def _is_disconnect(error: BaseException) -> bool:
+    """Whether `error` only says that the peer is gone; Starlette has its own word for it."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(_is_disconnect(inner) for inner in error.exceptions)
+    return type(error).__name__ == "WebSocketDisconnect" or is_disconnect(error)
