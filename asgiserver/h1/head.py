@@ -15,8 +15,10 @@ from asgiserver.http.framing import METHODS
 RawHead = tuple[str, bytes, str, list[tuple[bytes, bytes]]]
 """Method, target, HTTP version, fields with lower-case names."""
 
+VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
+
 # Visible ASCII; what a target means is decided in `asgiserver.http.target`.
-_REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) HTTP/([0-9]\.[0-9])").fullmatch
+_REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 FIELD_LINE = re.compile(rb"([" + TCHAR + rb"]+):[ \t]*([\t -~\x80-\xff]*)").fullmatch
 
 
@@ -27,7 +29,7 @@ def parse_head(head: bytes) -> RawHead:
     if match is None:
         raise PeerError(400, _request_line_fault(request_line))
     name, target, version = match.groups()
-    if version not in (b"1.1", b"1.0"):
+    if version not in VERSIONS:
         raise PeerError(505, "HTTP version is not supported")
     method = METHODS.get(name)
     if method is None:
@@ -38,7 +40,7 @@ def parse_head(head: bytes) -> RawHead:
         if match is None:
             raise PeerError(400, _field_line_fault(line))
         fields.append((match[1].lower(), match[2].rstrip(b" \t")))
-    return method, target, version.decode(), fields
+    return method, target, VERSIONS[version], fields
 
 
 def _request_line_fault(line: bytes) -> str:

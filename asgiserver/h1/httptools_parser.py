@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 import httptools
 
 from asgiserver.errors import PeerError
-from asgiserver.h1.head import RawHead, parse_head
+from asgiserver.h1.head import VERSIONS, RawHead, parse_head
 from asgiserver.http.framing import METHODS, read_request_head
 
 
@@ -40,17 +42,22 @@ class HttptoolsHeadParser:
             pass
         except httptools.HttpParserError:
             self._parser = None
-            return self._refused(head)
-        method = METHODS.get(parser.get_method())
+            self._refused(head)
+        target = self._target
+        name = parser.get_method()
         if not self._reusable or parser.should_upgrade():
             self._parser = None
-        if not self._target:
-            raise PeerError(400, "malformed request head")
-        if method is None:
-            raise PeerError(501, "unknown method")
-        return method, self._target, parser.get_http_version(), fields
+        # Where the version stands in a strict request line; llhttp takes more blanks than one.
+        end = len(name) + len(target) + 2
+        version = VERSIONS.get(head[end : end + 8])
+        method = METHODS.get(name)
+        if version is None or method is None or not target:
+            self._parser = None
+            self._refused(head)
+        return method, target, version, fields
 
-    def _refused(self, head: bytes) -> RawHead:
+    @staticmethod
+    def _refused(head: bytes) -> NoReturn:
         """Name the fault: the strict grammar does, or it leaves it to the framing check."""
         method, target, version, fields = parse_head(head)
         read_request_head(method, target, version, fields)

@@ -10,7 +10,7 @@ import re
 from asgiserver.errors import PeerError
 from asgiserver.http.fields import list_members
 from asgiserver.http.message import RequestHead
-from asgiserver.http.target import check_host, check_target
+from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target
 
 # Methods that are understood: the registered ones that the parsers know. Others are 501.
 _METHOD_NAMES = """
@@ -49,10 +49,12 @@ def read_request_head(
             found[name] = value
     host = found.get(b"host")
     if host is not None:
-        check_host(host)
+        if host not in KNOWN_HOSTS:
+            check_host(host)
     elif http_version == "1.1":
         raise PeerError(400, "missing Host")
-    check_target(method, target, host)
+    if target[0] != 0x2F or b"#" in target:  # by far the most are paths
+        check_target(method, target, host)
     if len(found) > (host is not None):
         _read_framing(head, found)
     return head

@@ -92,15 +92,8 @@ class ResponseHead:
         self.has_date = False
         self.has_server = False
         self.bodyless = status == 204 or status == 304
-        self.fields: Fields = []
-        self._take(headers)
-
-    def __repr__(self) -> str:
-        return f"<ResponseHead {self.status} fields={len(self.fields)} close={self.close}>"
-
-    def _take(self, headers: object) -> None:
-        """Check in one pass what the application sent; see `checked_fields`."""
-        fields = self.fields
+        fields: Fields = []
+        self.fields = fields
         try:
             for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
                 lower = NAMES.get(name) or checked_name(name)
@@ -113,9 +106,18 @@ class ResponseHead:
         except (TypeError, ValueError) as error:
             raise bad_headers(headers, error) from None
 
+    def __repr__(self) -> str:
+        return f"<ResponseHead {self.status} fields={len(self.fields)} close={self.close}>"
+
     def _take_special(self, name: bytes, value: bytes) -> None:
         if name == b"content-length":
-            self._take_content_length(value)
+            if not value.isdigit() or len(value) > 19:
+                raise ApplicationError(f"response Content-Length must be digits, not {value!r}")
+            length = int(value)
+            if self.content_length is not None and self.content_length != length:
+                raise ApplicationError("response has two different Content-Length headers")
+            if self.status != 204:  # RFC 9110 section 8.6: not on a 204
+                self.content_length = length
         elif name == b"connection":
             tokens = list_members(value)
             self.close = self.close or b"close" in tokens
@@ -128,12 +130,3 @@ class ResponseHead:
         elif name == b"server":
             self.has_server = True
             self.fields.append((name, value))
-
-    def _take_content_length(self, value: bytes) -> None:
-        if not value.isdigit() or len(value) > 19:
-            raise ApplicationError(f"response Content-Length must be digits, not {value!r}")
-        length = int(value)
-        if self.content_length is not None and self.content_length != length:
-            raise ApplicationError("response has two different Content-Length headers")
-        if self.status != 204:  # RFC 9110 section 8.6: not on a 204
-            self.content_length = length
