@@ -17,12 +17,13 @@ FONT = "font-family='system-ui, sans-serif'"
 
 @dataclass(frozen=True)
 class Bar:
-    """One bar: its value, and the low and high end of its spread."""
+    """One bar: its value, the low and high end of its spread, and whether it is ours."""
 
     label: str
     value: float
     low: float
     high: float
+    ours: bool = False
 
 
 def short(value: float) -> str:
@@ -56,13 +57,13 @@ def document(width: int, height: int, parts: Sequence[str]) -> str:
 
 
 def bar_chart(title: str, unit: str, bars: Sequence[Bar]) -> str:
-    """Horizontal bars from zero with their spread; the first bar is ours. Less is better."""
+    """Horizontal bars from zero with their spread, ours in colour. Less is better."""
     left, row, width = 170, 30, 760
     scale = (width - left - 90) / max((bar.high for bar in bars), default=1.0)
     parts = [text(16, 26, title, size=16), text(16, 46, f"{unit}, less is better", size=12)]
     for index, bar in enumerate(bars):
         y = 62 + index * row
-        color = OURS if index == 0 else "#b9c0c2"
+        color = OURS if bar.ours else "#b9c0c2"
         parts.append(text(left - 10, y + 16, bar.label, "end"))
         parts.append(
             f"<rect x='{left}' y='{y}' width='{bar.value * scale:.1f}' height='22' fill='{color}'/>"
@@ -77,7 +78,7 @@ def line_chart(
     title: str, x_unit: str, y_unit: str, series: Mapping[str, Sequence[tuple[float, float]]]
 ) -> str:
     """One line per series; x is logarithmic, y starts at zero."""
-    left, top, right, bottom, width, height = 80, 60, 600, 350, 780, 400
+    left, top, right, bottom, width, height = 80, 60, 600, 350, 860, 400
     points = [point for values in series.values() for point in values]
     if not points:
         return document(width, height, [text(16, 26, title, size=16)])

@@ -163,7 +163,7 @@ def machine() -> dict[str, object]:
 
 
 # Read before the benchmark pins itself to the load generator's core.
-ALL_CORES = sorted(os.sched_getaffinity(0))
+ALL_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 
 def cores() -> tuple[int, int]:

@@ -65,7 +65,7 @@ def collect(
         else:
             rows.append((server, f"not measured: {problems[server]}"))
     bars = [
-        Bar(server, medians[columns[0]][server], min(found), max(found))
+        Bar(server, medians[columns[0]][server], min(found), max(found), ours=server == servers[0])
         for server in measured
         if (found := values(server, columns[0]))
     ]

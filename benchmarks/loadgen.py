@@ -85,7 +85,7 @@ def parse_json(output: str) -> Load:
         requests = found.get("requests", found.get("messages"))
         times = [math.nan if found[key] is None else found[key] for key in ("p50_us", "p99_us")]
         return Load(int(requests), float(found["seconds"]), int(found["errors"]), *times)
-    except (IndexError, ValueError, KeyError, TypeError):
+    except (IndexError, ValueError, KeyError, TypeError, AttributeError):
         raise BenchmarkError("the load generator printed no result") from None
 
 
@@ -124,6 +124,7 @@ def check_http(case: Case, port: int) -> None:
     """Two requests on one connection (one when it closes): status 200 and exactly the body."""
     closing = case.headers.get("Connection") == "close"
     method, body = ("POST", b"b" * case.body_bytes) if case.body_bytes else ("GET", None)
+    connection: http.client.HTTPConnection
     if case.wanted.tls:
         context = ssl.create_default_context()
         context.check_hostname = False

@@ -94,7 +94,7 @@ def measurement_report(measurement: Measurement) -> Report:
             continue
         costs = result.values("cpu_us")
         cost = Spread.of(costs)
-        bars.append(Bar(result.server, cost.median, cost.low, cost.high))
+        bars.append(Bar(result.server, cost.median, cost.low, cost.high, ours=index == 0))
         medians = [
             number(Spread.of(result.values(name)).median)
             for name in ("requests_per_second", "p50_us", "p99_us")

@@ -50,9 +50,10 @@ class Spread:
         """Raises `ValueError` for no values at all; with one value it is all three."""
         if not values:
             raise ValueError("no values")
-        if len(values) == 1 or any(map(math.isnan, values)):
-            median = statistics.median(values)
-            return cls(median, median, median)
+        if any(map(math.isnan, values)):
+            return cls(math.nan, math.nan, math.nan)
+        if len(values) == 1:
+            return cls(values[0], values[0], values[0])
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(median, low, high)
 
