@@ -369,8 +369,6 @@ class WebSocketSession(Inbox):
 
     async def run(self) -> None:
         """Call the application once; see `Session.run`."""
-        stats = self.context.stats
-        stats.active += 1
         try:
             await self.context.app(self.scope, self.receive, self.send)
         except CancelledError as error:
@@ -382,8 +380,6 @@ class WebSocketSession(Inbox):
             self._app_failed(error)
         else:
             self._app_returned()
-        finally:
-            stats.active -= 1
 
     def cancel(self, reason: str) -> None:
         """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""

@@ -18,7 +18,7 @@ from asgiserver.http.message import RequestHead
 from asgiserver.ws.handshake import Offer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ws"))
-from ws_peer import CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames  # noqa: E402
+from ws_peer import CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
 
 CONNECT = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}
