@@ -6,6 +6,7 @@ another revision of asgiserver, so that the gain of an optimisation is one ratio
 
 from __future__ import annotations
 
+import shutil
 import tarfile
 import tempfile
 from contextlib import ExitStack, contextmanager
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ours", help="the first server (default: the case's, of the working tree)"
     )
-    parser.add_argument("--against", default="uvicorn", help="the other server")
+    parser.add_argument("--against", help="the other server (default: the case's first peer)")
     parser.add_argument("--base", metavar="REV", help="against asgiserver of this git revision")
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--seconds", type=float, default=1.0, help="of load per round and server")
@@ -38,14 +39,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def source_of(revision: str) -> Iterator[Path]:
-    """The package at a git revision, unpacked into a temporary directory."""
-    with tempfile.TemporaryDirectory(prefix="asgiserver-base-") as directory:
-        archive = Path(directory) / "base.tar"
-        git = ["git", "-C", str(ROOT), "archive", "-o", str(archive), revision, "asgiserver"]
-        ground.run(git)
-        with tarfile.open(archive) as packed:
-            packed.extractall(directory, filter="data")
+def source_of(revision: str | None) -> Iterator[Path]:
+    """The package at a git revision in a temporary directory; of the working tree for None.
+
+    A copy, so that nothing changes under the rounds when somebody goes on editing.
+    """
+    with tempfile.TemporaryDirectory(prefix="asgiserver-ab-") as directory:
+        if revision is None:
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / "asgiserver", Path(directory) / "asgiserver", ignore=ignored)
+        else:
+            archive = Path(directory) / "base.tar"
+            git = ["git", "-C", str(ROOT), "archive", "-o", str(archive), revision, "asgiserver"]
+            ground.run(git)
+            with tarfile.open(archive) as packed:
+                packed.extractall(directory, filter="data")
         yield Path(directory)
 
 
@@ -54,14 +62,15 @@ def main(options: argparse.Namespace) -> int:
     environment = ground.prepare(options.python)
     complete = True
     with ExitStack() as stack:
+        tree = stack.enter_context(source_of(None))
         base = stack.enter_context(source_of(options.base)) if options.base else None
         for name in options.cases or ["plaintext"]:
             case = find(CASES, name)
-            ours = find(SERVERS, options.ours or case.ours)
+            ours = replace(find(SERVERS, options.ours or case.ours), source=tree)
             if base:
                 theirs = replace(ours, name=f"{ours.name}@{options.base}", source=base)
             else:
-                theirs = find(SERVERS, options.against)
+                theirs = replace(find(SERVERS, options.against or case.peers[0]), source=tree)
             measurement = measure(
                 environment,
                 case,

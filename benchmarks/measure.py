@@ -58,7 +58,8 @@ def measure(
     with ExitStack() as whole_run:
         started: dict[str, Running] = {}
         for number in range(rounds):
-            for server in servers:
+            # Back and forth, so that a steady drift of the machine favours nobody.
+            for server in servers if number % 2 == 0 else reversed(servers):
                 result = results[server.name]
                 if result.unavailable:
                     continue
