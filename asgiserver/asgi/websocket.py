@@ -454,6 +454,11 @@ class _Denial(Response):
         super().__init__(session._channel, session.request)
         self._session = session
 
+    def _start(self, message: Message) -> None:
+        super()._start(message)
+        if self._head is not None:
+            self._head.close = True  # the extension's rule: nothing follows on the connection
+
     def completed(self) -> None:
         self._session.denied(self)
 
