@@ -22,7 +22,7 @@ help: ## Show this list
 
 demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
 	@echo 'Serving examples/fastapi_app.py on http://127.0.0.1:8000 (Ctrl-C stops it)'
-	@$(VENV)/bin/asgiserver --app-dir examples fastapi_app:app --host 127.0.0.1 --port 8000
+	@$(VENV)/bin/asgiserver examples.fastapi_app:app --host 127.0.0.1 --port 8000
 
 test: $(VENV)/.test ## Run all tests
 	$(RUN) -m pytest $(ARGS)
