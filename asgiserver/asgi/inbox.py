@@ -150,15 +150,14 @@ class Inbox:
             self.consume()
         return data
 
-    async def wait(self) -> None:
-        """Until something comes; a future is made only here."""
-        waiter = self.context.loop.create_future()
-        self._waiters.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiters:
-                self._waiters.remove(waiter)
+    def arrival(self) -> Future[None]:
+        """A future of the next thing to come; made only here."""
+        waiters = self._waiters
+        while waiters and waiters[-1].done():
+            waiters.pop()  # of a task that was cancelled while it waited
+        waiter: Future[None] = self.context.loop.create_future()
+        waiters.append(waiter)
+        return waiter
 
     def wake(self) -> None:
         """Something came."""

@@ -244,7 +244,7 @@ class WebSocketSession(Inbox):
                 self._close_told = True
                 code, reason = self._close
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            await self.wait()
+            await self.arrival()
         data = self.take()
         if isinstance(data, str):
             return {"type": "websocket.receive", "text": data}
@@ -264,11 +264,14 @@ class WebSocketSession(Inbox):
             await channel.wait_writable()
             if self.state != OPEN:
                 raise ClientDisconnected("the WebSocket is closed")
-        data = message.get("text")
-        if isinstance(data, str):
-            parts = self._codec.encode_text(data)
+        text = message.get("text")
+        if isinstance(text, str):
+            parts = self._codec.encode_text(text)
         else:
-            parts = self._codec.encode_binary(_as_bytes(data, message.get("bytes")))
+            data = message.get("bytes")
+            if text is not None or type(data) is not bytes:
+                data = _as_bytes(text, data)
+            parts = self._codec.encode_binary(data)
         self._messages_sent += 1
         for part in parts:
             self._sent += len(part)
