@@ -209,7 +209,13 @@ class ServerContext:
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
         notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
-        self.http_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
+        self.http_extensions: dict[str, Any] = {
+            "asgiserver.shutdown": notice,
+            "http.response.pathsend": {},
+            "http.response.zerocopysend": {},
+            "http.response.early_hint": {},
+            "http.response.trailers": {},
+        }
         self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 
     def __repr__(self) -> str:

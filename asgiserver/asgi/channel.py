@@ -37,7 +37,9 @@ class Channel(Protocol):
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send `count` bytes of an open file, from `offset`, as part of the body.
 
-        Returns when the kernel has them all. Raises `OSError` when the file is shorter.
+        A `send_body` follows, perhaps of no bytes. Returns when the kernel has them all, or when
+        the peer is gone (then `Session.disconnect` has run). Raises `OSError` when the file is
+        shorter or cannot be read: the response is broken then.
         """
 
     def send_trailers(self, fields: Fields) -> None:

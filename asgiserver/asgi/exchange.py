@@ -224,7 +224,13 @@ class Exchange(Response):
             self.task.cancel(reason)
 
     def _cancel_on_disconnect(self) -> None:
-        if self.context.config.on_disconnect == "cancel":
+        """The option's value unless the application has changed it for this request.
+
+        In its scope: ``scope["extensions"]["asgiserver.on_disconnect"]["mode"] = "cancel"``.
+        """
+        extensions = self.scope.get("extensions") or {}
+        mode = extensions.get("asgiserver.on_disconnect") or {}
+        if mode.get("mode", self.context.config.on_disconnect) == "cancel":
             self.cancel("client_gone")
 
     def _cancelled(self) -> bool:

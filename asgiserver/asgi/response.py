@@ -2,17 +2,22 @@
 
 Kept apart from `Exchange` because a WebSocket that is denied answers in the same way.
 
-==========  ===========  ==============  =============  ==============
-State       start        body, more      body, end      trailers
-==========  ===========  ==============  =============  ==============
-START       -> HEAD      error           error          error
-HEAD        error        -> BODY         -> DONE [1]_   error
-BODY        error        stays           -> DONE [1]_   error
-TRAILERS    error        error           error          -> DONE
+==========  ===========  ==============  =============  ==============  ==========  ==========
+State       start        body, more      body, end      pathsend        early_hint  trailers
+==========  ===========  ==============  =============  ==============  ==========  ==========
+START       -> HEAD      error           error          error           stays       error
+HEAD        error        -> BODY         -> DONE [1]_   -> DONE [1, 2]  stays       error
+BODY        error        stays           -> DONE [1]_   error           error       error
+FILE        error        error           error          error           error       error
+TRAILERS    error        error           error          error           error       -> DONE
 DONE        ignored; `ClientDisconnected` when the client left before
-==========  ===========  ==============  =============  ==============
+==========  ===========  ==============  =============  ==============  ==========  ==========
+
+A zerocopysend is as a body. FILE is while a file is opened or sent: another task of the application
+would write into the middle of it.
 
 .. [1] TRAILERS when the start announced them.
+.. [2] -> START when the file cannot be opened: the application may answer something else.
 
 Everything is validated before the state changes, and the head is held until the first part of the
 body: so an error before that is still a clean 500, and head and body leave in one write.
@@ -22,17 +27,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.fields import checked_fields
 from asgiserver.http.message import ResponseHead
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from asgiserver.asgi.channel import Channel
+    from asgiserver.asgi.files import FilePart
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message
 
-START, HEAD, BODY, TRAILERS, DONE = range(5)
-STATE_NAMES = ("START", "HEAD", "BODY", "TRAILERS", "DONE")
+START, HEAD, BODY, FILE, TRAILERS, DONE = range(6)
+STATE_NAMES = ("START", "HEAD", "BODY", "FILE", "TRAILERS", "DONE")
 
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 
@@ -103,9 +112,7 @@ class Response:
         elif kind == "http.response.trailers":
             self._send_trailers(message)
         else:
-            raise ApplicationError(
-                f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}"
-            )
+            await self._send_extension(kind, message)
         if not self._channel.writable:
             await self._channel.wait_writable()
             if self.gone:
@@ -114,8 +121,11 @@ class Response:
     def _start(self, message: Message) -> None:
         if self.state != START:
             raise ApplicationError(f"unexpected {message['type']!r}: the response has started")
+        status = message["status"]
+        if type(status) is not int and isinstance(status, int):
+            status = int(status)  # http.HTTPStatus.OK is in use
         head = ResponseHead(
-            message["status"], message.get("headers", ()), bool(message.get("trailers", False))
+            status, message.get("headers", ()), bool(message.get("trailers", False))
         )
         if self._for_head:
             head.bodyless = True
@@ -125,10 +135,8 @@ class Response:
 
     def _send_body(self, body: bytes, end: bool) -> None:
         head = self._head
-        if head is None or self.state == TRAILERS:
-            raise ApplicationError(
-                f"unexpected {self.body_event!r} in state {STATE_NAMES[self.state]}"
-            )
+        if head is None or self.state >= FILE:
+            raise self._unexpected(self.body_event)
         if head.bodyless:
             body = b""
         elif self._left is not None:
@@ -155,14 +163,110 @@ class Response:
 
     def _send_trailers(self, message: Message) -> None:
         if self.state != TRAILERS:
-            raise ApplicationError(
-                f"unexpected 'http.response.trailers' in state {STATE_NAMES[self.state]}"
-            )
+            raise self._unexpected(message["type"])
         self._channel.send_trailers(checked_fields(message.get("headers", ())))
         if not message.get("more_trailers", False):
             self._channel.send_body(b"", True)
             self.state = DONE
             self.completed()
+
+    def _unexpected(self, kind: str) -> ApplicationError:
+        return ApplicationError(f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}")
+
+    # The extensions' events.
+
+    async def _send_extension(self, kind: str, message: Message) -> None:
+        state = self.state
+        if self.start_event != "http.response.start":  # they are HTTP's
+            raise self._unexpected(kind)
+        if kind == "http.response.pathsend" and state == HEAD:
+            part = await self._opened(open_path(message["path"], self._left))
+            end = True
+        elif kind == "http.response.zerocopysend" and state in (HEAD, BODY):
+            opening = part_of(message["file"], message.get("offset"), message.get("count"))
+            part = await self._opened(opening)
+            end = not message.get("more_body", False)
+        elif kind == "http.response.early_hint" and state in (START, HEAD):
+            links = checked_fields([(b"link", link) for link in message.get("links", ())])
+            if links:
+                self._channel.send_informational(103, links)
+            return
+        else:
+            raise self._unexpected(kind)
+        if part is not None:
+            try:
+                await self._send_part(part, end)
+            finally:
+                part.close()
+
+    async def _opened(self, opening: Coroutine[None, None, FilePart]) -> FilePart | None:
+        """A part of a file when it is there; None when the response has been ended meanwhile."""
+        before = self.state
+        self.state = FILE
+        part = None
+        try:
+            part = await opening
+        finally:
+            if self.state == FILE:
+                self.state = before
+                if part is None and before == HEAD:
+                    self.state = START
+        if self.state == DONE:
+            part.close()
+            if self.gone:
+                raise ClientDisconnected("the client has left")
+            return None
+        return part
+
+    async def _send_part(self, part: FilePart, end: bool) -> None:
+        head = self._head
+        assert head is not None
+        last = end and not head.trailers
+        whole = last and self.state == HEAD
+        if whole and head.content_length is None and head.status not in (204, 304):
+            head.content_length = part.count
+        if head.bodyless or part.data is not None:
+            self._send_body(part.data or b"", end)
+            return
+        left = self._left
+        if left is not None:
+            left -= part.count
+            if left < 0 or (end and left):
+                raise ApplicationError("the part of a file does not fit the Content-Length")
+            self._left = left
+        if self.state == HEAD:
+            self.status = head.status
+            self._channel.send_head(head, b"", False)
+        self.state = FILE
+        if await self._send_slices(part):
+            self._channel.send_body(b"", last)
+            if last:
+                self.state = DONE
+                self.completed()
+            else:
+                self.state = TRAILERS if end else BODY
+
+    async def _send_slices(self, part: FilePart) -> bool:
+        """Send all of it; false when the response has been ended meanwhile.
+
+        In between, nothing may be sent; when it fails, the response stays in FILE, broken.
+        """
+        offset, end = part.offset, part.offset + part.count
+        while offset < end:
+            size = min(end - offset, SLICE_SIZE)
+            try:
+                await self._channel.send_file(part.fd, offset, size)
+            except OSError as error:
+                raise ApplicationError(f"the file was not sent to its end: {error}") from error
+            if self.state == DONE:
+                if self.gone:
+                    raise ClientDisconnected("the client has left")
+                return False
+            self.sent += size
+            offset += size
+        return True
+
+    # The server's own.
 
     def answer(
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
@@ -181,7 +285,7 @@ class Response:
     @property
     def unsent(self) -> bool:
         """Whether nothing of the response is on the wire yet."""
-        return self.state == START or self.state == HEAD
+        return self.state <= HEAD or (self.state == FILE and not self.status)
 
 
 def _as_bytes(body: object) -> bytes:

@@ -16,6 +16,9 @@ HTTP_SPEC_VERSION = "2.5"
 WEBSOCKET_SPEC_VERSION = "2.5"
 LIFESPAN_SPEC_VERSION = "2.0"
 
+NOT_IN_1_0 = ("http.response.early_hint", "http.response.trailers")
+"""Extensions that need interim responses or chunks, which HTTP/1.0 does not have."""
+
 
 class Peer:
     """Both ends of a connection, as a scope shows them.
@@ -51,6 +54,10 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     if root_path and not has_prefix(path, root_path):
         path = root_path + path
     extensions = context.http_extensions.copy()
+    extensions["asgiserver.on_disconnect"] = {"mode": context.config.on_disconnect}
+    if head.http_version == "1.0":
+        for name in NOT_IN_1_0:
+            extensions.pop(name, None)
     if peer.tls is not None:
         extensions["tls"] = peer.tls
     scope: Scope = {

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from asgiserver.errors import PeerError
 from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
 from asgiserver.h1.output import FLUSH_SIZE, Output
 from asgiserver.h1.parser import HeadParser, Limits, RequestParser
+from asgiserver.h1.sendfile import send_file
 from asgiserver.http.fields import list_members
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ BODY_BUFFER = 65536
 DISCARD_SIZE = 65536
 """Bytes of request body read and dropped to keep the connection, when an application has answered
 without reading them."""
-
-FILE_CHUNK = 262144
-"""Bytes of a file read at a time where the transport cannot send it by itself."""
 
 HALF_CLOSED_TIME = 1.0
 """Seconds after which an application that listens hears `http.disconnect`, when the client has
@@ -379,18 +376,15 @@ class H1Connection(Output):
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """A part of the body from a file; see `Channel.send_file`."""
-        while count:
-            read = min(count, FILE_CHUNK)
-            data = await self._loop.run_in_executor(None, os.pread, fd, read, offset)
-            if not data:
-                raise OSError("the file is shorter than announced")
-            self.send_body(data, False)
-            if not self.writable:
-                await self.wait_writable()
-            if self._mode == _CLOSED:
-                return
-            offset += len(data)
-            count -= len(data)
+        session = self._session
+        if self._chunked:
+            self.gathered.append(b"%x\r\n" % count)
+        await send_file(self, fd, offset, count)
+        if self.transport.is_closing():
+            if session is not None:
+                session.disconnect("client_gone")
+        elif self._chunked:
+            self.gathered.append(b"\r\n")  # leaves with what comes next
 
     def open_tunnel(self, fields: Fields) -> None:
         """Switch protocols (RFC 9110 section 15.2.2)."""
@@ -432,7 +426,8 @@ class H1Connection(Output):
             self._arm()
 
     def abort(self, reason: str) -> None:
-        """Reset the connection: the client must not take what it has for the whole response."""
+        """Cut the connection: the client must not take what it has for the whole response."""
+        self.flush()
         self._mode = _CLOSED
         self.transport.abort()
 

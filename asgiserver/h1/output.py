@@ -74,6 +74,13 @@ class Output(asyncio.Protocol):
             self.writable = False
             self._loop.call_soon(self._next_turn)
 
+    def spend(self, size: int) -> None:
+        """Count bytes that went to the socket in another way against the share of this turn."""
+        self._turn_left -= size
+        if self._turn_left < 0 and self.writable:
+            self.writable = False
+            self._loop.call_soon(self._next_turn)
+
     def _next_turn(self) -> None:
         self._turn_left = TURN_SIZE
         if not self.write_paused:

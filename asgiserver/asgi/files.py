@@ -1,0 +1,140 @@
+"""Parts of files for a response: opened, checked and, when small, read in a thread.
+
+It knows no wire: how a part travels is the business of `Channel.send_file`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.errors import ApplicationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+INLINE_SIZE = 65536
+"""Bytes up to which a part is read at once, in the same thread that opens it: head and file leave
+in one write then, and no descriptor has to be waited for."""
+
+SLICE_SIZE = 4 << 20
+"""Bytes of a file that a channel is given at a time; what the access log may miss of a response
+that is broken off."""
+
+
+class FilePart:
+    """`count` bytes of a regular file, from `offset`; they are in `data` already when they are few.
+
+    Closing it closes the descriptor if the part has opened it.
+    """
+
+    __slots__ = ("count", "data", "fd", "offset", "owned")
+
+    def __init__(self, fd: int, offset: int, count: int, data: bytes | None, owned: bool) -> None:
+        self.fd = fd
+        self.offset = offset
+        self.count = count
+        self.data = data
+        self.owned = owned
+
+    def __repr__(self) -> str:
+        return f"<FilePart fd={self.fd} {self.offset}+{self.count} owned={self.owned}>"
+
+    def close(self) -> None:
+        """Close the descriptor, once."""
+        if self.owned:
+            self.owned = False
+            os.close(self.fd)
+
+
+async def open_path(path: object, most: int | None) -> FilePart:
+    """Open a file that an application names, up to `most` bytes of it.
+
+    A file that has grown since its length was announced is sent as announced. Raises
+    `ApplicationError` when it cannot be opened, is no regular file or shorter than `most`; its
+    `__cause__` is the `OSError`.
+    """
+    if not isinstance(path, str) or "\0" in path:
+        raise ApplicationError(f"the path of a file must be a str, not {path!r}")
+    return await _in_thread(_open, path, most)
+
+
+async def part_of(file: Any, offset: object, count: object) -> FilePart:
+    """A part of a file that an application has opened; the descriptor stays the application's.
+
+    Without `offset` it begins where `file` stands, and `file` is moved behind it; without `count`
+    it reaches to the end. Raises `ApplicationError` when the file does not have that part.
+    """
+    try:
+        fd = file.fileno()
+    except (AttributeError, OSError, ValueError) as error:
+        raise ApplicationError(f"{file!r} is not an open file of the system: {error}") from error
+    for name, value in (("offset", offset), ("count", count)):
+        if value is not None and (not isinstance(value, int) or value < 0):
+            raise ApplicationError(f"{name} must be an int of at least 0, not {value!r}")
+    assert offset is None or isinstance(offset, int)
+    assert count is None or isinstance(count, int)
+    part = await _in_thread(_part, fd, _position(file) if offset is None else offset, count)
+    if offset is None:
+        file.seek(part.offset + part.count)
+    return part
+
+
+def _position(file: Any) -> int:
+    try:
+        return int(file.tell())
+    except (AttributeError, OSError) as error:
+        raise ApplicationError(f"{file!r} has no position: give an offset") from error
+
+
+def _open(path: str, most: int | None) -> FilePart:
+    # Without O_NONBLOCK a named pipe would block the thread until somebody writes to it.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        part = _part(fd, 0, None, most)
+    except BaseException:
+        os.close(fd)
+        raise
+    part.owned = True
+    if part.data is not None:
+        part.close()
+    return part
+
+
+def _part(fd: int, offset: int, count: int | None, most: int | None = None) -> FilePart:
+    """The part, checked against the file as it is now; runs in a thread."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise ApplicationError("not a regular file")
+    left = max(0, status.st_size - offset)
+    if most is not None:
+        count = most
+    if count is None:
+        count = left
+    elif count > left:
+        raise ApplicationError(f"the file has {left} bytes from {offset}, announced are {count}")
+    data = None
+    if count <= INLINE_SIZE:
+        data = os.pread(fd, count, offset)
+        if len(data) < count:
+            raise ApplicationError("the file has become shorter while it was read")
+    return FilePart(fd, offset, count, data, False)
+
+
+async def _in_thread(function: Callable[..., FilePart], *args: Any) -> FilePart:
+    """Call `function` in a thread; when the caller is cancelled meanwhile, nothing stays open."""
+    future = asyncio.get_running_loop().run_in_executor(None, function, *args)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError:
+        future.add_done_callback(_discard)
+        raise
+    except OSError as error:
+        raise ApplicationError(f"the file cannot be sent: {error}") from error
+
+
+def _discard(future: asyncio.Future[FilePart]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        future.result().close()

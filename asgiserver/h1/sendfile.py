@@ -1,0 +1,129 @@
+"""Sending a part of a file beside a transport: by the kernel where it can, else read and written.
+
+`os.sendfile` works on the transport's own socket, on every event loop (uvloop has no `sendfile`),
+as long as nothing is left in the transport's buffer. It knows no framing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from asgiserver.h1.output import TURN_SIZE
+
+if TYPE_CHECKING:
+    from asgiserver.h1.output import Output
+
+READ_SIZE = 262144
+"""Bytes of a file read at a time where the kernel cannot send it."""
+
+_UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP)
+
+
+async def send_file(output: Output, fd: int, offset: int, count: int) -> None:
+    """Send `count` bytes of an open file behind what has been written so far.
+
+    Returns early when the connection is lost (`transport.is_closing`). Raises `OSError` when the
+    file is shorter or cannot be read.
+    """
+    if has_sendfile(output.transport):
+        await _drain(output)
+        sent = await _send_by_kernel(output, fd, offset, count)
+        offset += sent
+        count -= sent
+    if count and not output.transport.is_closing():
+        await _send_by_reading(output, fd, offset, count)
+
+
+def has_sendfile(transport: asyncio.BaseTransport) -> bool:
+    """Whether bytes of a file may go directly to the transport's socket."""
+    return (
+        hasattr(os, "sendfile")
+        and transport.get_extra_info("sslcontext") is None
+        and transport.get_extra_info("socket") is not None
+    )
+
+
+async def _drain(output: Output) -> None:
+    """Return once all that has been written is in the kernel, or the connection is lost."""
+    transport = output.transport
+    if transport.is_closing():
+        return
+    # At a limit of 0 the transport pauses us as long as anything is left. uvloop keeps what is
+    # below the limit to the end of the turn: so first the limit, then the flush.
+    transport.set_write_buffer_limits(high=0)
+    try:
+        output.flush()
+        while transport.get_write_buffer_size() and not transport.is_closing():
+            await output.wait_writable()
+    finally:
+        if not transport.is_closing():
+            transport.set_write_buffer_limits()
+
+
+async def _send_by_kernel(output: Output, fd: int, offset: int, count: int) -> int:
+    """`os.sendfile` until all is sent; fewer when it cannot be done that way, or in vain."""
+    transport = output.transport
+    sent = 0
+    while sent < count and not transport.is_closing():
+        if not output.writable:
+            await output.wait_writable()
+            continue
+        try:
+            out = transport.get_extra_info("socket").fileno()
+            size = os.sendfile(out, fd, offset + sent, min(count - sent, TURN_SIZE))
+        except BlockingIOError:
+            await _wait_for_socket(output)
+        except (ConnectionError, TimeoutError):
+            transport.abort()
+        except OSError as error:
+            if sent or error.errno not in _UNSUPPORTED:
+                raise
+            break
+        else:
+            if not size:
+                raise OSError("the file is shorter than announced")
+            sent += size
+            output.spend(size)
+    return sent
+
+
+async def _wait_for_socket(output: Output) -> None:
+    """Return once the kernel takes more, or the connection is lost.
+
+    The loop refuses a writer for the transport's own descriptor, so a duplicate is watched. To the
+    rest of the connection this is the same as a transport with a full buffer: the deadline for a
+    client that does not read is armed and disarmed by it.
+    """
+    loop = asyncio.get_running_loop()
+    duplicate = os.dup(output.transport.get_extra_info("socket").fileno())
+
+    def on_writable() -> None:
+        loop.remove_writer(duplicate)
+        output.resume_writing()
+
+    try:
+        output.pause_writing()
+        loop.add_writer(duplicate, on_writable)
+        await output.wait_writable()
+    finally:
+        loop.remove_writer(duplicate)
+        os.close(duplicate)
+        if output.write_paused:  # cancelled
+            output.resume_writing()
+
+
+async def _send_by_reading(output: Output, fd: int, offset: int, count: int) -> None:
+    loop = asyncio.get_running_loop()
+    while count and not output.transport.is_closing():
+        read = min(count, READ_SIZE)
+        data = await loop.run_in_executor(None, os.pread, fd, read, offset)
+        if not data:
+            raise OSError("the file is shorter than announced")
+        output.write(data)
+        offset += len(data)
+        count -= len(data)
+        if not output.writable:
+            await output.wait_writable()
