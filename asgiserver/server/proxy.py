@@ -1,0 +1,232 @@
+"""Whom to believe: which peers are proxies, and the request as they pass it on.
+
+It decides once for each connection; the fields themselves are read in `asgiserver.http.forwarded`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.scope import Peer
+from asgiserver.errors import ConfigError
+from asgiserver.http.forwarded import (
+    FORWARDED,
+    X_FORWARDED,
+    read_forwarded,
+    read_x_forwarded,
+    split_host,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from asgiserver.config import Config
+    from asgiserver.http.forwarded import Forwarding
+    from asgiserver.http.message import RequestHead
+
+__all__ = ["Proxies", "TrustedPeers", "make_proxies"]
+
+logger = logging.getLogger("asgiserver")
+
+NAMED = {
+    "loopback": ("127.0.0.0/8", "::1"),
+    "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
+}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_KEPT = 1024
+
+
+class TrustedPeers:
+    """A set of addresses: `config` values such as ``10.0.0.0/8``, ``loopback``, ``unix``, ``*``.
+
+    Raises `ConfigError` for anything else; `option` names it in the text.
+    """
+
+    __slots__ = ("_known", "_networks", "everyone", "unix")
+
+    def __init__(self, names: Iterable[str], option: str) -> None:
+        self.everyone = False
+        self.unix = False
+        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
+        self._known: dict[str, bool] = {}
+        for name in names:
+            if name == "*":
+                self.everyone = self.unix = True
+            elif name in ("unix", "unix:"):
+                self.unix = True
+            else:
+                for network in NAMED.get(name, (name,)):
+                    self._add(network, option)
+
+    def __repr__(self) -> str:
+        networks = [str(network) for network in self._networks]
+        return f"<TrustedPeers everyone={self.everyone} unix={self.unix} {networks}>"
+
+    def __bool__(self) -> bool:
+        return self.unix or bool(self._networks)
+
+    def _add(self, text: str, option: str) -> None:
+        try:
+            self._networks.append(ipaddress.ip_network(text))
+        except ValueError as error:
+            raise ConfigError(
+                f"{option}: {error}; give addresses, networks, loopback, private, unix or *"
+            ) from None
+
+    def trusts(self, host: str) -> bool:
+        """Whether the address `host` is one of them; asked often for the same few."""
+        if self.everyone:
+            return True
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            known = self._known[host] = self._looks_up(host)
+        return known
+
+    def _looks_up(self, host: str) -> bool:
+        try:
+            address = ipaddress.ip_address(host.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped  # an IPv4 client of a dual-stack socket
+        return any(address in network for network in self._networks)
+
+    def trusts_peer(self, peer: Peer) -> bool:
+        """Whether the peer of a connection is one of them."""
+        if peer.client is not None:
+            return self.trusts(peer.client[0])
+        # A TCP client may be gone before it was asked for its address.
+        return self.unix and peer.server is not None and peer.server[1] is None
+
+
+class Proxies:
+    """What connections ask about their peer, as `ServerContext.proxy`.
+
+    A server behind a proxy that it does not trust is a common and silent mistake: wrong scheme,
+    wrong client. So the first request of the first `WATCHED` untrusted peers is looked at, to say
+    once what has been ignored.
+    """
+
+    __slots__ = ("_hops", "_names", "_read", "_trusted", "_watch")
+
+    WATCHED = 1000
+
+    def __init__(self, trusted: TrustedPeers, family: str, hops: int | None = None) -> None:
+        self._trusted = trusted
+        self._hops = hops
+        self._watch = self.WATCHED
+        if family == "forwarded":
+            self._names, self._read = FORWARDED, read_forwarded
+        else:
+            self._names, self._read = X_FORWARDED, read_x_forwarded
+
+    def __repr__(self) -> str:
+        return f"<Proxies {self._read.__name__} hops={self._hops} {self._trusted}>"
+
+    def __call__(self, peer: Peer) -> Callable[[RequestHead, Peer], Peer | None] | None:
+        """What has to look at the requests of a connection until it returns None."""
+        if self._trusted.trusts_peer(peer):
+            return self.forwarded_peer
+        self._watch -= 1
+        return self._warn_once if self._watch >= 0 else None
+
+    def forwarded_peer(self, head: RequestHead, peer: Peer) -> Peer:
+        """The ends of the request `head`, which a trusted `peer` passes on.
+
+        A forwarded host takes the place of the Host field. Raises `PeerError` (400).
+        """
+        names = self._names
+        for name, _ in head.fields:
+            if name in names:
+                break
+        else:
+            return peer
+        said = self._read(head.fields, self._trusted.trusts, self._hops)
+        if said.host is not None:
+            head.fields = _with_host(head.fields, said.host)
+        scheme = said.scheme or peer.scheme
+        root_path = peer.root_path if said.prefix is None else said.prefix
+        return Peer(
+            said.client or peer.client, _server(said, scheme, peer), scheme, peer.tls, root_path
+        )
+
+    def _warn_once(self, head: RequestHead, peer: Peer) -> None:
+        for name, _ in head.fields:
+            if name in self._names and self._watch > -self.WATCHED:
+                self._watch = -self.WATCHED  # said
+                who = "unix" if peer.client is None else peer.client[0]
+                logger.warning(
+                    "Ignored %s from %s, which is not a trusted proxy; if it is one of yours:"
+                    " --forwarded-allow-ips %s",
+                    name.decode().title(),
+                    who,
+                    who,
+                )
+                return
+
+
+def _with_host(fields: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
+    """A copy with `host` in the place of the Host field, or first."""
+    if not any(name == b"host" for name, _ in fields):
+        return [(b"host", host), *fields]
+    return [(name, host if name == b"host" else value) for name, value in fields]
+
+
+def _server(said: Forwarding, scheme: str, peer: Peer) -> tuple[str, int | None] | None:
+    if said.host is not None:
+        host, port = split_host(said.host)
+        return host, said.port or port or _DEFAULT_PORTS[scheme]
+    if said.port is not None and peer.server is not None and peer.server[1] is not None:
+        return peer.server[0], said.port
+    return peer.server
+
+
+class IgnoredForwarding:
+    """Looks at the first request of untrusted peers, to say once why it is not believed.
+
+    A server behind a proxy that it does not trust is a common mistake, and silent: wrong scheme,
+    wrong client. Only the first `CONNECTIONS` are looked at.
+    """
+
+    __slots__ = ("_left", "_names")
+
+    CONNECTIONS = 1000
+
+    def __init__(self, family: str) -> None:
+        self._names = X_FORWARDED if family == "x-forwarded" else FORWARDED
+        self._left = self.CONNECTIONS
+
+    def __repr__(self) -> str:
+        return f"<IgnoredForwarding left={self._left}>"
+
+    def wants(self) -> bool:
+        """Whether to look at one more connection."""
+        self._left -= 1
+        return self._left >= 0
+
+    def look(self, head: RequestHead, peer: Peer) -> None:
+        """Say it if `head` has a forwarding field."""
+        for name, _ in head.fields:
+            if name in self._names and self._left > -self.CONNECTIONS:
+                self._left = -self.CONNECTIONS  # said
+                who = "unix" if peer.client is None else peer.client[0]
+                logger.warning(
+                    "Ignored %s from %s, which is no trusted proxy; if it is one of yours:"
+                    " --forwarded-allow-ips %s",
+                    name.decode().title(),
+                    "a unix socket" if peer.client is None else who,
+                    who,
+                )
+                return
+
+
+def make_proxies(config: Config) -> Proxies | None:
+    """None when no forwarding field is ever believed. Raises `ConfigError`."""
+    trusted = TrustedPeers(config.forwarded_allow_ips, "forwarded_allow_ips")
+    if not config.proxy_headers or config.forwarded_headers == "none" or not trusted:
+        return None
+    return Proxies(trusted, config.forwarded_headers, config.proxy_hops)
