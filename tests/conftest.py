@@ -1,0 +1,81 @@
+"""Fixtures for every test: servers, peers, and the ways in which an application can be started."""
+
+import os
+import sys
+from types import SimpleNamespace
+
+import pytest
+from fakes import FakePeer, FakeServer
+from raw_client import RawClient
+
+from asgiserver import Config, Server
+
+
+@pytest.fixture(autouse=True)
+def _no_options_from_outside(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith(("ASGISERVER_", "UVICORN_")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["httptools", "h11"])
+def parser(request):
+    """The head parsers; what is tested must not depend on which it is."""
+    return request.param
+
+
+@pytest.fixture(params=["eager", "scheduled"])
+def task_start(request, monkeypatch):
+    """Applications start at once where Python can (3.12), else in the next turn of the loop."""
+    if request.param == "scheduled":
+        monkeypatch.setattr("asgiserver.context.sys", SimpleNamespace(version_info=(3, 11)))
+    elif sys.version_info < (3, 12):
+        pytest.skip("Python 3.11 has no eager tasks")
+    return request.param
+
+
+@pytest.fixture
+async def connect(parser):
+    """``connect(app, **options)`` is a `FakePeer` connected to a server of its own."""
+    servers = []
+
+    def connect(app, *, extra=None, **options):
+        server = FakeServer(app, parser, **options)
+        servers.append(server)
+        return FakePeer(app, server=server, extra=extra)
+
+    yield connect
+    for server in servers:
+        await server.finish()
+
+
+@pytest.fixture
+async def serve():
+    """``await serve(app, **options)`` is a running `Server` on a free port."""
+    servers = []
+
+    async def serve(app, **options):
+        options = {"port": 0, "access_log": False, "lifespan": "off", **options}
+        server = Server(Config(app, **options))
+        await server.start()
+        servers.append(server)
+        return server
+
+    yield serve
+    for server in servers:
+        await server.stop(timeout=0)
+
+
+@pytest.fixture
+async def dial():
+    """``await dial(server)`` is a `RawClient` connected to it."""
+    clients = []
+
+    async def dial(server, **options):
+        client = await RawClient.connect(server, **options)
+        clients.append(client)
+        return client
+
+    yield dial
+    for client in clients:
+        await client.close()
