@@ -74,14 +74,27 @@ def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Repo
     return measurement_report(measurement)
 
 
+def chosen(options: argparse.Namespace) -> list[str]:
+    """The names to run. "curve" stands for every name that starts with "curve-"."""
+    known = CASES | STUDIES
+    if options.all:
+        return list(known)
+    names: list[str] = []
+    for name in options.names:
+        group = [one for one in known if one.startswith(f"{name}-")]
+        names += [name] if name in known or not group else group
+    for name in names:
+        find(known, name)
+    return names
+
+
 def run(arguments: list[str]) -> int:
     options = parse(arguments)
-    names = [*CASES, *STUDIES] if options.all else options.names
+    names = chosen(options)
     if not names:
         list_cases()
         return 0
-    for name in names:
-        find(CASES | STUDIES, name)
+    ground.require("wrk", "wrk")
     environment = ground.prepare(options.python)
     settings = Settings(environment, options.rounds, options.seconds, progress)
     context = {
@@ -89,18 +102,24 @@ def run(arguments: list[str]) -> int:
         "versions": ground.versions(environment),
         "machine": ground.machine(),
     }
-    missed = 0
+    missed = failed = 0
     for position, name in enumerate(names, 1):
         settings.prefix = f"[{position}/{len(names)}] "
         study = STUDIES.get(name)
-        report = study.run(settings) if study else run_case(settings, name, options)
+        try:
+            report = study.run(settings) if study else run_case(settings, name, options)
+        except BenchmarkError as error:
+            progress("")
+            print(f"error: {name}: {error}\n", file=sys.stderr)
+            failed += 1
+            continue
         progress("")
         print(report.table(), flush=True)
         date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
         write(report, options.output, {"date": date, **context})
         missed += sum(verdict["verdict"] != "met" for verdict in report.verdicts)
     print(f"written to {os.path.relpath(options.output)}; {missed} targets missed or not measured")
-    return 0
+    return 1 if failed else 0
 
 
 def main(arguments: list[str]) -> int:

@@ -34,6 +34,11 @@ class Load:
     p99_us: float
 
 
+def ready(environment: Environment, case: Case) -> None:
+    """See that the case's load generator is there. Raises `BenchmarkError` naming the fix."""
+    load_command(environment, case, 0, 1.0, "")
+
+
 def generate(
     environment: Environment, case: Case, port: int, seconds: float, server: str = ""
 ) -> Load:

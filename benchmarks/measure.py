@@ -52,6 +52,7 @@ def measure(
     progress: Progress = lambda text: None,
 ) -> Measurement:
     """Run a case. With `restart` every round starts fresh processes (memory layout varies too)."""
+    loadgen.ready(environment, case)
     results = {server.name: Result(server.name) for server in servers}
     if case.unavailable and case.ours in results:
         results[case.ours].unavailable = case.unavailable

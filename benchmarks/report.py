@@ -9,6 +9,7 @@ import sys
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.cases import CASES
 from benchmarks.charts import Bar, bar_chart
 from benchmarks.results import Measurement, Spread
 
@@ -81,7 +82,7 @@ def sentence(verdict: dict[str, Any]) -> str:
     return f"{verdict['verdict']}: {found} of {verdict['against']}, target <= {verdict['target']}"
 
 
-HEADINGS = ("server", "us/request", "requests/s", "p50 us", "p99 us", "errors", "ours/theirs")
+HEADINGS = ("server", "CPU us/request", "requests/s", "p50 us", "p99 us", "errors", "ours/theirs")
 
 
 def measurement_report(measurement: Measurement) -> Report:
@@ -186,7 +187,9 @@ def summary(directory: Path) -> str:
     """All results in one table, read back from their JSON files."""
     rows = []
     others = []
-    for path in sorted(directory.glob("*.json")):
+    order = {name: index for index, name in enumerate(CASES)}
+    paths = sorted(directory.glob("*.json"))
+    for path in sorted(paths, key=lambda path: order.get(path.stem, len(order))):
         found = json.loads(path.read_text())
         link = f"[{found['title']}]({found['name']}.md)"
         if not found["verdicts"]:
@@ -196,8 +199,9 @@ def summary(directory: Path) -> str:
             f"{sentence(verdict).partition(': ')[2]}: **{verdict['verdict']}**"
             for verdict in found["verdicts"]
         ]
-        cost = found["rows"][0][1] if len(found["rows"][0]) > 2 else "-"
-        rows.append((link, cost, "<br>".join(targets)))
+        complete = len(found["rows"][0]) == len(found["headings"])
+        ours = f"{found['rows'][0][1]} {found['headings'][1]}" if complete else "not measured"
+        rows.append((link, ours, "<br>".join(targets)))
     lines = ["# Results", "", "Written by `python -m benchmarks`; do not edit.", ""]
-    lines += markdown_table(("case", "CPU us/request", "ours / theirs"), rows)
+    lines += markdown_table(("case", "asgiserver", "ours / theirs"), rows)
     return "\n".join([*lines, "", *others, ""])
