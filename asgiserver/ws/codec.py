@@ -5,7 +5,6 @@ A codec knows no connection, no clock and no ASGI; it answers nothing by itself.
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
@@ -130,8 +129,3 @@ def codec_factory(name: str) -> CodecFactory:
     from asgiserver.ws.frames import NativeCodec
 
     return NativeCodec
-
-
-def is_available(name: str) -> bool:
-    """Whether `codec_factory(name)` would succeed; imports nothing."""
-    return name not in ("wsproto", "websockets") or importlib.util.find_spec(name) is not None
