@@ -6,6 +6,7 @@ import argparse
 import os
 import resource
 import shlex
+import signal
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,6 +130,8 @@ def main(arguments: list[str]) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     ground.pin_load()
+    # The servers have sessions of their own: unwind, so that they are stopped too.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     if arguments[:1] != ["ab"]:
         return run(arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks ab")

@@ -200,7 +200,9 @@ class Running:
     port: int = field(default_factory=free_port)
 
     def __enter__(self) -> Running:
-        self.directory = tempfile.TemporaryDirectory(prefix="asgiserver-benchmark-")
+        self.directory = tempfile.TemporaryDirectory(
+            prefix="asgiserver-benchmark-", ignore_cleanup_errors=True
+        )
         self.log = Path(self.directory.name) / "server.log"
         self.command = self.server.command(Launch(self.environment, self.wanted, self.port))
         # The working directory holds nothing that could be imported by mistake, and PYTHONPATH
