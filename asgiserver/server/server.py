@@ -326,7 +326,10 @@ def default_fields(config: Config) -> Fields:
 
 
 def load(config: Config) -> ASGIApplication:
-    """Import the application and make it ASGI 3. Raises `ApplicationLoadError`."""
+    """Import the application, make it ASGI 3 and put static files in front of it.
+
+    Raises `ApplicationLoadError` or `ConfigError`.
+    """
     load_env_files(config.env_file)
     app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
     interface = config.interface
@@ -334,4 +337,9 @@ def load(config: Config) -> ASGIApplication:
         interface = detect_interface(app)
         if interface != "asgi3":
             logger.info("The application is served as %s", interface.upper())
-    return as_asgi3(app, interface, config.wsgi_threads)
+    asgi3 = as_asgi3(app, interface, config.wsgi_threads)
+    if not config.static:
+        return asgi3
+    from asgiserver.static import StaticFiles
+
+    return StaticFiles(asgi3, config.static)
