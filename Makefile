@@ -37,7 +37,7 @@ format: $(VENV)/.lint ## Format the code, and repair what the linter can
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
 
-bench: ## Run all benchmarks, an hour or more; ARGS=NAME runs one
+bench: ## Run all benchmarks, half an hour; ARGS=NAME runs one (python3 -m benchmarks lists them)
 	$(PYTHON) -m benchmarks $(or $(ARGS),--all)
 
 autobahn: $(VENV)/.test ## Run the Autobahn WebSocket suite (it needs a Python 2.7 of its own); ARGS=--quick

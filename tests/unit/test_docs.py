@@ -1,0 +1,57 @@
+"""What the documents name is there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+
+
+def names_in(path: Path) -> set[str]:
+    """Functions, classes and methods (``Class.method``) of a module."""
+    names = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            names |= {
+                f"{node.name}.{member.name}"
+                for member in node.body
+                if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
+            }
+    return names
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_architecture_names_what_exists() -> None:
+    places = re.findall(r"`([a-z0-9_/]+\.py)(?:: ([\w.]+))?`", ARCHITECTURE)
+    assert len(places) > 50
+    for path, name in places:
+        module = ROOT / "asgiserver" / path
+        assert module.exists(), path
+        assert not name or name in names_in(module), f"{path}: {name}"
+
+
+def test_the_first_commands_of_the_readme_are_tasks() -> None:
+    commands = re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert commands == ["demo", "test"]
+    makefile = (ROOT / "Makefile").read_text()
+    for command in commands:
+        assert re.search(rf"^{command}: ", makefile, re.MULTILINE)
+
+
+def test_contributing_names_tasks_that_exist() -> None:
+    tasks = set(re.findall(r"`make (\w+)", (ROOT / "CONTRIBUTING.md").read_text()))
+    makefile = (ROOT / "Makefile").read_text()
+    assert tasks <= set(re.findall(r"^(\w+):", makefile, re.MULTILINE))
