@@ -17,7 +17,7 @@ from typing import Any
 from asgiserver.errors import ConfigError
 from asgiserver.values import KINDS, LEVELS, OFF
 
-__all__ = ["OFF", "Config", "OptionInfo", "convert", "option_info", "validate"]
+__all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +273,7 @@ def _listening_rules(config: Config) -> tuple[_Rule, ...]:
             "bind replaces uds and fd; write them as bind unix:/path or fd://N",
         ),
         (
-            config.ssl_redirect and not _has_tls(config),
+            config.ssl_redirect and not has_tls(config),
             "ssl_redirect needs TLS; give ssl_certfile and ssl_keyfile",
         ),
     )
@@ -304,7 +304,8 @@ def _application_rules(config: Config) -> tuple[_Rule, ...]:
     )
 
 
-def _has_tls(config: Config) -> bool:
+def has_tls(config: Config) -> bool:
+    """Whether connections speak TLS."""
     return bool(config.ssl_certfile or config.ssl_sni or config.ssl_context_factory)
 
 
@@ -312,7 +313,7 @@ def _tls_rules(config: Config) -> tuple[_Rule, ...]:
     bad_sni = [item for item in config.ssl_sni if not item.partition("=")[2]]
     return (
         (
-            config.ssl_keyfile and not _has_tls(config),
+            config.ssl_keyfile and not has_tls(config),
             "ssl_keyfile is given without ssl_certfile; give both",
         ),
         (

@@ -6,13 +6,14 @@ import asyncio
 import contextvars
 import dataclasses
 import sys
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from asgiserver.config import Config
     from asgiserver.errors import PeerError
+    from asgiserver.http.message import RequestHead
     from asgiserver.types import ASGIApplication, Fields
 
 
@@ -168,6 +169,10 @@ class ShutdownNotice:
                 waiter.set_result(None)
 
 
+PeerReader: TypeAlias = "Callable[[RequestHead, Any], Any]"
+"""The `Peer` of a request, given its head and the connection's `Peer`; None: ask no more."""
+
+
 class ServerContext:
     """Shared by every connection of one `Server`."""
 
@@ -182,11 +187,13 @@ class ServerContext:
         "http_extensions",
         "loop",
         "on_quiet",
+        "proxy",
         "refused",
         "running",
         "shutdown",
         "state",
         "stats",
+        "tls_extension",
         "websocket_extensions",
     )
 
@@ -207,6 +214,9 @@ class ServerContext:
         self.refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
         self.on_quiet: Callable[[], None] | None = None  # at a connection's or task's end, draining
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
+        # Asked once for each connection what has to look at its requests; see `server.proxy`.
+        self.proxy: Callable[[Any], PeerReader | None] | None = None
+        self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
         notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
         self.http_extensions: dict[str, Any] = {

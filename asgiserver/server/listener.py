@@ -11,6 +11,7 @@ import socket
 import stat
 from typing import TYPE_CHECKING
 
+from asgiserver.config import has_tls
 from asgiserver.errors import BindError, ConfigError
 
 if TYPE_CHECKING:
@@ -66,11 +67,13 @@ class Listener:
 
 def bind_sockets(config: Config) -> list[Listener]:
     """Bind everything that `config` names. Raises `BindError` or `ConfigError`."""
-    scheme = "https" if config.ssl_certfile or config.ssl_context_factory else "http"
+    scheme = "https" if has_tls(config) else "http"
     listeners: list[Listener] = []
     try:
         for spec in _specs(config):
             listeners += _bind(spec, config, scheme)
+        if config.ssl_redirect:
+            listeners += _bind(config.ssl_redirect, config, "http")
     except BaseException:
         for listener in listeners:
             listener.close()
