@@ -348,8 +348,6 @@ class WebSocketSession(Inbox):
 
     def _close_wire(self) -> None:
         """Nothing more is read or sent."""
-        if self.state == CLOSED:
-            return
         self._set_state(CLOSED)
         self._record("websocket_close", 101)
         self._channel.finish()

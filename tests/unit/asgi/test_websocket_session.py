@@ -375,10 +375,9 @@ async def test_cancelled_receive_loses_nothing():
     waiting = asyncio.ensure_future(app.receive())
     await peer.settle()
     waiting.cancel()
-    await peer.settle()
-    await peer.feed(frame(TEXT, b"kept"))
     app.reading.set()
     await peer.settle()
+    await peer.feed(frame(TEXT, b"kept"))
     assert app.received[-1]["text"] == "kept"
     await peer.end()
 
@@ -450,6 +449,29 @@ async def test_pings_are_answered():
     await peer.feed(frame(PING, b"1") + frame(PING, b"2") + frame(PONG, b"ignored"))
     assert peer.channel.frames == [(0x8A, b"1"), (0x8A, b"2")]
     await peer.end()
+
+
+async def test_pong_goes_before_the_close_frame():
+    peer = await opened()
+    await peer.feed(frame(PING, b"1") + close_frame(1000))
+    assert peer.channel.frames == [(0x8A, b"1"), (0x88, b"\x03\xe8")]
+    await peer.task
+
+
+async def test_what_comes_after_the_end_is_ignored():
+    peer = await opened()
+    peer.context.access = None
+    await peer.feed(close_frame(1000))
+    sent = peer.channel.sent
+    await peer.feed(frame(PING) + frame(TEXT, b"late"))
+    peer.session.feed_end()
+    peer.session.disconnect("client_gone")
+    peer.session.begin_drain()
+    peer.session.cancel("shutdown")
+    await peer.tick(100)
+    assert peer.channel.sent == sent
+    assert peer.session.messages_received == 0
+    await peer.task
 
 
 async def test_pings_of_a_peer_that_does_not_read():

@@ -20,7 +20,7 @@ from ws_peer import (
 from ws_peer import outcome as outcome_of
 
 from asgiserver.ws.codec import FRAMES_PER_FEED, CodecFactory, codec_factory
-from asgiserver.ws.frames import NativeCodec
+from asgiserver.ws.frames import NativeCodec, xor_mask
 
 CODECS = ["native", "wsproto", "websockets"]
 
@@ -282,3 +282,13 @@ def test_lone_surrogates_cannot_be_sent(factory):
 
 def test_repr(factory):
     assert "opcode=0" in repr(factory(Recorder(), 100, None))
+
+
+def test_masking_without_a_c_routine(monkeypatch):
+    monkeypatch.setattr("asgiserver.ws.frames.apply_mask", xor_mask)
+    payload = bytes(range(256)) * 300
+    data = frame(BINARY, payload)
+    assert outcome_of(NativeCodec, [data]) == [("binary", payload)]
+    assert outcome_of(NativeCodec, [data[:99], data[99:70000], data[70000:]]) == [
+        ("binary", payload)
+    ]
