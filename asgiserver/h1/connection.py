@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     import asyncio
 
     from asgiserver.asgi.websocket import WebSocketSession
-    from asgiserver.context import ServerContext
+    from asgiserver.context import PeerReader, ServerContext
     from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.types import Fields
 
 logger = logging.getLogger("asgiserver")
@@ -83,10 +84,12 @@ class H1Connection(Output):
         "_context",
         "_encoder",
         "_eof",
+        "_forwarded",
         "_keep_alive",
         "_left_over",
         "_mode",
         "_parser",
+        "_passed_on",
         "_paused",
         "_peer",
         "_phase",
@@ -100,7 +103,9 @@ class H1Connection(Output):
 
     _peer: Peer
 
-    def __init__(self, context: ServerContext, wire: Wire) -> None:
+    def __init__(
+        self, context: ServerContext, wire: Wire, passed_on: ProxyHeader | None = None
+    ) -> None:
         super().__init__(context.loop)
         self._context = context
         self._encoder = wire.encoder
@@ -117,6 +122,8 @@ class H1Connection(Output):
         self._left_over = 0  # bytes dropped: of an unread body, or while lingering
         self._unwritten = 0  # bytes in the transport's buffer when the deadline was set
         self._phase = _HEAD
+        self._passed_on = passed_on  # what a balancer said before the first byte
+        self._forwarded: PeerReader | None = None  # reads what proxies say of a request
         self.deadline = math.inf
 
     def __repr__(self) -> str:
@@ -131,7 +138,11 @@ class H1Connection(Output):
         context = self._context
         context.stats.connections += 1
         context.connections.add(self)
-        self._peer = peer_of(transport, context.config.root_path)
+        self._peer = peer = peer_of(transport, context.config.root_path, self._passed_on)
+        if context.tls_extension is not None:
+            peer.tls = context.tls_extension(transport.get_extra_info("ssl_object"))
+        if context.proxy is not None:
+            self._forwarded = context.proxy(peer)
         self.deadline = context.clock.now + context.config.timeout_request_head
 
     def data_received(self, data: bytes) -> None:
@@ -268,20 +279,30 @@ class H1Connection(Output):
         context.stats.requests += 1
         self._request = head
         self._keep_alive = head.keep_alive
+        peer = self._peer if self._forwarded is None else self._forwarded_peer(head)
         if head.upgrade == b"websocket" and context.config.ws != "none":
-            self._session = self._make_websocket(head)
+            self._session = self._make_websocket(head, peer)
         else:
-            self._session = Exchange(context, self, head, http_scope(context, head, self._peer))
+            self._session = Exchange(context, self, head, http_scope(context, head, peer))
         self._ready = True
 
-    def _make_websocket(self, head: RequestHead) -> WebSocketSession:
+    def _forwarded_peer(self, head: RequestHead) -> Peer:
+        """Both ends of a request that may have come through proxies. Raises `PeerError`."""
+        assert self._forwarded is not None
+        peer: Peer | None = self._forwarded(head, self._peer)
+        if peer is None:
+            self._forwarded = None
+            return self._peer
+        return peer
+
+    def _make_websocket(self, head: RequestHead, peer: Peer) -> WebSocketSession:
         """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
         from asgiserver.asgi.websocket import WebSocketSession
         from asgiserver.ws.handshake import read_offer
 
         context = self._context
         offer = read_offer(head)
-        scope = websocket_scope(context, head, self._peer, offer.subprotocols)
+        scope = websocket_scope(context, head, peer, offer.subprotocols)
         return WebSocketSession(context, self, head, scope, offer)
 
     def on_body(self, data: bytes) -> None:
@@ -581,8 +602,10 @@ class H1Connection(Output):
                 self.transport.resume_reading()
 
 
-def peer_of(transport: asyncio.BaseTransport, root_path: str) -> Peer:
-    """Both ends of a transport; the client may be gone already."""
+def peer_of(
+    transport: asyncio.BaseTransport, root_path: str, passed_on: ProxyHeader | None = None
+) -> Peer:
+    """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
     server: tuple[str, int | None] | None = None
     client: tuple[str, int] | None = None
     sock: Any = transport.get_extra_info("socket")
@@ -596,4 +619,9 @@ def peer_of(transport: asyncio.BaseTransport, root_path: str) -> Peer:
         client = (peername[0], peername[1]) if peername else None
         server = (sockname[0], sockname[1]) if sockname else None
     scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+    if passed_on is not None:
+        if passed_on.client is not None:
+            client, server = passed_on.client, passed_on.server
+        if passed_on.tls:
+            scheme = "https"
     return Peer(client, server, scheme, None, root_path)
