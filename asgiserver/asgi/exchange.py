@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.response import BODY, DONE, START, STATE_NAMES, Response
+from asgiserver.asgi.response import DONE, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ClientDisconnected, PeerError
 from asgiserver.logs import escape
@@ -43,6 +43,7 @@ class Exchange(Response):
         "_parts",
         "_received",
         "_told_end",
+        "_told_gone",
         "_waiters",
         "buffered",
         "cancel_reason",
@@ -71,7 +72,8 @@ class Exchange(Response):
         self._received = 0
         self._ended = not (request.chunked or request.content_length)  # the body is complete
         self._told_end = False  # the application knows it
-        self._hung_up = False
+        self._hung_up = ""  # why the application shall stop, as an outcome
+        self._told_gone = False  # it has heard that
         self._waiters: list[Future[None]] | None = None
 
     def __repr__(self) -> str:
@@ -132,24 +134,24 @@ class Exchange(Response):
         if self._waiters:
             self._wake()
 
-    def hang_up(self) -> None:
+    def hang_up(self, reason: str) -> None:
         """Tell the application `http.disconnect` when it listens, but let it go on sending.
 
         For a client that closed its sending side and may still read, and for a stream that would
-        hold up a shutdown.
+        hold up a shutdown. `reason` is the outcome if it stops then.
         """
-        self._hung_up = True
+        self._hung_up = reason
         if self._waiters:
             self._wake()
 
     def on_tick(self, now: float) -> None:
         """The client closed its sending side a while ago."""
-        self.hang_up()
+        self.hang_up("client_gone")
 
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""
-        if self.state == BODY:
-            self.hang_up()
+        if START < self.state < DONE:
+            self.hang_up("shutdown")
 
     # From the application.
 
@@ -167,6 +169,7 @@ class Exchange(Response):
                     if self.state == START:
                         self._channel.send_informational(100, [])
             elif self._hung_up:
+                self._told_gone = True
                 break
             await self._wait()
         return {"type": "http.disconnect"}
@@ -211,7 +214,9 @@ class Exchange(Response):
         except CancelledError as error:
             if not self._cancelled():
                 self._failed(error)
-        except (Exception, SystemExit) as error:
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             self._failed(error)
         else:
             if self.state != DONE:
@@ -245,13 +250,24 @@ class Exchange(Response):
         return True
 
     def _failed(self, error: BaseException) -> None:
-        if self.gone and is_disconnect(error):
-            logger.debug("%s: the client left, the application stopped", self.label)
+        if (self.gone or self._told_gone) and is_disconnect(error):
+            self._stopped_as_told()
             return
         logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
         self._end_with_error()
 
+    def _stopped_as_told(self) -> None:
+        """The application has ended early because it heard `http.disconnect`."""
+        logger.debug("%s: the client left, the application stopped", self.label)
+        if self.state != DONE:
+            self.outcome = self._hung_up
+            gone = self.outcome == "client_gone"
+            self._cut(CLIENT_CLOSED_REQUEST if gone else self.status or 503)
+
     def _left_unfinished(self) -> None:
+        if self._told_gone:
+            self._stopped_as_told()
+            return
         what = "without a response" if self.unsent else "before its response was complete"
         logger.error("ASGI application returned %s: %s", what, self.label)
         self._end_with_error()
@@ -266,9 +282,12 @@ class Exchange(Response):
         if self.unsent:
             self.answer(status, text)
         else:
-            self.state = DONE
-            self._record(self.status)
-            self._channel.abort(self.outcome)
+            self._cut(self.status)
+
+    def _cut(self, status: int) -> None:
+        self.state = DONE
+        self._record(status)
+        self._channel.abort(self.outcome)
 
     def _record(self, status: int) -> None:
         access = self.context.access

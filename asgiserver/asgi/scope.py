@@ -51,7 +51,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
     path, raw_path, query = split_target(head.target)
     root_path = peer.root_path
-    if root_path and not has_prefix(path, root_path):
+    if root_path and path != "*" and not has_prefix(path, root_path):
         path = root_path + path
     extensions = context.http_extensions.copy()
     extensions["asgiserver.on_disconnect"] = {"mode": context.config.on_disconnect}
