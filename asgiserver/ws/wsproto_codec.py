@@ -5,7 +5,7 @@ Only its framing is used; messages, limits and compression are those of every co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from wsproto.extensions import Extension
 from wsproto.frame_protocol import (
@@ -99,8 +99,7 @@ class WsprotoCodec:
                 raise ProtocolViolation(int(error.code), str(error)) from None
             if frame is None:
                 return False
-            payload = frame.payload
-            assert isinstance(payload, bytes)
+            payload = bytes(cast("bytes", frame.payload))  # a bytearray before wsproto 1.3
             if frame.opcode.iscontrol():
                 if self.assembler.control(frame.opcode, payload):
                     self.paused = True
