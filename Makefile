@@ -46,7 +46,7 @@ autobahn: $(VENV)/.test ## Run the Autobahn WebSocket suite (it needs a Python 2
 fuzz: $(VENV)/.test ## Run the property tests with new random input for T=60 seconds
 	@end=$$(($$(date +%s) + $(T))); rounds=0; \
 	while [ $$(date +%s) -lt $$end ]; do \
-		$(RUN) -m pytest -q -m hypothesis $(ARGS) || exit 1; \
+		FUZZ_EXAMPLES=200 $(RUN) -m pytest -q -m hypothesis $(ARGS) || exit 1; \
 		rounds=$$((rounds + 1)); \
 	done; \
 	echo "fuzz: $$rounds rounds without a finding"
