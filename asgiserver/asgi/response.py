@@ -97,36 +97,29 @@ class Response:
         the client has left.
         """
         kind = message["type"]
-        if self.state == DONE:
-            if self.gone:
-                raise ClientDisconnected("the client has left")
-            return
+        state = self.state
         if kind == self.body_event:
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _as_bytes(body)
             self._send_body(body, not message.get("more_body", False))
-        elif kind == self.start_event:
+            if self._channel.writable:
+                return
+        elif kind == self.start_event and state == START:
             self._start(message)
             return
-        elif kind == "http.response.trailers":
-            self._send_trailers(message)
         else:
-            await self._send_extension(kind, message)
+            await self._send_other(kind, message)
         if not self._channel.writable:
             await self._channel.wait_writable()
             if self.gone:
                 raise ClientDisconnected("the client has left")
 
     def _start(self, message: Message) -> None:
-        if self.state != START:
-            raise ApplicationError(f"unexpected {message['type']!r}: the response has started")
         status = message["status"]
         if type(status) is not int and isinstance(status, int):
             status = int(status)  # http.HTTPStatus.OK is in use
-        head = ResponseHead(
-            status, message.get("headers", ()), bool(message.get("trailers", False))
-        )
+        head = ResponseHead(status, message.get("headers", ()), message.get("trailers", False))
         if self._for_head:
             head.bodyless = True
         self._head = head
@@ -135,22 +128,25 @@ class Response:
 
     def _send_body(self, body: bytes, end: bool) -> None:
         head = self._head
-        if head is None or self.state >= FILE:
-            raise self._unexpected(self.body_event)
+        state = self.state
+        if head is None or state > BODY:
+            self._refuse_body()
+            return
         if head.bodyless:
             body = b""
-        elif self._left is not None:
-            left = self._left - len(body)
+        size = len(body)
+        if self._left is not None and not head.bodyless:
+            left = self._left - size
             if left < 0:
                 raise ApplicationError("response body is longer than its Content-Length")
             if end and left:
                 raise ApplicationError("response body is shorter than its Content-Length")
             self._left = left
-        self.sent += len(body)
+        self.sent += size
         last = end and not head.trailers
-        if self.state == HEAD:
+        if state == HEAD:
             if last and head.content_length is None and not head.bodyless:
-                head.content_length = len(body)  # all of it is here: no need to chunk
+                head.content_length = size  # all of it is here: no need to chunk
             self.status = head.status
             self._channel.send_head(head, body, last)
         else:
@@ -160,6 +156,25 @@ class Response:
             self.completed()
         else:
             self.state = TRAILERS if end else BODY
+
+    def _refuse_body(self) -> None:
+        """A body out of order; nobody minds one behind the end."""
+        if self.state != DONE:
+            raise self._unexpected(self.body_event)
+        if self.gone:
+            raise ClientDisconnected("the client has left")
+
+    async def _send_other(self, kind: str, message: Message) -> None:
+        """What is rare: the extensions' events, and events out of order."""
+        if self.state == DONE:
+            if self.gone:
+                raise ClientDisconnected("the client has left")
+        elif kind == "http.response.trailers":
+            self._send_trailers(message)
+        elif kind == self.start_event:
+            raise ApplicationError(f"unexpected {kind!r}: the response has started")
+        else:
+            await self._send_extension(kind, message)
 
     def _send_trailers(self, message: Message) -> None:
         if self.state != TRAILERS:

@@ -10,12 +10,11 @@ from asgiserver.http.fields import TCHAR
 
 _TOKEN = rb"[" + TCHAR + rb"]+"
 _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
-_EXTENSION = (
-    rb"[ \t]*;[ \t]*" + _TOKEN + rb"(?:[ \t]*=[ \t]*(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
-)
+# Without the white space of RFC 9112 section 7.1.1, which nobody may send, and which llhttp and h11
+# refuse too.
+_EXTENSION = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 # 15 hexadecimal digits: no sum of sizes overflows anything anywhere behind us.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*").fullmatch
-
 MAX_SIZE_LINE = 4096
 """Bytes of a chunk's size and extensions; nobody sends extensions, but attackers do."""
 
@@ -25,24 +24,25 @@ _SIZE, _DATA, _DATA_END, _TRAILERS = range(4)
 class ChunkedDecoder:
     """Takes the bytes behind a head, gives those of the body and says where the body ends.
 
-    `limit` bounds the trailer section (bytes) and the extensions of the whole body. Trailer fields
-    are checked and dropped: ASGI has no place for them, and they never become header fields
-    (RFC 9110 section 6.5.1).
+    `limit` bounds the extensions of the whole body and its trailer section (bytes, together),
+    `fields` the trailer fields. These are checked and dropped: ASGI has no place for them, and they
+    never become header fields (RFC 9110 section 6.5.1).
     """
 
-    __slots__ = ("_left", "_line", "_spent", "_state", "limit")
+    __slots__ = ("_fields_left", "_left", "_line", "_spare", "_state")
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, fields: int) -> None:
         self._state = _SIZE
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # the beginning of a line whose end has not come
-        self._spent = 0  # bytes of extensions and trailers so far
+        self._spare = limit  # bytes of extensions and trailers that may still come
+        self._fields_left = fields
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int]:
         """Decode `data` from `pos`: the body's bytes, and where the body ends (-1: not yet).
 
-        Raises `PeerError` (400, or 431 when trailers or extensions are too large).
+        Raises `PeerError` (400, or 431 when trailers or extensions are too large). For which fault
+        does not depend on the pieces that `data` comes in.
         """
         parts: list[bytes] = []
         size = len(data)
@@ -66,18 +66,30 @@ class ChunkedDecoder:
                 self._read_size(line)
             elif not line:
                 return _join(parts), pos
-            elif not FIELD_LINE(line):
-                raise PeerError(400, "invalid trailer")
+            else:
+                self._read_trailer(line)
         return _join(parts), -1
 
     def _read_size(self, line: bytes) -> None:
         match = _SIZE_LINE(line)
-        if match is None:
+        if match is None or len(line) > MAX_SIZE_LINE:
+            self._check_begun(line + b"\r")
             raise PeerError(400, "invalid chunk size")
         digits = match[1]
-        self._spend(len(line) - len(digits))
+        self._spare -= len(line) - len(digits)
+        if self._spare < 0:
+            raise PeerError(431, "chunk extensions too large")
         self._left = int(digits, 16)
         self._state = _DATA if self._left else _TRAILERS
+
+    def _read_trailer(self, line: bytes) -> None:
+        if not FIELD_LINE(line) or len(line) + 2 > self._spare:
+            self._check_begun(line + b"\r")
+            raise PeerError(400, "invalid trailer")
+        self._spare -= len(line) + 2
+        self._fields_left -= 1
+        if self._fields_left < 0:
+            raise PeerError(431, "too many trailer fields")
 
     def _take_data_end(self, data: bytes, pos: int) -> int:
         """The CRLF behind a chunk, which may come in two pieces (CVE-2025-43859)."""
@@ -101,30 +113,29 @@ class ChunkedDecoder:
             end = data.find(b"\r\n", pos)
             if end < 0:
                 self._line = kept + data[pos:]
-                self._check_unfinished()
+                self._check_begun(self._line)
                 return None, len(data)
             line, pos = kept + data[pos:end], end + 2
         self._line = b""
-        if self._state == _TRAILERS:
-            self._spend(len(line))
-        elif len(line) > MAX_SIZE_LINE:
-            raise PeerError(431, "chunk extensions too large")
         return line, pos
 
-    def _check_unfinished(self) -> None:
-        line = self._line
-        if self._state == _TRAILERS:
-            if self._spent + len(line) > self.limit:
-                raise PeerError(431, "trailers too large")
-        elif len(line) > MAX_SIZE_LINE:
-            raise PeerError(431, "chunk extensions too large")
-        if b"\n" in line or b"\r" in line[:-1]:
-            raise PeerError(400, "bare CR or LF")
+    def _check_begun(self, line: bytes) -> None:
+        """Refuse what shows before a line's LF has come: its size, and a bare CR or LF.
 
-    def _spend(self, size: int) -> None:
-        self._spent += size
-        if self._spent > self.limit:
-            raise PeerError(431, "trailers or chunk extensions too large")
+        The first fault counts: `line` ends where it shows.
+        """
+        lf, cr = line.find(b"\n"), line.find(b"\r", 0, -1)
+        bare = [shows for at, shows in ((lf, lf + 1), (cr, cr + 2)) if at >= 0]
+        if bare:
+            line = line[: min(bare)]
+        size = len(line) - line.endswith(b"\r")
+        if self._state == _TRAILERS:
+            if size and size + 2 > self._spare:
+                raise PeerError(431, "trailers too large")
+        elif size > MAX_SIZE_LINE:
+            raise PeerError(431, "chunk extensions too large")
+        if bare:
+            raise PeerError(400, "bare CR or LF")
 
 
 def _join(parts: list[bytes]) -> bytes:

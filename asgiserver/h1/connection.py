@@ -150,7 +150,15 @@ class H1Connection(Output):
         if self._mode != _HTTP:
             self._other_data(data)
         elif self._session is None or self._parser.in_body:
-            self._parse(data)
+            try:
+                self._parser.feed(data)
+            except PeerError as error:
+                self._refuse(error)
+            else:
+                if self._ready:
+                    self._dispatch()
+                else:
+                    self._arm()
         else:  # pipelined: it waits its turn
             self._parser.hold(data)
             self._pause_reading(_BEHIND)
@@ -196,17 +204,6 @@ class H1Connection(Output):
 
     # Requests.
 
-    def _parse(self, data: bytes) -> None:
-        try:
-            self._parser.feed(data)
-        except PeerError as error:
-            self._refuse(error)
-        else:
-            if self._ready:
-                self._dispatch()
-            else:
-                self._arm()
-
     def _dispatch(self) -> None:
         """Run the request just parsed and those behind it, as long as they end at once."""
         start = self._context.start
@@ -231,12 +228,14 @@ class H1Connection(Output):
         else:
             self._loop.call_soon(self._dispatch)  # the others' turn
         self.corked = False
-        self.flush()
-        if self._paused and not parser.rest:
-            self._resume_reading(_BEHIND)
-        if self._eof:
-            self._end_of_input()
-        self._arm()
+        if self.gathered:
+            self.flush()
+        if self._session is not None or self._paused or self._eof or parser.rest:
+            if self._paused and not parser.rest:
+                self._resume_reading(_BEHIND)
+            if self._eof:
+                self._end_of_input()
+            self._arm()
 
     def _end_of_input(self) -> None:
         """Nothing comes any more: unless there is something to answer yet, close."""
@@ -250,7 +249,7 @@ class H1Connection(Output):
 
     def _next_request(self) -> None:
         if self._mode == _HTTP and self._session is None:
-            self._parse(b"")
+            self.data_received(b"")
             if self._paused and not self._parser.rest:
                 self._resume_reading(_BEHIND)
 
@@ -278,7 +277,7 @@ class H1Connection(Output):
             raise PeerError(503, "too many requests are running", ((b"retry-after", b"1"),))
         context.stats.requests += 1
         self._request = head
-        self._keep_alive = head.keep_alive
+        self._keep_alive = head.keep_alive and not context.draining
         peer = self._peer if self._forwarded is None else self._forwarded_peer(head)
         if head.upgrade == b"websocket" and context.config.ws != "none":
             self._session = self._make_websocket(head, peer)
@@ -336,30 +335,27 @@ class H1Connection(Output):
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
         """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
-        request = self._request
-        old = request is not None and request.http_version == "1.0"
-        keep = self._keep_alive and not head.close and not self._context.draining
+        keep = self._keep_alive and not head.close
         if keep and self._parser.in_body:
             keep = self._may_discard_body()
+        request = self._request
+        old = request is not None and request.http_version == "1.0"
         length = head.content_length
-        self._chunked = False
-        if length is not None:
-            framing = b"content-length: %d\r\n" % length
-        elif head.bodyless:
-            framing = b""
-        elif old:
-            framing = b""
+        self._chunked = chunked = length is None and not head.bodyless and not old
+        if length is None and old and not head.bodyless:
             keep = False  # the end of the connection is the end of the body
-        else:
-            framing = b"transfer-encoding: chunked\r\n"
-            self._chunked = True
-        if not keep:
-            framing += b"connection: close\r\n\r\n"
-        else:
-            framing += b"connection: keep-alive\r\n\r\n" if old else b"\r\n"
         self._keep_alive = keep
-        self._encoder.encode(head, framing, self.gathered)
-        if self._chunked:
+        ending = b"\r\n"
+        if not keep:
+            ending = b"connection: close\r\n\r\n"
+        elif old:
+            ending = b"connection: keep-alive\r\n\r\n"
+        if length is not None:
+            ending = b"content-length: %d\r\n%b" % (length, ending)
+        elif chunked:
+            ending = b"transfer-encoding: chunked\r\n" + ending
+        self.gathered += (self._encoder.begin(head), head.block, ending)
+        if chunked:
             self._send_chunk(body, end)
         else:
             self.write(b"" if head.bodyless else body)
@@ -435,16 +431,19 @@ class H1Connection(Output):
         if not self._keep_alive or self._mode != _HTTP:
             self._close(linger=not self._parser.clean)
             return
+        if self.corked and not (self._paused or self.write_paused or self._parser.in_body):
+            # The dispatcher goes on; most requests end here.
+            self._phase = _IDLE
+            self.deadline = self._context.clock.now + self._context.config.timeout_keep_alive
+            return
         if self._paused & _BODY:
             self._resume_reading(_BODY)
-        if self.corked:
-            return  # the dispatcher goes on
-        if self._parser.rest and not self._parser.in_body:
-            self._loop.call_soon(self._next_request)
-        elif self._eof:
-            self._end_of_input()
-        else:
-            self._arm()
+        if not self.corked:
+            if self._parser.rest and not self._parser.in_body:
+                self._loop.call_soon(self._next_request)
+            elif self._eof:
+                self._end_of_input()
+        self._arm()
 
     def abort(self, reason: str) -> None:
         """Cut the connection: the client must not take what it has for the whole response."""
@@ -512,7 +511,7 @@ class H1Connection(Output):
                 self._phase, self.deadline = _HALF_CLOSED, now + HALF_CLOSED_TIME
             else:
                 self._phase, self.deadline = _RUNNING, math.inf
-        elif self._phase == _RUNNING or self._phase == _UPLOAD:
+        elif self._phase not in (_HEAD, _IDLE):  # an empty line wins no time
             self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
         if self._phase == _IDLE and self._parser.rest:
             # Absolute, as at the beginning: neither a byte nor an empty line wins more time.

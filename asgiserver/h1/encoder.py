@@ -52,22 +52,23 @@ class HeadEncoder:
             self._date = b"date: " + date + b"\r\n"
             self._starts.clear()
 
-    def encode(self, head: ResponseHead, framing: bytes, out: list[bytes]) -> None:
-        """Append the whole head to `out`; `framing` are its last field lines and the empty line."""
-        if head.has_date or head.has_server:
-            out.append(status_line(head.status))
-            if not head.has_server:
-                out.append(self._server)
-            if not head.has_date:
-                out.append(self._date)
-        else:
-            out.append(self._starts.get(head.status) or self.start(head.status))
-        for name, value in head.fields:
-            out += (name, b": ", value, b"\r\n")
+    def begin(self, head: ResponseHead) -> bytes:
+        """What stands before the application's fields: the status line and the server's fields."""
+        if head.has_date or head.has_server or self._defaults:
+            return self._begin_otherwise(head)
+        return self._starts.get(head.status) or self.start(head.status)
+
+    def _begin_otherwise(self, head: ResponseHead) -> bytes:
+        """Leave out what the application sends itself."""
+        start = status_line(head.status)
+        if not head.has_server:
+            start += self._server
+        if not head.has_date:
+            start += self._date
         if self._defaults:
             given = {name for name, _ in head.fields}
-            out.append(encode_fields([field for field in self._defaults if field[0] not in given]))
-        out.append(framing)
+            start += encode_fields([field for field in self._defaults if field[0] not in given])
+        return start
 
     def start(self, status: int) -> bytes:
         """The status line and the server's own fields."""

@@ -20,10 +20,16 @@ VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 # Visible ASCII; what a target means is decided in `asgiserver.http.target`.
 _REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 FIELD_LINE = re.compile(rb"([" + TCHAR + rb"]+):[ \t]*([\t -~\x80-\xff]*)").fullmatch
+_BARE_LF = re.compile(rb"(?<!\r)\n").search
 
 
 def parse_head(head: bytes) -> RawHead:
-    """Split a head, its last empty line included. Raises `PeerError` at the first fault."""
+    """Split a head, its last empty line included. Raises `PeerError` at the first fault.
+
+    A bare LF counts as the first: it is refused before the rest of the head has come.
+    """
+    if bare_lf(head, 0) >= 0:
+        raise PeerError(400, "bare CR or LF")
     request_line, *lines = head[:-4].split(b"\r\n")
     match = _REQUEST_LINE(request_line)
     if match is None:
@@ -33,24 +39,37 @@ def parse_head(head: bytes) -> RawHead:
         raise PeerError(505, "HTTP version is not supported")
     method = METHODS.get(name)
     if method is None:
-        raise PeerError(501, "unknown method")
+        raise PeerError(501, "method is not supported")
     fields = []
     for line in lines:
         match = FIELD_LINE(line)
         if match is None:
             raise PeerError(400, _field_line_fault(line))
-        fields.append((match[1].lower(), match[2].rstrip(b" \t")))
+        field = match[1].lower(), match[2].rstrip(b" \t")
+        # White space that some trim and others do not has smuggled requests (CVE-2019-16789).
+        if field[0] == b"transfer-encoding" and b"\t" in match[2]:
+            raise PeerError(400, "invalid Transfer-Encoding")
+        fields.append(field)
     return method, target, VERSIONS[version], fields
 
 
+def bare_lf(data: bytes, start: int) -> int:
+    """Where the first LF without its CR stands in `data`, from `start` on; -1 when nowhere."""
+    before = max(0, start - 1)  # its CR may stand there
+    if data.count(b"\n", start) == data.count(b"\r\n", before):
+        return -1
+    match = _BARE_LF(data, start)
+    return match.start() if match is not None else -1
+
+
 def _request_line_fault(line: bytes) -> str:
-    if b"\n" in line or b"\r" in line:
+    if b"\r" in line:
         return "bare CR or LF"
     return "invalid request line"
 
 
 def _field_line_fault(line: bytes) -> str:
-    if b"\n" in line or b"\r" in line:
+    if b"\r" in line:
         return "bare CR or LF"
     if line[:1] in (b" ", b"\t"):
         return "folded header line"

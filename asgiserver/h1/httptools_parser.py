@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
-
 import httptools
 
-from asgiserver.errors import PeerError
 from asgiserver.h1.head import VERSIONS, RawHead, parse_head
-from asgiserver.http.framing import METHODS, read_request_head
+from asgiserver.http.framing import METHODS
+
+_TAB, _FORM_FEED = 0x09, 0x0C
 
 
 class HttptoolsHeadParser:
@@ -17,6 +16,9 @@ class HttptoolsHeadParser:
     One llhttp parser serves all requests of all connections, because each is fed a complete head
     in one piece and is done with it. Only behind a head that announces a body, an upgrade or the
     end of the connection it waits for something that never comes; then the next head has a new one.
+
+    Where llhttp refuses, or takes a request line that RFC 9112 section 3 does not allow, the strict
+    grammar decides.
     """
 
     __slots__ = ("_fields", "_parser", "_reusable", "_target")
@@ -42,26 +44,26 @@ class HttptoolsHeadParser:
             pass
         except httptools.HttpParserError:
             self._parser = None
-            self._refused(head)
+            return parse_head(head)
         target = self._target
         name = parser.get_method()
         if not self._reusable or parser.should_upgrade():
             self._parser = None
-        # Where the version stands in a strict request line; llhttp takes more blanks than one.
+        # Where the version stands in a strict request line; llhttp takes more blanks than one, other
+        # versions (0.9, 2.0) and protocols (RTSP, ICE), and in a target what no target may have.
         end = len(name) + len(target) + 2
         version = VERSIONS.get(head[end : end + 8])
         method = METHODS.get(name)
-        if version is None or method is None or not target:
+        if (
+            version is None
+            or method is None
+            or not target.isascii()
+            or _TAB in target
+            or _FORM_FEED in target
+        ):
             self._parser = None
-            self._refused(head)
+            return parse_head(head)
         return method, target, version, fields
-
-    @staticmethod
-    def _refused(head: bytes) -> NoReturn:
-        """Name the fault: the strict grammar does, or it leaves it to the framing check."""
-        method, target, version, fields = parse_head(head)
-        read_request_head(method, target, version, fields)
-        raise PeerError(400, "malformed request head")
 
     # Called by httptools.
 
@@ -70,8 +72,8 @@ class HttptoolsHeadParser:
         self._target = url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """One field line."""
-        self._fields.append((name.lower(), value))
+        """One field line; llhttp leaves the white space behind the value."""
+        self._fields.append((name.lower(), value.rstrip()))
 
     def on_message_complete(self) -> None:
         """The request has no body; llhttp forgets what its Connection said when this returns."""

@@ -25,6 +25,7 @@ class Output(asyncio.Protocol):
     __slots__ = (
         "_gathered_size",
         "_loop",
+        "_resting",
         "_turn_left",
         "_waiters",
         "corked",
@@ -41,6 +42,7 @@ class Output(asyncio.Protocol):
         self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
         self._turn_left = TURN_SIZE
+        self._resting = False  # the share of this turn is spent
         self._waiters: list[asyncio.Future[None]] = []
         self.corked = False
         self.writable = True
@@ -51,8 +53,6 @@ class Output(asyncio.Protocol):
         size = len(data)
         if size >= FLUSH_SIZE:
             self.flush()
-            self._transmit(data)
-            return
         self.gathered.append(data)
         self._gathered_size += size
         if not self.corked or self._gathered_size >= FLUSH_SIZE:
@@ -65,24 +65,20 @@ class Output(asyncio.Protocol):
             data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
             gathered.clear()
             self._gathered_size = 0
-            self._transmit(data)
-
-    def _transmit(self, data: bytes) -> None:
-        self.transport.write(data)
-        self._turn_left -= len(data)
-        if self._turn_left < 0 and self.writable:
-            self.writable = False
-            self._loop.call_soon(self._next_turn)
+            self.transport.write(data)
+            self.spend(len(data))
 
     def spend(self, size: int) -> None:
-        """Count bytes that went to the socket in another way against the share of this turn."""
+        """Count bytes that went to the socket against the share of this turn."""
         self._turn_left -= size
-        if self._turn_left < 0 and self.writable:
+        if self._turn_left < 0 and not self._resting:
+            self._resting = True
             self.writable = False
             self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self._turn_left = TURN_SIZE
+        self._resting = False
         if not self.write_paused:
             self._set_writable()
 
@@ -111,7 +107,7 @@ class Output(asyncio.Protocol):
     def resume_writing(self) -> None:
         """The transport's buffer has room again."""
         self.write_paused = False
-        if self._turn_left >= 0:
+        if not self._resting:
             self._set_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -6,10 +6,12 @@ So limits, pipelining and what is refused are the same for both, whatever the pi
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import PeerError
 from asgiserver.h1.chunked import ChunkedDecoder
+from asgiserver.h1.head import bare_lf
 from asgiserver.http.framing import read_request_head
 
 if TYPE_CHECKING:
@@ -44,7 +46,7 @@ class Limits:
     __slots__ = ("fields", "head", "line")
 
     def __init__(self, line: int = 8192, head: int = 65536, fields: int = 128) -> None:
-        self.line = line
+        self.line = min(line, head - 4)  # the shortest head is a line and two line ends
         self.head = head
         self.fields = fields
 
@@ -70,45 +72,47 @@ _STATES = ("head", "length", "chunked", "refused")
 _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
+_EMPTY_LINES = re.compile(rb"(?:\r\n)*").match
 
 
 class RequestParser:
     """Parses one connection's requests, one at a time.
 
     `feed` stops behind the end of a request; what follows is kept until the owner, done with that
-    request, calls `next`. So pipelining needs no queue and its memory is what one read brings.
+    request, calls `feed(b"")`. So pipelining needs no queue and its memory is what one read brings.
     After a `PeerError` nothing more is parsed on the connection.
     """
 
-    __slots__ = ("_chunks", "_left", "_limits", "_parse", "_rest", "_scanned", "_sink", "_state")
+    __slots__ = (
+        "_chunks",
+        "_left",
+        "_limits",
+        "_parse",
+        "_scanned",
+        "_sink",
+        "_state",
+        "in_body",
+        "rest",
+    )
 
     def __init__(self, sink: RequestSink, head_parser: HeadParser, limits: Limits) -> None:
         self._sink = sink
         self._parse = head_parser.parse
         self._limits = limits
         self._state = _HEAD
-        self._rest = b""
+        self.rest = b""  # kept: of a head that is not complete, or behind the last request
+        self.in_body = False
         self._scanned = 0  # of `_rest`: no end of head before here
         self._left = 0  # bytes of the body still to come
         self._chunks: ChunkedDecoder | None = None
 
     def __repr__(self) -> str:
-        return f"<RequestParser {_STATES[self._state]} rest={len(self._rest)}>"
-
-    @property
-    def rest(self) -> int:
-        """Bytes kept: of a head that is not complete, or behind the last request."""
-        return len(self._rest)
+        return f"<RequestParser {_STATES[self._state]} rest={len(self.rest)}>"
 
     @property
     def clean(self) -> bool:
         """Whether the next byte may begin a request."""
         return self._state == _HEAD
-
-    @property
-    def in_body(self) -> bool:
-        """Whether a body is being received."""
-        return self._state == _LENGTH or self._state == _CHUNKED
 
     @property
     def body_left(self) -> int | None:
@@ -117,37 +121,40 @@ class RequestParser:
 
     def hold(self, data: bytes) -> None:
         """Keep bytes that came behind the request being answered."""
-        self._rest += data
+        self.rest += data
 
     def feed(self, data: bytes) -> None:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
             if self._state == _HEAD:
-                self._feed_head(self._rest + data if self._rest else data)
+                self._feed_head(self.rest + data if self.rest else data)
             elif self._state != _REFUSED:
                 self._feed_body(data, 0)
         except PeerError:
             self._state = _REFUSED
-            self._rest = b""
+            self.in_body = False
+            self.rest = b""
             raise
 
     def feed_eof(self) -> None:
         """No more bytes come. Raises `PeerError` within a head; within a body the owner knows."""
-        if self._state == _HEAD and self._rest:
+        if self._state == _HEAD and self.rest:
             self._state = _REFUSED
-            self._rest = b""
+            self.in_body = False
+            self.rest = b""
             raise PeerError(400, "incomplete request")
 
     def take_rest(self) -> bytes:
         """The bytes behind an upgrade request: they belong to the other protocol."""
-        rest = self._rest
-        self._rest = b""
+        rest = self.rest
+        self.rest = b""
         return rest
 
     def stop(self) -> None:
         """Parse no more: the connection is going to close."""
         self._state = _REFUSED
-        self._rest = b""
+        self.in_body = False
+        self.rest = b""
 
     def close(self) -> None:
         """Let go of the sink, so that the two are freed without the garbage collector."""
@@ -159,29 +166,31 @@ class RequestParser:
         if end < 0 or data[0] not in _FIRST_BYTES:
             data, end = self._search_head(data)
             if end < 0:
-                self._rest = data
+                self.rest = data
                 return
         self._scanned = 0
         end += 4
         head = data if end == len(data) else data[:end]
         limits = self._limits
         if end > limits.line:
-            self._check_size(head)
+            self._check_begun(head, 0)
         method, target, version, fields = self._parse(head)
         if len(fields) > limits.fields:
             raise PeerError(431, "too many header fields")
         request = read_request_head(method, target, version, fields)
         if request.chunked:
             self._state = _CHUNKED
-            self._chunks = ChunkedDecoder(limits.head)
+            self.in_body = True
+            self._chunks = ChunkedDecoder(limits.head, limits.fields)
         elif request.content_length:
             self._state = _LENGTH
+            self.in_body = True
             self._left = request.content_length
         else:
-            self._rest = b"" if end == len(data) else data[end:]
+            self.rest = b"" if end == len(data) else data[end:]
             self._sink.on_request(request)
             return
-        self._rest = b""
+        self.rest = b""
         self._sink.on_request(request)
         if end < len(data):
             self._feed_body(data, end)
@@ -190,8 +199,9 @@ class RequestParser:
         """The slow way: empty lines before the request, noise, or a head in pieces."""
         if data[:1] in (b"\r", b"\n"):
             # RFC 9112 section 2.2: ignore an empty line before the request line.
-            while data.startswith(b"\r\n"):
-                data = data[2:]
+            empty = _EMPTY_LINES(data)
+            assert empty is not None
+            data = data[empty.end() :]
             self._scanned = 0
         if not data or data == b"\r":
             return data, -1
@@ -202,23 +212,32 @@ class RequestParser:
         end = data.find(b"\r\n\r\n", self._scanned)
         if end >= 0:
             return data, end
-        self._check_size(data)
-        # A bare LF as line end never gives the empty line waited for: refuse it now.
-        new = data[self._scanned :]
-        line_ends = new.count(b"\r\n")
-        if new[:1] == b"\n" and data[self._scanned - 1 : self._scanned] == b"\r":
-            line_ends += 1
-        if new.count(b"\n") != line_ends:
-            raise PeerError(400, "bare CR or LF")
+        self._check_begun(data, self._scanned)
         self._scanned = max(0, len(data) - 3)
         return data, -1
 
-    def _check_size(self, head: bytes) -> None:
-        line = head.find(b"\r\n")
-        if (len(head) if line < 0 else line) > self._limits.line:
+    def _check_begun(self, head: bytes, scanned: int) -> None:
+        """Refuse what shows before a head is complete: its size, and a bare LF as line end, which
+        never gives the empty line waited for.
+
+        The first fault counts, so that the answer does not depend on the pieces the head comes in.
+        There is no bare LF before `scanned`.
+        """
+        limits = self._limits
+        bare = bare_lf(head, scanned)
+        if bare >= 0:
+            head = head[: bare + 1]
+        size = len(head)
+        if (
+            size > limits.line
+            and head.find(b"\r\n", 0, limits.line + 2) < 0
+            and (size > limits.line + 1 or head[-1] != 0x0D)  # its LF may be yet to come
+        ):
             raise PeerError(414, "request line too long")
-        if len(head) > self._limits.head:
+        if size > limits.head:
             raise PeerError(431, "request head too large")
+        if bare >= 0:
+            raise PeerError(400, "bare CR or LF")
 
     def _feed_body(self, data: bytes, pos: int) -> None:
         if self._state == _LENGTH:
@@ -232,6 +251,7 @@ class RequestParser:
             self._sink.on_body(body)
         if pos >= 0:
             self._state = _HEAD
+            self.in_body = False
             self._chunks = None
-            self._rest = data[pos:]
+            self.rest = data[pos:]
             self._sink.on_request_end()

@@ -12,22 +12,23 @@ TOKEN = re.compile(rb"[" + TCHAR + rb"]+").fullmatch
 # One compiled search instead of three `in` tests: 0.1 us instead of 0.75 us per value.
 BAD_VALUE = re.compile(rb"[\x00\r\n]").search
 
-# Applications send the same few names for ever; the bound keeps a hostile one from growing this.
-_NAMES_KEPT = 1024
-NAMES: dict[bytes, bytes] = {}
+# Names of response fields to the beginnings of their lines. Applications send the same few names
+# for ever; the bound keeps a hostile one from growing this.
+_PREFIXES_KEPT = 1024
+PREFIXES: dict[bytes, bytes] = {}
 
 
-def checked_name(name: bytes) -> bytes:
-    """`name` in lower case. Raises `ApplicationError` when it is not a token."""
+def field_prefix(name: bytes) -> bytes:
+    """``name: `` in lower case. Raises `ApplicationError` when `name` is not a token."""
     if not isinstance(name, bytes):
         raise ApplicationError(f"response header name {name!r} must be bytes")
     if not TOKEN(name):
         raise ApplicationError(f"response header name {name!r} is not a token (RFC 9110)")
-    lower = name.lower()
-    if len(NAMES) >= _NAMES_KEPT:
-        NAMES.clear()
-    NAMES[name] = lower
-    return lower
+    prefix = name.lower() + b": "
+    if len(PREFIXES) >= _PREFIXES_KEPT:
+        PREFIXES.clear()
+    PREFIXES[name] = prefix
+    return prefix
 
 
 def checked_fields(headers: object) -> list[tuple[bytes, bytes]]:
@@ -39,24 +40,19 @@ def checked_fields(headers: object) -> list[tuple[bytes, bytes]]:
     fields = []
     try:
         for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
-            lower = NAMES.get(name) or checked_name(name)
+            lower = (PREFIXES.get(name) or field_prefix(name))[:-2]
             if BAD_VALUE(value) is not None:
-                raise bad_value(lower, value)
+                raise ApplicationError(
+                    f"response header {lower.decode()} has CR, LF or NUL in its value: {value!r}"
+                )
             fields.append((lower, value))
     except (TypeError, ValueError) as error:
         raise bad_headers(headers, error) from None
     return fields
 
 
-def bad_value(name: bytes, value: bytes) -> ApplicationError:
-    """The error for a value that would split the response."""
-    return ApplicationError(
-        f"response header {name.decode()} has CR, LF or NUL in its value: {value!r}"
-    )
-
-
 def bad_headers(headers: object, error: Exception) -> ApplicationError:
-    """The error for something that is no list of pairs."""
+    """The error for something that is no list of pairs of bytes."""
     return ApplicationError(f"response headers must be pairs of bytes, not {headers!r}: {error}")
 
 

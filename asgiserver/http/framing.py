@@ -12,21 +12,31 @@ from asgiserver.http.fields import list_members
 from asgiserver.http.message import RequestHead
 from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target
 
-# Methods that are understood: the registered ones that the parsers know. Others are 501.
+# Methods that are supported: the registered ones that the parsers know, but not CONNECT: this is no
+# proxy. Others are 501 (RFC 9110 section 9.1).
 _METHOD_NAMES = """
-    GET HEAD POST PUT DELETE OPTIONS PATCH TRACE CONNECT QUERY
+    GET HEAD POST PUT DELETE OPTIONS PATCH TRACE QUERY
     ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND
     PROPPATCH PURGE REBIND REPORT SEARCH SOURCE SUBSCRIBE UNBIND UNLINK UNLOCK UNSUBSCRIBE
 """
 METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 
 _READ_HERE = frozenset(
-    {b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
+    {
+        b"host",
+        b"content-length",
+        b"content-type",
+        b"transfer-encoding",
+        b"connection",
+        b"expect",
+        b"upgrade",
+    }
 )
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 _ONLY_ONCE = {
     b"host": "Host",
     b"content-length": "Content-Length",
+    b"content-type": "Content-Type",  # whoever takes the other one is deceived (CVE-2026-34525)
     b"transfer-encoding": "Transfer-Encoding",
 }
 # No int() before this has matched: it takes signs, blanks, underscores and other digits.
@@ -53,7 +63,7 @@ def read_request_head(
             check_host(host)
     elif http_version == "1.1":
         raise PeerError(400, "missing Host")
-    if target[0] != 0x2F or b"#" in target:  # by far the most are paths
+    if target[0] != 0x2F or 0x23 in target:  # by far the most are paths
         check_target(method, target, host)
     if len(found) > (host is not None):
         _read_framing(head, found)
@@ -82,8 +92,8 @@ def _read_body_framing(head: RequestHead, length: bytes | None, coding: bytes | 
         if head.http_version != "1.1":
             raise PeerError(400, "Transfer-Encoding in HTTP/1.0")
         if coding.lower() != b"chunked":
-            codings = set(list_members(coding)) - {b"chunked"}
-            if codings and codings <= _OTHER_CODINGS:
+            *others, last = list_members(coding) or [b""]
+            if last == b"chunked" and others and _OTHER_CODINGS.issuperset(others):
                 raise PeerError(501, "unsupported Transfer-Encoding")
             raise PeerError(400, "invalid Transfer-Encoding")
         head.chunked = True
@@ -99,5 +109,10 @@ def _read_connection(head: RequestHead, connection: bytes, upgrade: bytes | None
         head.keep_alive = False
     elif b"keep-alive" in tokens:
         head.keep_alive = True
-    if upgrade is not None and b"upgrade" in tokens and head.http_version == "1.1":
+    if (
+        upgrade is not None
+        and b"upgrade" in tokens
+        and head.http_version == "1.1"
+        and not (head.chunked or head.content_length)  # its body would stand before the tunnel
+    ):
         head.upgrade = upgrade.lower()

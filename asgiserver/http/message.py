@@ -6,18 +6,19 @@ from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError
 from asgiserver.http.fields import (
-    BAD_VALUE,
-    NAMES,
+    PREFIXES,
     bad_headers,
-    bad_value,
-    checked_name,
+    checked_fields,
+    field_prefix,
     list_members,
 )
 
 if TYPE_CHECKING:
     from asgiserver.types import Fields
 
-_SPECIAL = frozenset({b"content-length", b"transfer-encoding", b"connection", b"date", b"server"})
+_SPECIAL = frozenset(
+    {b"content-length: ", b"transfer-encoding: ", b"connection: ", b"date: ", b"server: "}
+)
 
 
 class RequestHead:
@@ -64,23 +65,24 @@ class RequestHead:
 class ResponseHead:
     """What an application answers, checked.
 
-    `fields` leaves out what the wire itself decides: `content_length` (bytes, None when unknown),
-    Transfer-Encoding (ASGI: ignored when the application sends it) and the connection's fate
-    (`close`). Raises `ApplicationError` for whatever may not be sent.
+    `block` are its field lines as HTTP/1 has them, without what the wire itself decides:
+    `content_length` (bytes, None when unknown), Transfer-Encoding (ASGI: ignored when the
+    application sends it) and the connection's fate (`close`). Raises `ApplicationError` for
+    whatever may not be sent.
     """
 
     __slots__ = (
+        "block",
         "bodyless",
         "close",
         "content_length",
-        "fields",
         "has_date",
         "has_server",
         "status",
         "trailers",
     )
 
-    def __init__(self, status: int, headers: object = (), trailers: bool = False) -> None:
+    def __init__(self, status: int, headers: object = (), trailers: object = False) -> None:
         if type(status) is not int or not 200 <= status <= 999:
             raise ApplicationError(
                 f"response status must be an int from 200 to 999, not {status!r}"
@@ -88,29 +90,35 @@ class ResponseHead:
         self.status = status
         self.trailers = trailers
         self.content_length: int | None = None
-        self.close = False
-        self.has_date = False
-        self.has_server = False
         self.bodyless = status == 204 or status == 304
-        fields: Fields = []
-        self.fields = fields
+        self.close = self.has_date = self.has_server = False
+        parts: list[bytes] = []
         try:
             for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
-                lower = NAMES.get(name) or checked_name(name)
-                if BAD_VALUE(value) is not None:
-                    raise bad_value(lower, value)
-                if lower in _SPECIAL:
-                    self._take_special(lower, value)
+                prefix = PREFIXES.get(name) or field_prefix(name)
+                if prefix in _SPECIAL:
+                    self._take_special(prefix, value, parts)
                 else:
-                    fields.append((lower, value))
+                    parts += (prefix, value, b"\r\n")
+            self.block = block = b"".join(parts)
         except (TypeError, ValueError) as error:
             raise bad_headers(headers, error) from None
+        # All values at once: a line end too many, or a NUL, is found 3 times as fast as one by one.
+        lines = len(parts) // 3
+        if block.count(b"\n") != lines or block.count(b"\r") != lines or 0 in block:
+            checked_fields(headers)  # raises, and names the field
 
     def __repr__(self) -> str:
         return f"<ResponseHead {self.status} fields={len(self.fields)} close={self.close}>"
 
-    def _take_special(self, name: bytes, value: bytes) -> None:
-        if name == b"content-length":
+    @property
+    def fields(self) -> Fields:
+        """The field lines of `block` as pairs."""
+        pairs = (line.split(b": ", 1) for line in self.block.split(b"\r\n")[:-1])
+        return [(name, value) for name, value in pairs]
+
+    def _take_special(self, prefix: bytes, value: bytes, parts: list[bytes]) -> None:
+        if prefix == b"content-length: ":
             if not value.isdigit() or len(value) > 19:
                 raise ApplicationError(f"response Content-Length must be digits, not {value!r}")
             length = int(value)
@@ -118,15 +126,15 @@ class ResponseHead:
                 raise ApplicationError("response has two different Content-Length headers")
             if self.status != 204:  # RFC 9110 section 8.6: not on a 204
                 self.content_length = length
-        elif name == b"connection":
+        elif prefix == b"connection: ":
             tokens = list_members(value)
             self.close = self.close or b"close" in tokens
             rest = [token for token in tokens if token not in (b"close", b"keep-alive")]
             if rest:
-                self.fields.append((name, b", ".join(rest)))
-        elif name == b"date":
+                parts += (prefix, b", ".join(rest), b"\r\n")
+        elif prefix == b"date: ":
             self.has_date = True
-            self.fields.append((name, value))
-        elif name == b"server":
+            parts += (prefix, value, b"\r\n")
+        elif prefix == b"server: ":
             self.has_server = True
-            self.fields.append((name, value))
+            parts += (prefix, value, b"\r\n")

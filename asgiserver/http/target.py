@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 from asgiserver.errors import PeerError
@@ -10,8 +11,8 @@ from asgiserver.errors import PeerError
 # uri-host [ ":" port ] without the comma, which RFC 3986 allows and which no host has: a list of
 # hosts is an attack. Nothing here can be a path, a query or user information ("BadHost").
 _HOST = re.compile(
-    rb"(?:\[[0-9A-Fa-f:.]{2,45}\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2}){1,255})"
-    rb"(?::[0-9]{0,5})?"
+    rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2}){1,255})"
+    rb"(?::([0-9]{0,5}))?"
 ).fullmatch
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL).fullmatch
 
@@ -22,11 +23,17 @@ KNOWN_HOSTS: set[bytes] = set()
 
 def check_host(value: bytes) -> None:
     """Raise `PeerError` (400) unless `value` is a host with an optional port."""
-    if not _HOST(value):
+    match = _HOST(value)
+    if match is None:
         raise PeerError(400, "invalid Host")
-    port = value.rpartition(b":")[2]
-    if port.isdigit() and not value.endswith(b"]") and int(port) > 65535:
+    address, port = match.groups()
+    if port and int(port) > 65535:
         raise PeerError(400, "invalid Host")
+    if address is not None:
+        try:
+            IPv6Address(address.decode())
+        except ValueError:
+            raise PeerError(400, "invalid Host") from None
     if len(KNOWN_HOSTS) >= _HOSTS_KEPT:
         KNOWN_HOSTS.clear()
     KNOWN_HOSTS.add(value)
@@ -35,17 +42,15 @@ def check_host(value: bytes) -> None:
 def check_target(method: str, target: bytes, host: bytes | None) -> None:
     """Raise `PeerError` for a target that does not fit its method, or a wrong authority."""
     if target[0] == 0x2F:  # origin-form
-        if b"#" in target:
+        if 0x23 in target:
             raise PeerError(400, "fragment in the request target")
         return
-    if method == "CONNECT":
-        raise PeerError(501, "CONNECT is not supported")
     if target == b"*":
         if method != "OPTIONS":
             raise PeerError(400, "asterisk target without OPTIONS")
         return
     absolute = _ABSOLUTE(target)
-    if absolute is None or b"#" in target:
+    if absolute is None or 0x23 in target:
         raise PeerError(400, "invalid request target")
     authority = absolute[1]
     check_host(authority)
