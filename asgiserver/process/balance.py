@@ -79,11 +79,11 @@ class FairShare:
     connections are spread as evenly as long ones.
     """
 
-    __slots__ = ("_accepted", "_at", "_board", "_cell", "_recent")
+    __slots__ = ("_accepted", "_at", "_board", "_cell", "_recent", "_since")
 
     DECAY = 10.0  # seconds in which the weight of a connection taken falls to a third
-    STEP = 0.002  # seconds to wait for each connection above the mean
-    LONGEST = 0.02  # seconds: nobody else may be able to take it
+    STEP = 0.001  # seconds to wait for each connection above the mean, before looking again
+    PATIENCE = 0.02  # seconds: then it is taken in any case, as the others may be blocked
 
     def __init__(self, board: LoadBoard, cell: int) -> None:
         self._board = board
@@ -91,6 +91,7 @@ class FairShare:
         self._recent = 0.0
         self._accepted = 0
         self._at = 0.0
+        self._since = -math.inf  # when this worker began to leave the queue to others
 
     def __repr__(self) -> str:
         return f"<FairShare cell={self._cell} recent={self._recent:.1f} {self._board!r}>"
@@ -110,8 +111,14 @@ class FairShare:
 
     def wait(self, open_now: int, accepted: int, now: float) -> float:
         """Seconds to leave the queue to the others; 0 to accept one connection now."""
+        before = self._at
         excess = self.publish(open_now, accepted, now) - self._board.mean(now)
-        return min(self.LONGEST, self.STEP * excess) if excess > 0.5 else 0.0
+        if now - before > 2 * self.PATIENCE:
+            self._since = now  # whatever it waited for is long gone
+        if excess <= 0.5 or now - self._since >= self.PATIENCE:
+            self._since = now
+            return 0.0
+        return min(self.PATIENCE, self.STEP * excess)
 
 
 # Socket filter that picks a queue of a reuseport group at random among some of them:

@@ -86,11 +86,16 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """To the worker: begin the staged stop; `timeout` seconds, None for the configured one."""
+    """To the worker: begin the staged stop; `timeout` seconds, None for the configured one.
+
+    Before that, for `delay` seconds, responses announce the end of their connections; the worker
+    goes on `accepting` when nobody is there to take its place.
+    """
 
     reason: str
     timeout: float | None = None
-    delay: float = 0.0  # seconds to go on accepting, announced as about to stop
+    delay: float = 0.0
+    accepting: bool = False
 
 
 Message = Ready | Beat | Failed | Stopping | Stop

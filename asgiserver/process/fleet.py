@@ -13,7 +13,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stopping
+from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop, Stopping
 from asgiserver.process.handle import exit_text, size_text
 from asgiserver.process.memory import own_and_shared_bytes
 from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
     from asgiserver.process.launch import Launcher
     from asgiserver.process.sockets import Sockets
 
-__all__ = ["Fleet", "Patience"]
+__all__ = ["Fleet"]
 
 logger = logging.getLogger("asgiserver")
 
 BEAT = 1.0  # seconds between two beats of a worker's loop
 SILENT = 2.5  # seconds without a beat after which a worker's own queue gets no more connections
 KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
+TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop is blocked
 BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
 
 # What the supervisor does itself, so that workers must not do it once more.
@@ -47,14 +48,6 @@ _NOT_FOR_WORKERS: dict[str, Any] = {
     "ready_fd": None,
     "drain_delay": 0.0,  # part of the order to stop, as a restart must not wait for it
 }
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Patience:
-    """How a worker is to end: seconds for running requests (None: as configured), and before."""
-
-    window: float | None = None
-    delay: float = 0.0
 
 
 class Owner(Protocol):
@@ -92,14 +85,14 @@ class Fleet:
 
     # Doing what was planned --------------------------------------------------------------------
 
-    def do(self, action: Action, config: Config, patience: Patience, now: float) -> None:
-        """Execute one action other than `Spawn`."""
+    def do(self, action: Action, config: Config, order: Stop, now: float) -> None:
+        """Execute one action other than `Spawn`; `order` is how a worker is to leave."""
         assert not isinstance(action, Spawn)
         worker = next(worker for worker in self.workers if worker.pid == action.pid)
         match action:
             case Leave(reason=reason):
                 logger.debug("%s is told to end: %s", worker, reason)
-                self.leave(worker, reason, config, patience, now)
+                self.leave(worker, dataclasses.replace(order, reason=reason), config, now)
             case AskStacks():
                 silence = now - worker.beat_at
                 logger.error("%s: event loop blocked for %.1f s", worker, silence)
@@ -108,27 +101,23 @@ class Fleet:
             case Terminate():
                 logger.error("%s is still blocked: SIGTERM", worker)
                 worker.phase, worker.reason = Phase.LEAVING, "blocked"
-                worker.kill_at = now + KILL_MARGIN
+                worker.kill_at = now + TERMINATE_WAIT
                 worker.signal(signal.SIGTERM)
             case Kill():
                 logger.error("%s did not end in time (%s): SIGKILL", worker, worker.reason)
                 worker.killed = True
                 worker.signal(signal.SIGKILL)
 
-    def leave(
-        self, worker: WorkerHandle, reason: str, config: Config, patience: Patience, now: float
-    ) -> None:
+    def leave(self, worker: WorkerHandle, order: Stop, config: Config, now: float) -> None:
         """Tell a worker to end, or to hurry; it is killed when it does not."""
         if worker.ready_at is None:
-            worker.leave(reason, now + BOOT_PATIENCE)
+            worker.leave(order, now + BOOT_PATIENCE)
             return
-        window = patience.window
-        drain = config.timeout_graceful_shutdown if window is None else window
+        drain = config.timeout_graceful_shutdown if order.timeout is None else order.timeout
         shutdown = config.timeout_lifespan_shutdown
         if config.reload:
             shutdown = min(shutdown, KILL_MARGIN)
-        kill_at = now + patience.delay + drain + shutdown + KILL_MARGIN
-        worker.leave(reason, kill_at, window, patience.delay)
+        worker.leave(order, now + order.delay + drain + shutdown + KILL_MARGIN)
 
     def spawn(
         self, slot: int, config: Config, app: Any, generation: int, shared: bool, now: float

@@ -139,19 +139,16 @@ class WorkerHandle:
 
     # Orders ----------------------------------------------------------------------------------
 
-    def leave(
-        self, reason: str, kill_at: float, timeout: float | None = None, delay: float = 0.0
-    ) -> None:
+    def leave(self, order: Stop, kill_at: float) -> None:
         """Begin its end: killed at `kill_at` if it is still there."""
-        booting = self.phase is Phase.BOOTING
         self.phase = Phase.LEAVING
-        self.reason = self.reason or reason
+        self.reason = self.reason or order.reason
         self.kill_at = kill_at
-        if booting:
+        if self.ready_at is None:
             self.signal(signal.SIGTERM)  # it reads orders only when it has started
             return
         try:
-            self.control.send(encode(Stop(reason, timeout, delay)))
+            self.control.send(encode(order))
         except OSError:
             self.signal(signal.SIGTERM)  # its socket is full or gone
 

@@ -27,6 +27,9 @@ def drop_privileges(user: str | None, group: str | None) -> None:
     else:
         assert entry is not None
         gid = entry.pw_gid
+    uid = entry.pw_uid if entry is not None else os.getuid()
+    if (os.getuid(), os.geteuid(), os.getgid()) == (uid, uid, gid) and uid:
+        return  # as the successor of one that did it
     try:
         if entry is None:
             os.setgroups([gid])

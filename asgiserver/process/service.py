@@ -10,6 +10,7 @@ import logging
 import math
 from typing import TYPE_CHECKING
 
+from asgiserver.errors import ConfigError
 from asgiserver.process.pidfile import PidFile
 from asgiserver.process.privileges import drop_privileges
 from asgiserver.process.sockets import Sockets
@@ -53,9 +54,9 @@ class Service:
 
     def open(self) -> None:
         """Take the pid file, bind, and become the configured user. Raises `StartupError`."""
-        self._predecessor = predecessor = Predecessor.find()
-        if self._pidfile is not None:
-            self._pidfile.open(predecessor.pid if predecessor is not None else 0)
+        self._predecessor = Predecessor.find()
+        if self._pidfile is not None and self._predecessor is None:
+            self._pidfile.open()
         self._opened = Sockets(self._bind(), self._config)
         self._listening = True
         drop_privileges(self._config.user, self._config.group)
@@ -76,10 +77,21 @@ class Service:
             self._announced = True
             for address in self.sockets.addresses:
                 logger.info("Serving on %s", address)
+            if self._predecessor is not None:
+                self._succeed(self._predecessor)
             announce_ready(self._config, self.sockets.addresses)
-        if self._predecessor is not None:
-            self._predecessor.let_go()
         self._notifier.ready(status)
+
+    def _succeed(self, predecessor: Predecessor) -> None:
+        """Not before this moment: had it come to nothing, all would be as it was."""
+        if self._pidfile is not None:
+            try:
+                self._pidfile.open(predecessor.pid)
+            except ConfigError as exc:
+                logger.warning("%s", exc)
+        # That descriptor was for the first of the line.
+        self._config = dataclasses.replace(self._config, ready_fd=None)
+        predecessor.let_go()
 
     def reloading(self) -> None:
         """A rolling restart begins."""

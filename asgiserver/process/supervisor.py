@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.errors import ApplicationLoadError, ConfigError, WorkersFailed
 from asgiserver.process import launch
 from asgiserver.process.backoff import Failures
-from asgiserver.process.control import Setup
+from asgiserver.process.control import Setup, Stop
 from asgiserver.process.cpus import usable_cpus
-from asgiserver.process.fleet import Fleet, Patience
+from asgiserver.process.fleet import Fleet
 from asgiserver.process.handle import exit_text
 from asgiserver.process.plan import Goal, Phase, Spawn, plan
 from asgiserver.process.reload import Watcher
@@ -40,8 +40,10 @@ __all__ = ["Supervisor"]
 
 logger = logging.getLogger("asgiserver")
 
+ANNOUNCE = 0.5  # seconds in which a worker that is replaced ends its busy connections politely
 RELOAD_WINDOW = 1.0  # seconds for requests that run when a file has changed
 TERMINAL_WINDOW = 2.0  # seconds for running requests after Ctrl-C: a person is waiting
+REPLACED = Stop("restart", delay=ANNOUNCE)
 PAUSED = 2.0  # seconds that this process itself overslept: then nobody else was silent
 
 
@@ -72,11 +74,13 @@ class Supervisor:
             stuck_after=config.timeout_worker_stuck,
         )
         self._failures = Failures()
+        self._woken = math.inf  # when it last began to look around
         self._generation = 0  # of the workers started from now on
         self._changed_at = 0.0
         self._started = False  # some worker has been ready
         self._settled = False  # all are as wanted, and that was announced
-        self._patience = Patience(RELOAD_WINDOW if config.reload else None)
+        # How workers are told to leave: by now, to make room for others.
+        self._order = Stop("restart", RELOAD_WINDOW) if config.reload else REPLACED
         self._exit_code = 0
 
         self._selector = selectors.DefaultSelector()
@@ -146,6 +150,7 @@ class Supervisor:
     def _loop(self) -> None:
         while self._fleet.workers or not self._goal.stopping:
             now = time.monotonic()
+            self._excuse_silence(self._woken, now)
             failures = self._failures
             goal = dataclasses.replace(
                 self._goal, retry_at=failures.retry_at, careful=failures.in_row > 0
@@ -155,7 +160,7 @@ class Supervisor:
                 if isinstance(action, Spawn):
                     self._spawn(action, now)
                 else:
-                    self._fleet.do(action, self._config, self._patience, now)
+                    self._fleet.do(action, self._config, self._order, now)
             if not decided.actions:  # else plan again first: things have changed
                 self._wait(min(decided.wake_at, self._chores(now)), now)
 
@@ -170,9 +175,8 @@ class Supervisor:
         """Handle what happens, at the latest at `until`."""
         timeout = None if until == math.inf else max(0.0, until - now)
         events = self._selector.select(timeout)
-        woken = time.monotonic()
-        if timeout is not None and woken > until + PAUSED:
-            self._fleet.excuse(woken)
+        self._woken = woken = time.monotonic()
+        self._excuse_silence(until, woken)
         for key, _ in events:
             key.data()
         self._fleet.bury()
@@ -183,6 +187,11 @@ class Supervisor:
         while self._files:
             self._on_change(self._files.popleft())
         self._check_settled(woken)
+
+    def _excuse_silence(self, expected: float, now: float) -> None:
+        """Blame no worker when this process was stopped itself, or the machine was."""
+        if now > expected + PAUSED:
+            self._fleet.excuse(now)
 
     def _chores(self, now: float) -> float:
         if self._goal.stopping:
@@ -300,36 +309,35 @@ class Supervisor:
     def _change_goal(self, **changes: Any) -> None:
         self._goal = dataclasses.replace(self._goal, **changes)
 
-    def _stop(self, reason: str, patience: Patience) -> None:
+    def _stop(self, order: Stop) -> None:
         """Begin to stop, or hurry when that has begun."""
-        self._patience = patience
+        self._order = order
         if not self._goal.stopping:
-            logger.info("Stopping (%s)", reason)
+            logger.info("Stopping (%s)", order.reason)
             self._change_goal(stopping=True)
             self._service.stopping()
-        elif patience.window == 0:
-            now = time.monotonic()
+        elif order.timeout == 0:
             for worker in self._fleet.in_phase(Phase.LEAVING):
-                self._fleet.leave(worker, reason, self._config, patience, now)
+                self._fleet.leave(worker, order, self._config, time.monotonic())
 
     def _halt(self, exit_code: int) -> None:
         """Nothing can be done: end, without cutting off the requests that still run."""
         self._exit_code = exit_code
-        self._stop(f"exit code {exit_code}", Patience())
+        self._stop(Stop("failed"))
 
     def terminate(self) -> None:
         """SIGTERM: drain and end."""
         window = RELOAD_WINDOW if self._config.reload else None
-        self._stop("SIGTERM", Patience(window, self._config.drain_delay))
+        self._stop(Stop("SIGTERM", window, self._config.drain_delay, accepting=True))
 
     def interrupt(self) -> None:
         """SIGINT: the same with little patience; the second time with none."""
         window = min(TERMINAL_WINDOW, self._config.timeout_graceful_shutdown)
-        self._stop("SIGINT", Patience(0.0 if self._goal.stopping else window))
+        self._stop(Stop("SIGINT", 0.0 if self._goal.stopping else window))
 
     def quit(self) -> None:
         """SIGQUIT: end without waiting for requests."""
-        self._stop("SIGQUIT", Patience(0.0))
+        self._stop(Stop("SIGQUIT", 0.0))
 
     def restart(self) -> None:
         """SIGHUP: read the configuration again and replace all workers, one at a time."""
@@ -375,7 +383,7 @@ class Supervisor:
         self._scale(max(1, self._goal.size - 1))
 
     def _scale(self, size: int) -> None:
-        logger.info("Scaling to %d workers", size)
+        logger.info("Scaling to %d worker%s", size, "s" if size > 1 else "")
         self._change_goal(size=size)
 
     def stacks(self) -> None:
@@ -418,7 +426,7 @@ class Supervisor:
         if successor.serves():
             logger.info("The new supervisor (pid %d) serves", successor.pid)
             self._service.hand_over()
-            self._stop("handed over", Patience())
+            self._stop(dataclasses.replace(REPLACED, reason="handed over"))
         else:
             logger.error("The new supervisor (pid %d) failed, this one goes on", successor.pid)
         successor.close()

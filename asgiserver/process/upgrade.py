@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Predecessor", "Successor"]
 
-VARIABLE = "ASGISERVER_TAKEOVER"
+VARIABLE = "_ASGISERVER_TAKEOVER"
 
 
 class Successor:

@@ -50,6 +50,7 @@ __all__ = ["INDEX_VARIABLE", "Served", "main", "work"]
 logger = logging.getLogger(LOGGER)
 
 INDEX_VARIABLE = "ASGISERVER_WORKER_INDEX"
+LOOK = 0.02  # seconds between two looks at the connections that are to end
 # The longest that the C watchdog of a process without a supervisor can be set to, seconds.
 LONGEST_LINGER = 24 * 3600.0
 
@@ -66,6 +67,9 @@ class Served(Protocol):
 
     async def wait_stopped(self) -> None:
         """Return after the staged stop."""
+
+    def stop_accepting(self) -> None:
+        """Leave new connections to others."""
 
     def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
         """Begin the staged stop."""
@@ -168,12 +172,25 @@ class Worker:
 
     def _on_order(self, order: Stop) -> None:
         self._told = True
-        if order.delay and self._server is not None and self._loop is not None:
-            # Balancers get time to look elsewhere while connections are still accepted.
-            self._server.context.shutdown.give()
-            self._loop.call_later(order.delay, self._stop, order.reason, order.timeout)
-        else:
+        if self._server is None or not order.delay or order.timeout == 0:
             self._stop(order.reason, order.timeout)
+            return
+        assert self._loop is not None
+        context = self._server.context
+        context.shutdown.give()
+        context.draining = True  # each response announces the end of its connection
+        if not order.accepting:
+            self._server.stop_accepting()
+        self._stop_after(order, self._loop.time() + order.delay)
+
+    def _stop_after(self, order: Stop, at: float) -> None:
+        """Stop at `at`, or once no connection is left that would have to be told."""
+        assert self._loop is not None
+        assert self._server is not None
+        if self._loop.time() >= at or not (order.accepting or self._server.context.connections):
+            self._stop(order.reason, order.timeout)
+        else:
+            self._loop.call_later(LOOK, self._stop_after, order, at)
 
     def _on_orphaned(self) -> None:
         assert self._loop is not None

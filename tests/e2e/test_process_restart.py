@@ -1,0 +1,233 @@
+"""Restarts that lose nothing: rolling, failed, handed over; what systemd is told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+
+import pytest
+from process_server import DEADLINE, ServerProcess, wait_until_gone
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect as connect_websocket
+
+
+class Load:
+    """Clients of three kinds, each in a thread; every failure is kept."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.failures: list[BaseException] = []
+        self.counts = {"close": 0, "keep-alive": 0, "websocket": 0}
+        self.websocket_closes: set[int] = set()
+        self._stop = threading.Event()
+        kinds = (self.with_close, self.with_close, self.with_keep_alive, self.with_keep_alive)
+        self._threads = [
+            threading.Thread(target=self._run, args=(kind,)) for kind in (*kinds, self.websocket)
+        ]
+
+    def _run(self, kind) -> None:
+        try:
+            kind()
+        except BaseException as exc:
+            self.failures.append(exc)
+
+    def with_close(self) -> None:
+        while not self._stop.is_set():
+            self.server.get()
+            self.counts["close"] += 1
+
+    def with_keep_alive(self) -> None:
+        """Heeds `Connection: close`, as http.client does, and never sends a request twice."""
+        connection = self.server.connect()
+        while not self._stop.is_set():
+            connection.request("GET", "/")
+            response = connection.getresponse()
+            assert response.status == 200
+            response.read()
+            self.counts["keep-alive"] += 1
+        connection.close()
+
+    def websocket(self) -> None:
+        """Connects again when it is told that the service restarts (1012)."""
+        url = self.server.address.replace("http", "ws")
+        while not self._stop.is_set():
+            with connect_websocket(url, open_timeout=DEADLINE, proxy=None) as client:
+                try:
+                    while not self._stop.is_set():
+                        client.send("hello")
+                        assert client.recv(DEADLINE) == "hello"
+                        self.counts["websocket"] += 1
+                except ConnectionClosed as exc:
+                    self.websocket_closes.add(exc.rcvd.code if exc.rcvd else 1006)
+
+    def __enter__(self) -> Load:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("workers", "restarts"), [(1, 10), (2, 5)])
+def test_rolling_restarts_under_load_fail_no_request(tmp_path, workers, restarts):
+    with ServerProcess(tmp_path, "--workers", str(workers), *SUPERVISED) as server:
+        server.ready()
+        with Load(server) as load:
+            for number in range(restarts):
+                before = set(server.worker_pids())
+                server.restart()
+                server.see("has ended", (number + 1) * workers)
+                assert not before & set(server.worker_pids())
+                if load.failures:
+                    break
+        assert not load.failures
+        assert all(count > restarts for count in load.counts.values()), load.counts
+        assert load.websocket_closes == {1012}
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+# One worker runs without a supervisor unless something needs one.
+SUPERVISED = ("--pid", "server.pid")
+
+
+def test_a_restart_brings_new_code(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2") as server:
+        server.ready()
+        assert server.get()["version"] == 1
+        source = tmp_path / "app.py"
+        source.write_text(source.read_text().replace("VERSION = 1", "VERSION = 22"))
+        server.restart()
+        assert server.get()["version"] == 22
+        assert server.stop() == 0
+
+
+def test_a_failing_replacement_leaves_the_old_ones_serving(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2") as server:
+        server.ready()
+        workers = set(server.worker_pids())
+        (tmp_path / "broken").touch()
+        server.signal(signal.SIGHUP)
+        server.see("could not start: .*the application is broken")
+        server.see("Restart given up: the workers that were there go on serving")
+        assert set(server.worker_pids()) == workers
+        assert server.get()["pid"] in workers
+        (tmp_path / "broken").unlink()
+        server.restart()
+        server.see("has ended", 2)
+        assert not set(server.worker_pids()) & workers
+        assert server.stop() == 0
+
+
+def test_descriptors_do_not_leak(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "1", *SUPERVISED) as server:
+        server.ready()
+        counts = []
+        for number in range(1, 16):
+            server.restart()
+            server.see("has ended", number)
+            counts.append(server.fd_count())
+        assert set(counts) == {counts[0]}
+        assert server.stop() == 0
+
+
+def test_drain_delay_keeps_accepting(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2", "--drain-delay", "1.5") as server:
+        server.ready()
+        server.signal(signal.SIGTERM)
+        server.see(r"Stopping \(SIGTERM\)")
+        client = server.connect()
+        client.request("GET", "/")
+        response = client.getresponse()
+        assert response.read()
+        assert response.getheader("connection") == "close"
+        client.close()
+        assert server.wait() == 0
+
+
+def test_requests_in_flight_are_finished(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2") as server:
+        server.ready()
+        client = server.send_request("/sleep/1")
+        server.signal(signal.SIGTERM)
+        data = b""
+        while chunk := client.recv(65536):
+            data += chunk
+        client.close()
+        assert data.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in data.lower()
+        assert server.wait() == 0
+
+
+# Handing over ---------------------------------------------------------------------------------
+
+
+def test_upgrade_hands_the_sockets_over(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2", "--pid", "server.pid") as server:
+        server.ready()
+        old = server.process.pid
+        workers = server.worker_pids()
+        with contextlib.ExitStack() as stack:
+            load = stack.enter_context(Load(server))
+            server.signal(signal.SIGUSR2)
+            new = int(server.see(r"The new supervisor \(pid (\d+)\) serves")[1])
+            assert server.process.wait(DEADLINE) == 0
+            wait_until_gone(workers)
+            assert (tmp_path / "server.pid").read_text().strip() == str(new)
+            pids = {server.get()["pid"] for _ in range(10)}
+            assert not pids & set(workers)
+        assert not load.failures
+        assert new != old
+        os.kill(new, signal.SIGTERM)
+        wait_until_gone([new, *pids])
+        assert not (tmp_path / "server.pid").exists()
+
+
+def test_a_failing_upgrade_changes_nothing(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "1", "--pid", "server.pid") as server:
+        server.ready()
+        (tmp_path / "broken").touch()
+        server.signal(signal.SIGUSR2)
+        server.see(r"The new supervisor \(pid \d+\) failed, this one goes on")
+        assert server.get()["pid"] in server.worker_pids()
+        assert (tmp_path / "server.pid").read_text().strip() == str(server.process.pid)
+        assert server.stop() == 0
+
+
+def test_systemd_is_told_the_truth(tmp_path):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        systemd.settimeout(DEADLINE)
+
+        def told() -> dict[str, str]:
+            while True:
+                lines = systemd.recv(4096).decode().splitlines()
+                fields = dict(line.split("=", 1) for line in lines)
+                if "WATCHDOG" not in fields:
+                    return fields
+                beats.append(fields)
+
+        beats: list[dict[str, str]] = []
+        environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+        with ServerProcess(tmp_path, "--workers", "2", **environ) as server:
+            fields = told()
+            assert fields["READY"] == "1"
+            assert fields["MAINPID"] == str(server.process.pid)
+            server.ready()
+            server.signal(signal.SIGHUP)
+            assert told()["RELOADING"] == "1"
+            assert told()["READY"] == "1"
+            while not beats:
+                beats.append(dict([systemd.recv(99).decode().split("=")]))
+            assert beats[0] == {"WATCHDOG": "1"}
+            server.signal(signal.SIGTERM)
+            assert told() == {"STOPPING": "1"}
+            assert server.wait() == 0
