@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from asgiserver.asgi.inbox import CREDIT, MAX_PONGS
 from asgiserver.asgi.websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocketSession
@@ -838,3 +840,64 @@ async def test_keep_alive_switched_off():
     await peer.tick(1000)
     assert peer.channel.sent == b""
     await peer.end()
+
+
+# Whatever the peer sends and the application does.
+
+steps = st.one_of(
+    st.binary(max_size=40).map(lambda data: ("feed", data)),
+    st.lists(
+        st.builds(frame, st.sampled_from([0, 1, 2, 8, 9, 10]), st.binary(max_size=20)), max_size=12
+    ).map(lambda frames: ("feed", b"".join(frames))),
+    st.text(max_size=5).map(lambda text: ("send", {"type": "websocket.send", "text": text})),
+    st.just(("send", {"type": "websocket.close"})),
+    st.sampled_from(["tick", "drain", "end", "lost", "read", "writable"]).map(lambda s: (s, None)),
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.lists(steps, max_size=12), st.sampled_from(["native", "wsproto", "websockets"]))
+def test_invariants(steps, codec):
+    async def play():
+        app = App()
+        peer = await opened(app, ws=codec, ws_max_queue=3, ws_ping_interval=1, ws_ping_timeout=1)
+        session, channel = peer.session, peer.channel
+        channel.writable_again.set()
+        app.reading.clear()
+        fed = 0
+        for step, argument in steps:
+            closed = session.state == CLOSED
+            if step == "feed" and not closed:
+                fed += len(argument)
+                await peer.feed(argument)
+            elif step == "send":
+                try:
+                    await app.send(argument)
+                except ClientDisconnected:
+                    assert session.state >= CLOSING
+            elif step == "tick":
+                await peer.tick()
+            elif step == "drain":
+                session.begin_drain()
+            elif step == "end" and not closed:
+                session.feed_end()
+            elif step == "lost":
+                session.disconnect("client_gone")
+            elif step == "read":
+                app.reading.set()
+                await peer.settle()
+                app.reading.clear()
+            elif step == "writable":
+                channel.writable = not channel.writable
+            assert 0 <= session.buffered <= fed
+            assert channel.taken <= fed
+        session.disconnect("client_gone")
+        app.reading.set()
+        await asyncio.wait_for(peer.task, 5)
+        kinds = [message["type"] for message in app.received]
+        assert kinds.count("websocket.connect") == kinds.count("websocket.disconnect") == 1
+        assert kinds[-1] == "websocket.disconnect"
+        assert len([first for first, _ in channel.frames if first == 0x88]) <= 1
+        assert [record.event for record in peer.records] == ["websocket_open", "websocket_close"]
+
+    asyncio.run(play())
