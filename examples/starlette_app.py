@@ -4,7 +4,7 @@
 
 Then:
 
-    curl http://127.0.0.1:8000/
+    curl --compressed http://127.0.0.1:8000/
     curl http://127.0.0.1:8000/squares/7
     curl --remote-name http://127.0.0.1:8000/source.py
 """
@@ -21,9 +21,10 @@ from starlette.routing import Route
 
 
 async def index(request: Request) -> Response:
-    """A page that names its visitor."""
+    """A page that names its visitor; large enough for the middleware to compress it."""
     host = request.client.host if request.client else "nobody"
-    return HTMLResponse(f"<h1>Hello, {host}</h1>\n<p><a href='/squares/7'>7 squared</a></p>\n")
+    links = "".join(f"<li><a href='/squares/{n}'>{n} squared</a>\n" for n in range(1, 31))
+    return HTMLResponse(f"<h1>Hello, {host}</h1>\n<ul>\n{links}</ul>\n")
 
 
 async def square(request: Request) -> Response:
@@ -33,7 +34,7 @@ async def square(request: Request) -> Response:
 
 
 async def source(_request: Request) -> Response:
-    """This file."""
+    """This file; the server sends it by itself (``http.response.pathsend``)."""
     return FileResponse(__file__, media_type="text/x-python")
 
 

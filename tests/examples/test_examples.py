@@ -109,11 +109,13 @@ def test_bare_answers_and_echoes() -> None:
 
 def test_starlette_serves_pages_files_and_errors() -> None:
     with client_of("starlette_app") as client:
-        assert "<h1>Hello, 127.0.0.1</h1>" in client.get("/").text
+        index = client.get("/")
+        assert "<h1>Hello, 127.0.0.1</h1>" in index.text
+        assert index.headers["content-encoding"] == "gzip"
         assert client.get("/squares/7").json() == {"number": 7, "square": 49}
         source = client.get("/source.py")
         assert source.text == (ROOT / "examples" / "starlette_app.py").read_text()
-        assert source.headers["content-encoding"] == "gzip"
+        assert source.headers["content-length"] == str(len(source.content))
         missing = client.get("/nowhere")
         assert missing.status_code == 404
         assert missing.json() == {"error": "Not Found", "path": "/nowhere"}
