@@ -10,10 +10,11 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
     from asgiserver.server.listener import Listener
+
+    Connect = Callable[[Callable[..., asyncio.Protocol], socket.socket], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger("asgiserver")
 
@@ -25,8 +26,9 @@ RETRY_DELAY = 1.0
 class Acceptor:
     """Accepts on all listeners of a server until it is closed.
 
-    Without a `gate` the event loop's own servers do it. With one, connections are taken one at a
-    time, each after asking `gate` how long (seconds) to leave the queue to other processes.
+    The event loop's own servers do it, unless there is more to do. With a `gate`, connections are
+    taken one at a time, each after asking it how long (seconds) to leave the queue to other
+    processes. `connect` makes a connection of an accepted socket where something precedes it.
     """
 
     def __init__(
@@ -34,18 +36,16 @@ class Acceptor:
         loop: asyncio.AbstractEventLoop,
         make_protocol: Callable[[], asyncio.Protocol],
         *,
-        ssl_context: ssl.SSLContext | None = None,
-        handshake_timeout: float | None = None,
         backlog: int = 2048,
         gate: Callable[[], float] | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self._loop = loop
         self._make_protocol = make_protocol
         self._backlog = backlog
         self._gate = gate
-        self._tls: dict[str, Any] = {}
-        if ssl_context is not None:
-            self._tls = {"ssl": ssl_context, "ssl_handshake_timeout": handshake_timeout}
+        self._own = gate is not None or connect is not None
+        self._make_connection = connect or self._connect
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket, asyncio.TimerHandle] = {}
@@ -59,7 +59,7 @@ class Acceptor:
         """Listen and accept."""
         for listener in listeners:
             sock = listener.socket
-            if self._gate is not None:
+            if self._own:
                 sock.listen(self._backlog)
                 self._sockets.append(sock)
                 self._loop.add_reader(sock.fileno(), self._accept, sock)
@@ -67,7 +67,7 @@ class Acceptor:
                 self._servers.append(await self._serve(listener))
 
     async def _serve(self, listener: Listener) -> asyncio.AbstractServer:
-        options = {"sock": listener.socket, "backlog": self._backlog, **self._tls}
+        options: dict[str, Any] = {"sock": listener.socket, "backlog": self._backlog}
         if not listener.is_unix:
             return await self._loop.create_server(self._make_protocol, **options)
         if sys.version_info >= (3, 13):
@@ -87,10 +87,17 @@ class Acceptor:
         self._sockets.clear()
         self._timers.clear()
 
+    async def finish_handshakes(self, timeout: float) -> None:
+        """Let what has been accepted become connections for `timeout` seconds; drop the rest."""
+        if self._handshakes:
+            _, late = await asyncio.wait(self._handshakes, timeout=timeout)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
     def _accept(self, sock: socket.socket) -> None:
         """The queue is not empty: take one connection, or look again later."""
-        assert self._gate is not None
-        if delay := self._gate():
+        if self._gate is not None and (delay := self._gate()):
             self._pause(sock, delay)
             return
         try:
@@ -111,7 +118,7 @@ class Acceptor:
         connection.setblocking(False)
         if not self._is_unix(sock):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        task = self._loop.create_task(self._connect(connection))
+        task = self._loop.create_task(self._make_connection(self._make_protocol, connection))
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
@@ -119,10 +126,12 @@ class Acceptor:
     def _is_unix(sock: socket.socket) -> bool:
         return sock.family not in (socket.AF_INET, socket.AF_INET6)
 
-    async def _connect(self, connection: socket.socket) -> None:
+    async def _connect(
+        self, make_protocol: Callable[..., asyncio.Protocol], connection: socket.socket
+    ) -> None:
         try:
-            await self._loop.connect_accepted_socket(self._make_protocol, connection, **self._tls)
-        except (OSError, asyncio.CancelledError) as error:  # ssl.SSLError is an OSError
+            await self._loop.connect_accepted_socket(make_protocol, connection)
+        except (OSError, asyncio.CancelledError) as error:
             connection.close()
             logger.debug("A connection was lost before it began: %s", error)
 

@@ -54,6 +54,11 @@ class Listener:
             f"{self.scheme}://[{host}]:{port}" if ":" in host else f"{self.scheme}://{host}:{port}"
         )
 
+    @property
+    def port(self) -> int | None:
+        """The TCP port; None on a unix socket."""
+        return None if self.is_unix else self.socket.getsockname()[1]
+
     def fileno(self) -> int:
         """The file descriptor."""
         return self.socket.fileno()

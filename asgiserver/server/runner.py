@@ -11,6 +11,7 @@ import signal
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
+from asgiserver.config import has_tls
 from asgiserver.logs import setup_logging
 from asgiserver.loops import loop_factory
 from asgiserver.server.server import Server, load
@@ -68,7 +69,7 @@ async def _serve(server: Server, app: ASGIApplication, signals: StopSignals) -> 
 
 
 class StopSignals:
-    """SIGTERM and SIGINT stop a server; more of them hurry it.
+    """SIGTERM and SIGINT stop a server; more of them hurry it. SIGHUP renews certificates.
 
     Python-level handlers and not the loop's: those never run while the start-up blocks the loop.
     The first stops gracefully, the second without waiting, the third raises KeyboardInterrupt
@@ -86,6 +87,9 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._on_signal)
+            if has_tls(self._server.config):  # without TLS it means that the terminal is gone
+                number = signal.SIGHUP
+                self._before[number] = signal.signal(number, self._on_hangup)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -100,6 +104,9 @@ class StopSignals:
         if number == signal.SIGINT and timeout is None:
             timeout = min(TERMINAL_WINDOW, self._server.config.timeout_graceful_shutdown)
         self._loop.call_soon_threadsafe(self._stop, timeout, signal.Signals(number).name)
+
+    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._server.reload_tls)
 
     def _stop(self, timeout: float | None, name: str) -> None:
         if self._server.started:

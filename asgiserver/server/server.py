@@ -7,6 +7,7 @@ exits the process; whoever runs it does.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import math
 from typing import TYPE_CHECKING, Any, Self
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from asgiserver.access_log import make_access_log
 from asgiserver.asgi.interface import as_asgi3
 from asgiserver.asgi.lifespan import Lifespan
+from asgiserver.config import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
@@ -23,7 +25,9 @@ from asgiserver.logs import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import Acceptor
 from asgiserver.server.clock import CoarseClock
 from asgiserver.server.listener import bind_sockets
+from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import announce_ready, withdraw_ready
+from asgiserver.server.redirect import redirect_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +38,7 @@ if TYPE_CHECKING:
     from asgiserver.errors import PeerError
     from asgiserver.logs import LoggingHandle
     from asgiserver.server.listener import Listener
+    from asgiserver.server.tls import TLS
     from asgiserver.types import ASGIApplication, Fields
 
 __all__ = ["Server"]
@@ -43,6 +48,9 @@ logger = logging.getLogger("asgiserver")
 NOTICE_DELAY = 1.0
 """Seconds between the shutdown notice and `http.disconnect` for endless responses: time for an
 application that heeds the notice to end its streams in its own way."""
+
+HANDSHAKE_TIME = 1.0
+"""Seconds that a TLS handshake under way has to become a connection when the server stops."""
 
 CANCEL_TIME = 1.0
 """Seconds that a cancelled application has to end."""
@@ -70,7 +78,9 @@ class Server:
         self._owns_paths = listeners is None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: CoarseClock | None = None
-        self._acceptor: Acceptor | None = None
+        self._acceptors: list[Acceptor] = []
+        self._tls: TLS | None = None
+        self._redirect: ServerContext | None = None  # of the listener that sends to https
         self._lifespan: Lifespan | None = None
         self._access_log: AccessLog | None = None
         self._logging: LoggingHandle | None = None
@@ -100,8 +110,7 @@ class Server:
             self.context = context = self._make_context(loop, app or load(config))
             await self._start_lifespan(context)
             self._start_access_log(context)
-            self._acceptor = self._make_acceptor(loop, context)
-            await self._acceptor.open(self.listeners)
+            await self._accept(context)
             self.addresses = tuple(listener.address for listener in self.listeners)
             self.started = True
             if self._owns_paths:
@@ -125,6 +134,13 @@ class Server:
             log.report(client, error, clock.now)
 
         context.refused = refused
+        context.proxy = make_proxies(config)
+        if has_tls(config):
+            from asgiserver.server.tls import TLS
+
+            self._tls = tls = TLS(config)
+            context.tls_extension = tls.extension
+            clock.call_each_tick(lambda: tls.on_tick(clock.now))
         return context
 
     async def _start_lifespan(self, context: ServerContext) -> None:
@@ -145,7 +161,36 @@ class Server:
             assert self._clock is not None
             self._clock.call_each_tick(log.flush)
 
-    def _make_acceptor(self, loop: asyncio.AbstractEventLoop, context: ServerContext) -> Acceptor:
+    async def _accept(self, context: ServerContext) -> None:
+        """Accept on all listeners; a plain one beside TLS may only send to https."""
+        plain: list[Listener] = []
+        if self.config.ssl_redirect:
+            plain = [listener for listener in self.listeners if listener.scheme == "http"]
+        main = [listener for listener in self.listeners if listener not in plain]
+        wire = self._make_wire()
+        await self._make_acceptor(context, wire, self._tls).open(main)
+        if plain:
+            self._redirect = redirect = redirect_context(context, main)
+            await self._make_acceptor(redirect, wire, None).open(plain)
+
+    def _make_acceptor(self, context: ServerContext, wire: Wire, tls: TLS | None) -> Acceptor:
+        config = self.config
+        connect = None
+        if tls is not None or config.proxy_protocol != "off":
+            from asgiserver.server.handshake import Handshake
+
+            connect = Handshake(config, context.loop, context.stats, tls).connect
+        acceptor = Acceptor(
+            context.loop,
+            functools.partial(H1Connection, context, wire),
+            backlog=config.backlog,
+            gate=self.accept_gate,
+            connect=connect,
+        )
+        self._acceptors.append(acceptor)
+        return acceptor
+
+    def _make_wire(self) -> Wire:
         config = self.config
         clock = self._clock
         assert clock is not None
@@ -162,12 +207,7 @@ class Server:
         wire = Wire(make_head_parser(config.http), encoder, limits)
         clock.call_each_tick(lambda: encoder.set_date(clock.date))
         clock.start()
-        return Acceptor(
-            loop,
-            lambda: H1Connection(context, wire),
-            backlog=config.backlog,
-            gate=self.accept_gate,
-        )
+        return wire
 
     # Serving ----------------------------------------------------------------------------------
 
@@ -200,6 +240,10 @@ class Server:
     ) -> None:
         await self.stop()
 
+    def reload_tls(self) -> bool:
+        """Read certificates and keys again; whether new connections now get them."""
+        return self._tls is not None and self._tls.reload()
+
     # Stopping ---------------------------------------------------------------------------------
 
     async def stop(self, timeout: float | None = None) -> None:
@@ -231,9 +275,13 @@ class Server:
         context.shutdown.give()
         if self.config.drain_delay and not self._hurry.is_set():
             await self._until_hurry(self.config.drain_delay)
-        if self._acceptor is not None:
-            self._acceptor.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
+        for acceptor in self._acceptors:
+            await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
         context.draining = True
+        if self._redirect is not None:
+            self._redirect.draining = True
         for connection in list(context.connections):
             connection.begin_drain()
         notice = loop.call_later(min(NOTICE_DELAY, timeout / 2), self._notify)
@@ -302,8 +350,9 @@ class Server:
             if self._lifespan is not None:
                 await self._lifespan.shutdown(self.config.timeout_lifespan_shutdown)
         finally:
-            if self._acceptor is not None:
-                self._acceptor.close()
+            for acceptor in self._acceptors:
+                acceptor.close()
+                await acceptor.finish_handshakes(0)
             if self._clock is not None:
                 self._clock.stop()
             if self.started and self._owns_paths:

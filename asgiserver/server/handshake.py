@@ -1,0 +1,201 @@
+"""What precedes HTTP on an accepted socket: the PROXY protocol, then TLS; both within a deadline.
+
+It knows nothing of what the connection speaks afterwards.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import socket
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.config import has_tls
+from asgiserver.errors import ConfigError, PeerError
+from asgiserver.http.proxy_protocol import MAX_SIZE, read_header
+from asgiserver.logs import client_text
+from asgiserver.server.proxy import TrustedPeers
+from asgiserver.server.tls import failure_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asgiserver.config import Config
+    from asgiserver.context import Stats
+    from asgiserver.http.proxy_protocol import ProxyHeader
+    from asgiserver.server.tls import TLS
+
+__all__ = ["Handshake", "receive_proxy_header", "tls_connector"]
+
+logger = logging.getLogger("asgiserver")
+
+LONGEST = 3600.0
+"""Seconds that a handshake may take where no deadline is wanted."""
+
+SHUTDOWN_TIME = 5.0
+"""Seconds that a client has to answer our end of TLS."""
+
+Address = tuple[str, int]
+
+
+class Handshake:
+    """Makes connections out of accepted sockets. Failures are counted, named and freed."""
+
+    def __init__(
+        self, config: Config, loop: asyncio.AbstractEventLoop, stats: Stats, tls: TLS | None
+    ) -> None:
+        self._loop = loop
+        self._stats = stats
+        self._tls = tls
+        self._connect = tls_connector(config, loop)
+        self._timeout = min(config.timeout_request_head, LONGEST)
+        self._versions = config.proxy_protocol
+        self._senders = TrustedPeers(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
+        self._said = OncePerPeer()
+
+    def __repr__(self) -> str:
+        return f"<Handshake proxy_protocol={self._versions} {self._tls}>"
+
+    async def connect(
+        self, make_protocol: Callable[..., asyncio.Protocol], sock: socket.socket
+    ) -> None:
+        """Hand the socket over to a new protocol, or close it."""
+        client: Address | None = None
+        header: ProxyHeader | None = None
+        try:
+            client = peer_address(sock)
+            if self._versions != "off":
+                header = await self._receive_header(sock, client)
+            await self._hand_over(make_protocol, header, sock)
+        except PeerError as error:
+            self._refuse(client, error.reason)
+        except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are
+            reason = failure_reason(error)
+            if reason is None:
+                logger.debug("A connection was lost before it began: %s", error)
+            else:
+                self._refuse(client, reason)
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+        else:
+            return
+        sock.close()
+
+    async def _hand_over(
+        self,
+        make_protocol: Callable[..., asyncio.Protocol],
+        header: ProxyHeader | None,
+        sock: socket.socket,
+    ) -> None:
+        make = make_protocol if header is None else functools.partial(make_protocol, header)
+        if self._tls is None:
+            await self._loop.connect_accepted_socket(make, sock)
+        else:
+            await self._connect(
+                make,
+                sock,
+                ssl=self._tls.context,
+                ssl_handshake_timeout=self._timeout,
+                ssl_shutdown_timeout=SHUTDOWN_TIME,
+            )
+
+    async def _receive_header(self, sock: socket.socket, client: Address | None) -> ProxyHeader:
+        senders = self._senders
+        if not (senders.unix if client is None else senders.trusts(client[0])):
+            who = "unix" if client is None else client[0]
+            raise PeerError(
+                400, f"may not speak the PROXY protocol (--proxy-protocol-allow-ips {who})"
+            )
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await receive_proxy_header(self._loop, sock, self._versions)
+        except TimeoutError:
+            raise PeerError(408, "PROXY protocol header timed out") from None
+
+    def _refuse(self, client: Address | None, reason: str) -> None:
+        self._stats.count_refused(reason.partition(" (")[0])
+        if self._said.allows("" if client is None else client[0], self._loop.time()):
+            logger.info("Refused %s: %s", client_text(client), reason)
+
+
+class OncePerPeer:
+    """Allows one line a minute for each address, and keeps few of them."""
+
+    __slots__ = ("_allowed",)
+
+    WINDOW = 60.0  # seconds
+    PEERS = 1024
+
+    def __init__(self) -> None:
+        self._allowed: OrderedDict[str, float] = OrderedDict()  # when, the oldest first
+
+    def __repr__(self) -> str:
+        return f"<OncePerPeer peers={len(self._allowed)}>"
+
+    def allows(self, host: str, now: float) -> bool:
+        """Whether nothing has been said of `host` for a minute; `now` is seconds."""
+        allowed = self._allowed
+        last = allowed.get(host)
+        if last is not None and now - last < self.WINDOW:
+            return False
+        allowed[host] = now
+        allowed.move_to_end(host)
+        if len(allowed) > self.PEERS:
+            allowed.popitem(last=False)
+        return True
+
+
+def peer_address(sock: socket.socket) -> Address | None:
+    """The other end; None on a unix socket. Raises `OSError` when it is gone already."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    address = sock.getpeername()
+    return address[0], address[1]
+
+
+async def receive_proxy_header(
+    loop: asyncio.AbstractEventLoop, sock: socket.socket, versions: str
+) -> ProxyHeader:
+    """Take the header, and not one byte more, from a socket that does not block.
+
+    What follows is for TLS or HTTP. Raises `PeerError`, or `OSError` when the peer is gone.
+    """
+    data = b""
+    while True:
+        await _readable(loop, sock)
+        try:
+            part = sock.recv(MAX_SIZE, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            continue
+        if not part:
+            raise ConnectionResetError("closed before the PROXY protocol header")
+        header = read_header(data + part, versions)
+        sock.recv(len(part) if header is None else header.size - len(data))
+        if header is not None:
+            return header
+        data += part
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    ready = asyncio.Event()
+    loop.add_reader(sock.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(sock.fileno())
+
+
+def tls_connector(config: Config, loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
+    """`loop.connect_accepted_socket`, or that of aiofastnet. Raises `ConfigError`."""
+    if config.tls_transport == "loop" or not has_tls(config):
+        return loop.connect_accepted_socket
+    try:
+        from aiofastnet import connect_accepted_socket
+    except ImportError:
+        if config.tls_transport == "auto":
+            return loop.connect_accepted_socket
+        raise ConfigError("tls_transport: pip install aiofastnet, or leave it at auto") from None
+    return functools.partial(connect_accepted_socket, loop)
