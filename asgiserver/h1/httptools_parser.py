@@ -7,7 +7,7 @@ import httptools
 from asgiserver.h1.head import VERSIONS, RawHead, parse_head
 from asgiserver.http.framing import METHODS
 
-_TAB, _FORM_FEED = 0x09, 0x0C
+VISIBLE = bytes(range(0x21, 0x7F))
 
 
 class HttptoolsHeadParser:
@@ -49,18 +49,12 @@ class HttptoolsHeadParser:
         name = parser.get_method()
         if not self._reusable or parser.should_upgrade():
             self._parser = None
-        # Where the version stands in a strict request line; llhttp takes more blanks than one, other
-        # versions (0.9, 2.0) and protocols (RTSP, ICE), and in a target what no target may have.
+        # Where the version stands in a strict request line; llhttp takes more blanks than one,
+        # other versions (0.9, 2.0), other protocols (RTSP, ICE), and in a target what may not be.
         end = len(name) + len(target) + 2
         version = VERSIONS.get(head[end : end + 8])
         method = METHODS.get(name)
-        if (
-            version is None
-            or method is None
-            or not target.isascii()
-            or _TAB in target
-            or _FORM_FEED in target
-        ):
+        if version is None or method is None or target.translate(None, VISIBLE):
             self._parser = None
             return parse_head(head)
         return method, target, version, fields

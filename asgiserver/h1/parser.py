@@ -126,10 +126,20 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
-            if self._state == _HEAD:
-                self._feed_head(self.rest + data if self.rest else data)
-            elif self._state != _REFUSED:
-                self._feed_body(data, 0)
+            if self._state != _HEAD:
+                if self._state != _REFUSED:
+                    self._feed_body(data, 0)
+                return
+            if self.rest:
+                data = self.rest + data
+            end = data.find(b"\r\n\r\n", self._scanned)
+            if end < 0 or data[0] not in _FIRST_BYTES:
+                data, end = self._search_head(data)
+                if end < 0:
+                    self.rest = data
+                    return
+            self._scanned = 0
+            self._take_head(data, end + 4)
         except PeerError:
             self._state = _REFUSED
             self.in_body = False
@@ -161,17 +171,11 @@ class RequestParser:
         self.stop()
         del self._sink
 
-    def _feed_head(self, data: bytes) -> None:
-        end = data.find(b"\r\n\r\n", self._scanned)
-        if end < 0 or data[0] not in _FIRST_BYTES:
-            data, end = self._search_head(data)
-            if end < 0:
-                self.rest = data
-                return
-        self._scanned = 0
-        end += 4
-        head = data if end == len(data) else data[:end]
+    def _take_head(self, data: bytes, end: int) -> None:
+        """Parse the head that ends at `end`, and what there is of the body behind it."""
         limits = self._limits
+        whole = end == len(data)
+        head = data if whole else data[:end]
         if end > limits.line:
             self._check_begun(head, 0)
         method, target, version, fields = self._parse(head)
@@ -180,19 +184,18 @@ class RequestParser:
         request = read_request_head(method, target, version, fields)
         if request.chunked:
             self._state = _CHUNKED
-            self.in_body = True
             self._chunks = ChunkedDecoder(limits.head, limits.fields)
         elif request.content_length:
             self._state = _LENGTH
-            self.in_body = True
             self._left = request.content_length
         else:
-            self.rest = b"" if end == len(data) else data[end:]
+            self.rest = b"" if whole else data[end:]
             self._sink.on_request(request)
             return
+        self.in_body = True
         self.rest = b""
         self._sink.on_request(request)
-        if end < len(data):
+        if not whole:
             self._feed_body(data, end)
 
     def _search_head(self, data: bytes) -> tuple[bytes, int]:

@@ -21,16 +21,9 @@ _METHOD_NAMES = """
 """
 METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 
-_READ_HERE = frozenset(
-    {
-        b"host",
-        b"content-length",
-        b"content-type",
-        b"transfer-encoding",
-        b"connection",
-        b"expect",
-        b"upgrade",
-    }
+# Fields that say how the message is framed, and what becomes of the connection.
+_FRAMING = frozenset(
+    {b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
 )
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 _ONLY_ONCE = {
@@ -49,25 +42,37 @@ def read_request_head(
 ) -> RequestHead:
     """Make a `RequestHead` of what a parser found, checked. Raises `PeerError`."""
     head = RequestHead(method, target, http_version, fields)
-    found: dict[bytes, bytes] = {}
-    for name, value in fields:
-        if name in _READ_HERE:
-            if name in found:
-                if name in _ONLY_ONCE:  # equal ones too: RFC 9112 section 6.3 lets us refuse
-                    raise PeerError(400, f"more than one {_ONLY_ONCE[name]}")
-                value = found[name] + b"," + value
-            found[name] = value
+    found = dict(fields)
+    if len(found) != len(fields):
+        found = _combine(fields)
     host = found.get(b"host")
-    if host is not None:
-        if host not in KNOWN_HOSTS:
+    if host not in KNOWN_HOSTS:
+        if host is not None:
             check_host(host)
-    elif http_version == "1.1":
-        raise PeerError(400, "missing Host")
+        elif http_version == "1.1":
+            raise PeerError(400, "missing Host")
     if target[0] != 0x2F or 0x23 in target:  # by far the most are paths
         check_target(method, target, host)
-    if len(found) > (host is not None):
+    if not _FRAMING.isdisjoint(found):
         _read_framing(head, found)
     return head
+
+
+def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """The fields by name, repeated ones as a list (RFC 9110 section 5.3), if they may be repeated.
+
+    Equal ones are refused too: RFC 9112 section 6.3 lets us.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in fields:
+        if name in found:
+            if name in _ONLY_ONCE:
+                raise PeerError(400, f"more than one {_ONLY_ONCE[name]}")
+            if name in _FRAMING:
+                found[name] += b"," + value
+        else:
+            found[name] = value
+    return found
 
 
 def _read_framing(head: RequestHead, found: dict[bytes, bytes]) -> None:
