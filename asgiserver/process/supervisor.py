@@ -157,10 +157,10 @@ class Supervisor:
             )
             decided = plan(goal, [worker.view() for worker in self._fleet.workers], now)
             for action in decided.actions:
-                if isinstance(action, Spawn):
-                    self._spawn(action, now)
-                else:
+                if not isinstance(action, Spawn):
                     self._fleet.do(action, self._config, self._order, now)
+                elif not self._goal.stopping:  # since the spawn before it failed
+                    self._spawn(action, now)
             if not decided.actions:  # else plan again first: things have changed
                 self._wait(min(decided.wake_at, self._chores(now)), now)
 

@@ -1,0 +1,84 @@
+"""Which files count for a reload, and that a change of one is noticed."""
+
+import os
+import queue
+import sys
+
+import pytest
+
+from asgiserver.config import Config
+from asgiserver.process.reload import FileFilter, Watcher
+
+
+@pytest.fixture
+def tree(tmp_path, monkeypatch):
+    for name in (
+        "app.py",
+        "page.html",
+        "pkg/mod.py",
+        ".git/hook.py",
+        "__pycache__/app.py",
+        "env/pyvenv.cfg",
+        "env/lib/site.py",
+        "node_modules/tool.py",
+        "data/big.py",
+        "notes.py~",
+    ):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def found(tree, **options):
+    files = FileFilter(Config("app:app", **options))
+    names = {os.path.relpath(name, tree) for name, _ in files.files()}
+    every = {os.path.join(top, name) for top, _, inside in os.walk(tree) for name in inside}
+    assert {os.path.relpath(name, tree) for name in every if files.counts(name)} == names
+    return names
+
+
+def test_defaults_leave_out_what_is_not_written_by_hand(tree):
+    assert found(tree) == {"app.py", "pkg/mod.py", "data/big.py"}
+
+
+def test_patterns(tree):
+    assert "page.html" in found(tree, reload_includes=("*.html",))
+    assert "data/big.py" not in found(tree, reload_excludes=("data/*",))
+    assert "data/big.py" not in found(tree, reload_excludes=("data",))
+    assert found(tree, reload_dirs=("pkg",)) == {"pkg/mod.py"}
+
+
+def test_warnings(tree):
+    config = Config(
+        "app:app",
+        reload_dirs=(".", "missing"),
+        reload_includes=("*.html", "*.nope"),
+        reload_excludes=("data", "*.never"),
+    )
+    lines = FileFilter(config).warnings(config)
+    assert len(lines) == 3
+    assert "missing is not a directory" in lines[0]
+    assert "'*.nope' matches nothing" in lines[1]
+    assert "'*.never' matches nothing" in lines[2]
+
+
+@pytest.mark.parametrize("native", [True, False], ids=["watchfiles", "stat"])
+def test_tells_what_changed(tree, native, monkeypatch):
+    if not native:
+        monkeypatch.setitem(sys.modules, "watchfiles", None)
+    changes = queue.Queue()
+    watcher = Watcher(Config("app:app", reload_delay=0.05), changes.put)
+    watcher.start()
+    try:
+        (tree / "page.html").write_text("does not count")
+        (tree / "pkg" / "mod.py").write_text("x = 1")
+        assert changes.get(timeout=10) == str(tree / "pkg" / "mod.py")
+        (tree / "new.py").write_text("")
+        assert changes.get(timeout=10) == str(tree / "new.py")
+        (tree / "app.py").unlink()
+        assert changes.get(timeout=10) == str(tree / "app.py")
+    finally:
+        watcher.stop()
+    assert changes.empty()

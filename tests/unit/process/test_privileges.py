@@ -1,0 +1,36 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from asgiserver.errors import ConfigError
+from asgiserver.process.privileges import drop_privileges
+
+root = pytest.mark.skipif(os.getuid() != 0, reason="only root can become somebody else")
+
+
+def test_unknown_names():
+    drop_privileges(None, None)
+    with pytest.raises(ConfigError, match="no user 'nobody-at-all'"):
+        drop_privileges("nobody-at-all", None)
+    with pytest.raises(ConfigError, match="no group 'nobody-at-all'"):
+        drop_privileges(None, "nobody-at-all")
+
+
+@root
+@pytest.mark.parametrize("user", ["nobody", "65534"])
+def test_becomes_somebody_for_good(user):
+    program = f"""
+import os
+from asgiserver.process.privileges import drop_privileges
+drop_privileges({user!r}, None)
+drop_privileges({user!r}, None)  # as a successor does
+print(os.getresuid(), os.getgroups())
+try:
+    os.setuid(0)
+except PermissionError:
+    print("for good")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert "(65534, 65534, 65534) [65534]\nfor good" in done.stdout, done.stderr
