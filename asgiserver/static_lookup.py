@@ -82,8 +82,8 @@ class StaticFile:
 
 def media_type(name: str) -> bytes:
     """The Content-Type of a file by the end of its name; text is UTF-8."""
-    end = name.rpartition(".")[2].lower()
-    return _MEDIA_TYPES.get(end, "application/octet-stream").encode()
+    _, dot, end = name.lower().rpartition(".")
+    return _MEDIA_TYPES.get(end if dot else "", "application/octet-stream").encode()
 
 
 def find(root: str, names: list[str], accept: bytes | None) -> StaticFile | int:
