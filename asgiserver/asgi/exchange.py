@@ -200,7 +200,8 @@ class Exchange(Response):
 
     def completed(self) -> None:
         """The response is complete; the application may go on with its own business."""
-        self._record(self.status)
+        if self.context.access is not None:
+            self._record(self.status)
         if self._waiters:
             self._wake()
         self._channel.finish()
@@ -231,7 +232,7 @@ class Exchange(Response):
     def _cancel_on_disconnect(self) -> None:
         """The option's value unless the application has changed it for this request.
 
-        In its scope: ``scope["extensions"]["asgiserver.on_disconnect"]["mode"] = "cancel"``.
+        In its scope: ``scope["extensions"]["asgiserver.on_disconnect"] = {"mode": "cancel"}``.
         """
         extensions = self.scope.get("extensions") or {}
         mode = extensions.get("asgiserver.on_disconnect") or {}

@@ -132,25 +132,27 @@ class Response:
         if head is None or state > BODY:
             self._refuse_body()
             return
+        size = len(body)
         if head.bodyless:
             body = b""
-        size = len(body)
-        if self._left is not None and not head.bodyless:
+            size = 0
+        elif self._left is not None:
             left = self._left - size
-            if left < 0:
-                raise ApplicationError("response body is longer than its Content-Length")
-            if end and left:
-                raise ApplicationError("response body is shorter than its Content-Length")
+            if left < 0 or (end and left):
+                raise ApplicationError(
+                    f"response body is {'longer' if left < 0 else 'shorter'}"
+                    " than its Content-Length"
+                )
             self._left = left
         self.sent += size
         last = end and not head.trailers
-        if state == HEAD:
+        if state == BODY:
+            self._channel.send_body(body, last)
+        else:
             if last and head.content_length is None and not head.bodyless:
                 head.content_length = size  # all of it is here: no need to chunk
             self.status = head.status
             self._channel.send_head(head, body, last)
-        else:
-            self._channel.send_body(body, last)
         if last:
             self.state = DONE
             self.completed()

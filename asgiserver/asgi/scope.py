@@ -54,7 +54,6 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     if root_path and path != "*" and not has_prefix(path, root_path):
         path = root_path + path
     extensions = context.http_extensions.copy()
-    extensions["asgiserver.on_disconnect"] = {"mode": context.config.on_disconnect}
     if head.http_version == "1.0":
         for name in NOT_IN_1_0:
             extensions.pop(name, None)

@@ -85,6 +85,7 @@ class H1Connection(Output):
         "_encoder",
         "_eof",
         "_forwarded",
+        "_is_old",
         "_keep_alive",
         "_left_over",
         "_mode",
@@ -114,6 +115,7 @@ class H1Connection(Output):
         self._session: Exchange | WebSocketSession | None = None
         self._request: RequestHead | None = None  # of the current or the last session
         self._ready = False  # the current session has yet to be started
+        self._is_old = False  # the request is HTTP/1.0
         self._keep_alive = True
         self._chunked = False  # how the current response is framed
         self._trailers = b""
@@ -263,7 +265,7 @@ class H1Connection(Output):
         elif self._mode == _HTTP:
             if not self._parser.in_body:
                 text = error.reason.encode()
-                self._request = None
+                self._is_old = False
                 self.send_head(plain_head(error.status, text, error.fields), text, True)
             self._close(linger=True)
 
@@ -277,6 +279,7 @@ class H1Connection(Output):
             raise PeerError(503, "too many requests are running", ((b"retry-after", b"1"),))
         context.stats.requests += 1
         self._request = head
+        self._is_old = head.http_version == "1.0"
         self._keep_alive = head.keep_alive and not context.draining
         peer = self._peer if self._forwarded is None else self._forwarded_peer(head)
         if head.upgrade == b"websocket" and context.config.ws != "none":
@@ -328,7 +331,7 @@ class H1Connection(Output):
 
     def send_informational(self, status: int, fields: Fields) -> None:
         """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
-        if self._request is not None and self._request.http_version == "1.1":
+        if not self._is_old:
             self.gathered.append(status_line(status) + encode_fields(fields))
             self.write(b"\r\n")
             self._arm()
@@ -338,23 +341,31 @@ class H1Connection(Output):
         keep = self._keep_alive and not head.close
         if keep and self._parser.in_body:
             keep = self._may_discard_body()
-        request = self._request
-        old = request is not None and request.http_version == "1.0"
         length = head.content_length
-        self._chunked = chunked = length is None and not head.bodyless and not old
-        if length is None and old and not head.bodyless:
+        chunked = False
+        if length is not None:
+            framing = b"content-length: %d\r\n" % length
+        elif head.bodyless:
+            framing = b""
+        elif self._is_old:
+            framing = b""
             keep = False  # the end of the connection is the end of the body
+        else:
+            framing = b"transfer-encoding: chunked\r\n"
+            chunked = True
+        self._chunked = chunked
         self._keep_alive = keep
-        ending = b"\r\n"
         if not keep:
             ending = b"connection: close\r\n\r\n"
-        elif old:
+        elif self._is_old:
             ending = b"connection: keep-alive\r\n\r\n"
-        if length is not None:
-            ending = b"content-length: %d\r\n%b" % (length, ending)
-        elif chunked:
-            ending = b"transfer-encoding: chunked\r\n" + ending
-        self.gathered += (self._encoder.begin(head), head.block, ending)
+        else:
+            ending = b"\r\n"
+        encoder = self._encoder
+        start = encoder.starts.get(head.status)
+        if start is None or head.overrides:
+            start = encoder.begin(head)
+        self.gathered += (start, head.block, framing, ending)
         if chunked:
             self._send_chunk(body, end)
         else:

@@ -25,10 +25,11 @@ def encode_fields(fields: Fields) -> bytes:
 class HeadEncoder:
     """Encodes response heads for all connections of a server.
 
-    Status line, Server and Date are joined once a second and status, not once a response.
+    Status line, Server and Date are joined once a second and status, not once a response: `starts`
+    has them for those who need nothing else, see `begin`.
     """
 
-    __slots__ = ("_date", "_defaults", "_send_date", "_server", "_starts")
+    __slots__ = ("_date", "_defaults", "_send_date", "_server", "starts")
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class HeadEncoder:
         self._send_date = send_date
         self._defaults = defaults or []  # fields of the user's, for responses that lack them
         self._date = b""
-        self._starts: dict[int, bytes] = {}
+        self.starts: dict[int, bytes] = {}
 
     def __repr__(self) -> str:
         return f"<HeadEncoder {self._server!r} {self._date!r}>"
@@ -50,20 +51,16 @@ class HeadEncoder:
         """Use `date` (RFC 9110 section 5.6.7) from now on; called once a second."""
         if self._send_date:
             self._date = b"date: " + date + b"\r\n"
-            self._starts.clear()
+            self.starts.clear()
 
     def begin(self, head: ResponseHead) -> bytes:
         """What stands before the application's fields: the status line and the server's fields."""
-        if head.has_date or head.has_server or self._defaults:
-            return self._begin_otherwise(head)
-        return self._starts.get(head.status) or self.start(head.status)
-
-    def _begin_otherwise(self, head: ResponseHead) -> bytes:
-        """Leave out what the application sends itself."""
+        if not head.overrides and not self._defaults:
+            return self.start(head.status)
         start = status_line(head.status)
-        if not head.has_server:
+        if b"server: " not in head.overrides:
             start += self._server
-        if not head.has_date:
+        if b"date: " not in head.overrides:
             start += self._date
         if self._defaults:
             given = {name for name, _ in head.fields}
@@ -71,6 +68,8 @@ class HeadEncoder:
         return start
 
     def start(self, status: int) -> bytes:
-        """The status line and the server's own fields."""
-        start = self._starts[status] = status_line(status) + self._server + self._date
+        """The status line, Server and Date, as `starts` keeps them for the rest of the second."""
+        start = status_line(status) + self._server + self._date
+        if not self._defaults:
+            self.starts[status] = start
         return start

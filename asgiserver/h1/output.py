@@ -54,8 +54,8 @@ class Output(asyncio.Protocol):
         if size >= FLUSH_SIZE:
             self.flush()
         self.gathered.append(data)
-        self._gathered_size += size
-        if not self.corked or self._gathered_size >= FLUSH_SIZE:
+        self._gathered_size = size = self._gathered_size + size
+        if size >= FLUSH_SIZE or not self.corked:
             self.flush()
 
     def flush(self) -> None:
@@ -66,7 +66,9 @@ class Output(asyncio.Protocol):
             gathered.clear()
             self._gathered_size = 0
             self.transport.write(data)
-            self.spend(len(data))
+            self._turn_left -= len(data)
+            if self._turn_left < 0:
+                self.spend(0)
 
     def spend(self, size: int) -> None:
         """Count bytes that went to the socket against the share of this turn."""

@@ -67,7 +67,8 @@ class ResponseHead:
 
     `block` are its field lines as HTTP/1 has them, without what the wire itself decides:
     `content_length` (bytes, None when unknown), Transfer-Encoding (ASGI: ignored when the
-    application sends it) and the connection's fate (`close`). Raises `ApplicationError` for
+    application sends it) and the connection's fate (`close`). `overrides` are prefixes of fields
+    that the server would send itself. Raises `ApplicationError` for
     whatever may not be sent.
     """
 
@@ -76,8 +77,7 @@ class ResponseHead:
         "bodyless",
         "close",
         "content_length",
-        "has_date",
-        "has_server",
+        "overrides",
         "status",
         "trailers",
     )
@@ -91,7 +91,8 @@ class ResponseHead:
         self.trailers = trailers
         self.content_length: int | None = None
         self.bodyless = status == 204 or status == 304
-        self.close = self.has_date = self.has_server = False
+        self.close = False
+        self.overrides: tuple[bytes, ...] = ()
         parts: list[bytes] = []
         try:
             for name, value in headers:  # type: ignore[attr-defined] # anything goes in a message
@@ -132,9 +133,6 @@ class ResponseHead:
             rest = [token for token in tokens if token not in (b"close", b"keep-alive")]
             if rest:
                 parts += (prefix, b", ".join(rest), b"\r\n")
-        elif prefix == b"date: ":
-            self.has_date = True
-            parts += (prefix, value, b"\r\n")
-        elif prefix == b"server: ":
-            self.has_server = True
+        elif prefix != b"transfer-encoding: ":
+            self.overrides += (prefix,)
             parts += (prefix, value, b"\r\n")
