@@ -1,0 +1,93 @@
+"""Drives a request parser as a connection does, and records what comes out. It knows no I/O."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from asgiserver.errors import PeerError
+from asgiserver.h1.parser import Limits, RequestParser, make_head_parser
+
+
+class Parsed(NamedTuple):
+    """Every request with its body; one whose end has not come; and the refusal."""
+
+    requests: list
+    unfinished: tuple | None
+    refusal: tuple | None
+
+    @property
+    def answer(self):
+        """In one word, as the corpus writes it: the requests' number, or the refusal's status."""
+        return self.refusal[0] if self.refusal else len(self.requests)
+
+
+class Recorder:
+    """A sink that keeps everything."""
+
+    def __init__(self):
+        self.ended = []
+        self.head = None
+        self.body = []
+
+    def on_request(self, head):
+        assert self.head is None
+        self.head = head
+        self.body = []
+        if not head.chunked and not head.content_length:
+            self.on_request_end()
+
+    def on_body(self, data):
+        assert self.head is not None
+        assert data
+        assert type(data) is bytes
+        self.body.append(data)
+
+    def on_request_end(self):
+        self.ended.append((*describe(self.head), b"".join(self.body)))
+        self.head = None
+
+
+def describe(head):
+    """A head as a plain value."""
+    return tuple(getattr(head, name) for name in sorted(head.__slots__))
+
+
+def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
+    """What `data`, cut at the offsets `pieces`, is parsed to.
+
+    `pieces` may be ``1``: single bytes. Raises whatever is not a `PeerError`.
+    """
+    sink = Recorder()
+    requests = RequestParser(sink, make_head_parser(parser), limits or Limits())
+    refusal = None
+    try:
+        for piece in cut(data, pieces):
+            requests.feed(piece)
+            ended = -1
+            while ended < len(sink.ended):  # those behind it, as their turn comes
+                ended = len(sink.ended)
+                requests.feed(b"")
+        if eof:
+            requests.feed_eof()
+    except PeerError as error:
+        refusal = (error.status, error.reason)
+        before = len(sink.ended), sink.head, len(sink.body)
+        requests.feed(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")  # after a fault nothing more is parsed
+        requests.feed_eof()
+        assert before == (len(sink.ended), sink.head, len(sink.body))
+        assert not requests.rest
+    unfinished = None
+    if sink.head is not None:
+        # How much of a body came through before its fault depends on the pieces.
+        body = None if refusal else b"".join(sink.body)
+        unfinished = (*describe(sink.head), body)
+    return Parsed(sink.ended, unfinished, refusal)
+
+
+def cut(data, pieces=None):
+    """`data` in pieces: whole, in single bytes (``1``), or cut at the given offsets."""
+    if pieces is None:
+        return [data]
+    if pieces == 1:
+        return [data[i : i + 1] for i in range(len(data))]
+    bounds = [0, *sorted(pieces), len(data)]
+    return [data[a:b] for a, b in pairwise(bounds)]
