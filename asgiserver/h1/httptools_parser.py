@@ -49,7 +49,7 @@ class HttptoolsHeadParser:
         name = parser.get_method()
         if not self._reusable or parser.should_upgrade():
             self._parser = None
-            if _TAB in head:  # perhaps in Transfer-Encoding, where the grammar has none
+            if 0x09 in head:  # perhaps in Transfer-Encoding, where the grammar takes none
                 return parse_head(head)
         # Where the version stands in a strict request line; llhttp takes more blanks than one,
         # other versions (0.9, 2.0), other protocols (RTSP, ICE), and in a target what may not be.
