@@ -2,7 +2,6 @@
 
 import os
 import sys
-from types import SimpleNamespace
 
 import pytest
 from fakes import FakePeer, FakeServer
@@ -24,11 +23,15 @@ def parser(request):
     return request.param
 
 
+def start_in_the_next_turn(coroutine, loop, context):
+    return loop.create_task(coroutine, context=context)
+
+
 @pytest.fixture(params=["eager", "scheduled"])
 def task_start(request, monkeypatch):
     """Applications start at once where Python can (3.12), else in the next turn of the loop."""
     if request.param == "scheduled":
-        monkeypatch.setattr("asgiserver.context.sys", SimpleNamespace(version_info=(3, 11)))
+        monkeypatch.setattr("asgiserver.context.start_task", start_in_the_next_turn)
     elif sys.version_info < (3, 12):
         pytest.skip("Python 3.11 has no eager tasks")
     return request.param

@@ -151,7 +151,7 @@ class H1Connection(Output):
         """Bytes from the client."""
         if self._mode != _HTTP:
             self._other_data(data)
-        elif self._session is None or self._parser.in_body:
+        elif (self._session is None and not self.write_paused) or self._parser.in_body:
             try:
                 self._parser.feed(data)
             except PeerError as error:
@@ -161,7 +161,7 @@ class H1Connection(Output):
                     self._dispatch()
                 else:
                     self._arm()
-        else:  # pipelined: it waits its turn
+        else:  # pipelined: it waits its turn, and for the answers before it to be read
             self._parser.hold(data)
             self._pause_reading(_BEHIND)
 
@@ -172,8 +172,10 @@ class H1Connection(Output):
             self._next_request()
             self._end_of_input()
         session = self._session
-        if session is None or self._mode == _CLOSED:
+        if self._mode == _CLOSED:
             return False
+        if session is None:  # requests may wait for the answers before them to be read
+            return self._mode == _HTTP and self.transport.can_write_eof()
         if self._mode == _TUNNEL:
             session.feed_end()
             return False
@@ -203,6 +205,8 @@ class H1Connection(Output):
         """The client has read."""
         super().resume_writing()
         self._arm()
+        if self._session is None and not self._parser.in_body:
+            self._loop.call_soon(self._next_request)
 
     # Requests.
 
@@ -220,6 +224,8 @@ class H1Connection(Output):
             start(session)
             if self._session is not None or self._mode != _HTTP or not parser.rest:
                 break
+            if self.write_paused:
+                break
             try:
                 parser.feed(b"")
             except PeerError as error:
@@ -233,14 +239,21 @@ class H1Connection(Output):
         if self.gathered:
             self.flush()
         if self._session is not None or self._paused or self._eof or parser.rest:
-            if self._paused and not parser.rest:
-                self._resume_reading(_BEHIND)
+            if self._paused:
+                self._resume_behind()
             if self._eof:
                 self._end_of_input()
             self._arm()
 
+    def _resume_behind(self) -> None:
+        """Read on, unless what has been read waits: it may be half of the next request."""
+        if not self.write_paused and (self._session is None or not self._parser.rest):
+            self._resume_reading(_BEHIND)
+
     def _end_of_input(self) -> None:
         """Nothing comes any more: unless there is something to answer yet, close."""
+        if self.write_paused and self._parser.rest:
+            return
         if self._mode == _HTTP and self._session is None:
             try:
                 self._parser.feed_eof()
@@ -252,8 +265,10 @@ class H1Connection(Output):
     def _next_request(self) -> None:
         if self._mode == _HTTP and self._session is None:
             self.data_received(b"")
-            if self._paused and not self._parser.rest:
-                self._resume_reading(_BEHIND)
+            if self._paused:
+                self._resume_behind()
+            if self._eof:
+                self._end_of_input()
 
     def _refuse(self, error: PeerError) -> None:
         """The client's fault: answer if that is still possible, and close."""
@@ -460,7 +475,10 @@ class H1Connection(Output):
         """Cut the connection: the client must not take what it has for the whole response."""
         self.flush()
         self._mode = _CLOSED
-        self.transport.abort()
+        if self._is_old:  # the end of the connection may be the end of the body
+            self.reset()
+        else:
+            self.transport.abort()
 
     # The life of the connection.
 
@@ -503,6 +521,8 @@ class H1Connection(Output):
         config = self._context.config
         session = self._session
         if self.write_paused:
+            if self._phase == _STALL:
+                return  # sending does not excuse from reading
             limit = config.ws_send_timeout if self._mode == _TUNNEL else config.timeout_write
             self._unwritten = self.transport.get_write_buffer_size()
             self._phase, self.deadline = _STALL, now + limit
@@ -531,6 +551,7 @@ class H1Connection(Output):
     def _end_stall(self) -> None:
         """The client has not read for long, or only slowly."""
         if self.transport.get_write_buffer_size() < self._unwritten:
+            self._phase = _RUNNING
             self._arm()
             return
         self._context.stats.count_refused("write timeout")
@@ -552,9 +573,11 @@ class H1Connection(Output):
         Two turns of the loop: the first may have looked for input before the deadline passed. What
         is on its way after that finds our side closed in good order, not a reset.
         """
+        last = self._request
 
         def close() -> None:
-            if self._mode == _HTTP and self._session is None and not self._parser.rest:
+            idle = self._session is None and not self._parser.rest
+            if self._mode == _HTTP and idle and self._request is last:
                 self._close(linger=True)
 
         self._loop.call_soon(self._loop.call_soon, close)

@@ -6,6 +6,8 @@ The part of a connection that does not depend on what is written. It knows no pr
 from __future__ import annotations
 
 import asyncio
+import socket
+import struct
 
 FLUSH_SIZE = 65536
 """Bytes: gathered output is written when it is as large as this, so that backpressure works. A
@@ -98,6 +100,13 @@ class Output(asyncio.Protocol):
             waiter = self._loop.create_future()
             self._waiters.append(waiter)
             await waiter
+
+    def reset(self) -> None:
+        """End the connection in a way that the peer cannot take for a normal end."""
+        sock = self.transport.get_extra_info("socket")
+        if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     # Called by the transport.
 
