@@ -51,7 +51,7 @@ def plain_head(
 ) -> ResponseHead:
     """The head of a short answer of the server's own, after which the connection closes."""
     head = ResponseHead(status, [_PLAIN_TEXT, *fields])
-    head.content_length = len(text)
+    head.set_length(len(text))
     head.close = True
     return head
 
@@ -150,7 +150,7 @@ class Response:
             self._channel.send_body(body, last)
         else:
             if last and head.content_length is None and not head.bodyless:
-                head.content_length = size  # all of it is here: no need to chunk
+                head.set_length(size)  # all of it is here: no need to chunk
             self.status = head.status
             self._channel.send_head(head, body, last)
         if last:
@@ -241,7 +241,7 @@ class Response:
         last = end and not head.trailers
         whole = last and self.state == HEAD
         if whole and head.content_length is None and head.status not in (204, 304):
-            head.content_length = part.count
+            head.set_length(part.count)
         if head.bodyless or part.data is not None:
             self._send_body(part.data or b"", end)
             return

@@ -356,31 +356,26 @@ class H1Connection(Output):
         keep = self._keep_alive and not head.close
         if keep and self._parser.in_body:
             keep = self._may_discard_body()
-        length = head.content_length
         chunked = False
-        if length is not None:
-            framing = b"content-length: %d\r\n" % length
-        elif head.bodyless:
-            framing = b""
-        elif self._is_old:
-            framing = b""
-            keep = False  # the end of the connection is the end of the body
-        else:
-            framing = b"transfer-encoding: chunked\r\n"
-            chunked = True
+        if head.content_length is None and not head.bodyless:
+            if self._is_old:
+                keep = False  # the end of the connection is the end of the body
+            else:
+                chunked = True
         self._chunked = chunked
         self._keep_alive = keep
+        ending = b"\r\n"
         if not keep:
             ending = b"connection: close\r\n\r\n"
         elif self._is_old:
             ending = b"connection: keep-alive\r\n\r\n"
-        else:
-            ending = b"\r\n"
+        if chunked:
+            ending = b"transfer-encoding: chunked\r\n" + ending
         encoder = self._encoder
         start = encoder.starts.get(head.status)
         if start is None or head.overrides:
             start = encoder.begin(head)
-        self.gathered += (start, head.block, framing, ending)
+        self.gathered += (start, head.block, ending)
         if chunked:
             self._send_chunk(body, end)
         else:

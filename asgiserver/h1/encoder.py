@@ -58,9 +58,9 @@ class HeadEncoder:
         if not head.overrides and not self._defaults:
             return self.start(head.status)
         start = status_line(head.status)
-        if b"server: " not in head.overrides:
+        if b"server" not in head.overrides:
             start += self._server
-        if b"date: " not in head.overrides:
+        if b"date" not in head.overrides:
             start += self._date
         if self._defaults:
             given = {name for name, _ in head.fields}
