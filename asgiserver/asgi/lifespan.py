@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.asgi.scope import lifespan_scope
@@ -29,8 +30,10 @@ class Lifespan:
         self._state = state
         self._events: asyncio.Queue[Message] = asyncio.Queue()
         self._received = False
+        self._cancelled = False  # by us
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
+        self._idle = asyncio.Event()  # it has cleaned up: it ended, or waits for what never comes
         self._startup_failure = ""
         self._shutdown_failure = ""
         self._task: asyncio.Task[None] | None = None
@@ -54,8 +57,7 @@ class Lifespan:
             async with asyncio.timeout(None if timeout == float("inf") else timeout):
                 await self._started.wait()
         except TimeoutError:
-            stack = self._task.get_stack(limit=1)
-            where = f" at {stack[0].f_code.co_filename}:{stack[0].f_lineno}" if stack else ""
+            where = _place_of(self._task)
             await self._cancel()
             raise LifespanFailed(
                 f"the application's start-up took longer than {timeout:g} s{where}"
@@ -79,6 +81,7 @@ class Lifespan:
             try:
                 async with asyncio.timeout(None if timeout == float("inf") else timeout):
                     await self._stopped.wait()
+                    await self._idle.wait()
             except TimeoutError:
                 logger.error(
                     "Lifespan shutdown took longer than %g s (--timeout-lifespan-shutdown)", timeout
@@ -91,9 +94,11 @@ class Lifespan:
     async def _run(self) -> None:
         try:
             await self._app(lifespan_scope(self._state), self._receive, self._send)
-        except asyncio.CancelledError:
+        except (KeyboardInterrupt, GeneratorExit):
             raise
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if self._cancelled:
+                raise
             self._raised(error)
         else:
             if not self._started.is_set():
@@ -105,6 +110,7 @@ class Lifespan:
         finally:
             self._started.set()
             self._stopped.set()
+            self._idle.set()
 
     def _raised(self, error: BaseException) -> None:
         if self._started.is_set():
@@ -121,6 +127,8 @@ class Lifespan:
 
     async def _receive(self) -> Message:
         self._received = True
+        if self._stopped.is_set():
+            self._idle.set()
         return await self._events.get()
 
     async def _send(self, message: Message) -> None:
@@ -147,5 +155,18 @@ class Lifespan:
     async def _cancel(self) -> None:
         task = self._task
         if task is not None and not task.done():
+            self._cancelled = True
             task.cancel()
             await asyncio.wait([task], timeout=1.0)
+
+
+def _place_of(task: asyncio.Task[None]) -> str:
+    """Where the task waits: the innermost line that is not asyncio's own."""
+    place = ""
+    waiting: Any = task.get_coro()
+    while (frame := getattr(waiting, "cr_frame", None)) is not None:
+        filename = frame.f_code.co_filename
+        if not filename.startswith(os.path.dirname(asyncio.__file__)):
+            place = f" at {filename}:{frame.f_lineno}"
+        waiting = waiting.cr_await
+    return place
