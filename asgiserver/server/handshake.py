@@ -10,10 +10,9 @@ import functools
 import logging
 import socket
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from asgiserver.config import has_tls
-from asgiserver.errors import ConfigError, PeerError
+from asgiserver.errors import PeerError
 from asgiserver.http.proxy_protocol import MAX_SIZE, read_header
 from asgiserver.logs import client_text
 from asgiserver.server.proxy import TrustedPeers
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.server.tls import TLS
 
-__all__ = ["Handshake", "receive_proxy_header", "tls_connector"]
+__all__ = ["Handshake", "receive_proxy_header"]
 
 logger = logging.getLogger("asgiserver")
 
@@ -49,7 +48,6 @@ class Handshake:
         self._loop = loop
         self._stats = stats
         self._tls = tls
-        self._connect = tls_connector(config, loop)
         self._timeout = min(config.timeout_request_head, LONGEST)
         self._versions = config.proxy_protocol
         self._senders = TrustedPeers(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
@@ -94,7 +92,7 @@ class Handshake:
         if self._tls is None:
             await self._loop.connect_accepted_socket(make, sock)
         else:
-            await self._connect(
+            await self._loop.connect_accepted_socket(
                 make,
                 sock,
                 ssl=self._tls.context,
@@ -186,16 +184,3 @@ async def _readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> Non
         await ready.wait()
     finally:
         loop.remove_reader(sock.fileno())
-
-
-def tls_connector(config: Config, loop: asyncio.AbstractEventLoop) -> Callable[..., Any]:
-    """`loop.connect_accepted_socket`, or that of aiofastnet. Raises `ConfigError`."""
-    if config.tls_transport == "loop" or not has_tls(config):
-        return loop.connect_accepted_socket
-    try:
-        from aiofastnet import connect_accepted_socket
-    except ImportError:
-        if config.tls_transport == "auto":
-            return loop.connect_accepted_socket
-        raise ConfigError("tls_transport: pip install aiofastnet, or leave it at auto") from None
-    return functools.partial(connect_accepted_socket, loop)
