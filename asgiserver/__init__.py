@@ -58,7 +58,7 @@ def run(app: Any, *, env: bool = True, **options: Any) -> None:
     when the server cannot start; never exits the process.
     """
     from asgiserver.options import resolve_keywords
-    from asgiserver.server.runner import run_or_raise
+    from asgiserver.process.runner import run_or_raise
 
     resolved = resolve_keywords(app, options, env=env)
     run_or_raise(resolved.config, notes=resolved.notes)

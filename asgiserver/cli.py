@@ -28,7 +28,6 @@ from asgiserver.options import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asgiserver.config import Config
     from asgiserver.options import Resolved
 
 __all__ = ["main"]
@@ -44,17 +43,17 @@ DEPENDENCIES = ("uvloop", "httptools", "h11")
 PACKAGE = str(Path(__file__).parent)
 
 
-def run_config(config: Config, resolved: Resolved) -> int:
+def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
     """Serve until stopped; the exit code. Raises `StartupError`."""
-    from asgiserver.server.runner import run
+    from asgiserver.process.runner import run
 
-    return run(config, notes=resolved.notes)
+    return run(resolved.config, resolved.notes, lambda: reread().config)
 
 
 def main(
     args: Sequence[str] | None = None,
     *,
-    run: Callable[[Config, Resolved], int] = run_config,
+    run: Callable[[Resolved, Callable[[], Resolved]], int] = run_config,
 ) -> int:
     """Run the command line `args` (default: those of the process); the exit code.
 
@@ -79,16 +78,22 @@ def main(
         return 130  # 128 + SIGINT, as shells have it
 
 
-def _start(given: dict[str, Any], run: Callable[[Config, Resolved], int]) -> int:
+def _start(
+    given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved]], int]
+) -> int:
     config_file, print_config = given.pop("config"), given.pop("print_config")
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
-    resolved = resolve(flags=flags, env=os.environ, cwd=Path.cwd(), config_file=config_file)
+
+    def read() -> Resolved:
+        return resolve(flags=flags, env=os.environ, cwd=Path.cwd(), config_file=config_file)
+
+    resolved = read()
     if print_config:
         click.echo(describe(resolved))
         return 0
     if resolved.config.app is None:
         raise ConfigError("APP is missing: write asgiserver module:attribute, such as main:app")
-    return run(resolved.config, resolved)
+    return run(resolved, read)
 
 
 def _fail(text: str, exit_code: int) -> int:

@@ -114,6 +114,7 @@ class Config:
 
     # Processes
     workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1)
+    supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes")
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes")
     run_once: str | None = option(None, "module:function to call before the first worker starts", "Processes")
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))

@@ -1,7 +1,4 @@
-"""Running a configuration until it is stopped: here, or under a supervisor.
-
-Signals of a process without workers are handled here.
-"""
+"""Running a server in this process until it is stopped: its loop and its signals."""
 
 from __future__ import annotations
 
@@ -39,11 +36,6 @@ def run(config: Config, notes: Sequence[str] = ()) -> int:
     finally:
         logging_handle.close()
     return 0
-
-
-def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
-    """The same for programs: nothing but exceptions."""
-    run(config, notes)
 
 
 def run_here(config: Config) -> None:

@@ -223,6 +223,11 @@ class Server:
             await self.stop()
             raise
 
+    def stop_accepting(self) -> None:
+        """Leave new connections to others; those that are open stay."""
+        for acceptor in self._acceptors:
+            acceptor.close()
+
     async def wait_stopped(self) -> None:
         """Return when the server has been stopped by somebody."""
         assert self._stopped is not None
@@ -315,7 +320,8 @@ class Server:
         self._on_quiet()
         hurry = loop.create_task(self._hurry.wait())
         left = None if deadline == math.inf else max(0.0, deadline - loop.time())
-        await asyncio.wait([self._quiet, hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        waiting: list[asyncio.Future[Any]] = [self._quiet, hurry]
+        await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
 
     def _on_quiet(self) -> None:

@@ -23,11 +23,13 @@ class FakeRunner:
     def __init__(self):
         self.config = None
         self.notes = None
+        self.reread = None
         self.result = 0
 
-    def __call__(self, config, resolved):
-        self.config = config
+    def __call__(self, resolved, reread):
+        self.config = resolved.config
         self.notes = resolved.notes
+        self.reread = reread
         if isinstance(self.result, BaseException):
             raise self.result
         return self.result
@@ -95,6 +97,13 @@ def test_environment_and_files_reach_the_runner(runner, folder, monkeypatch):
     assert runner.config == Config("main:app", port=1, backlog=3)
 
 
+def test_options_can_be_read_again(runner, folder):
+    (folder / "asgiserver.toml").write_text("backlog = 2")
+    assert cli.main(["main:app", "--port", "1"], run=runner) == 0
+    (folder / "asgiserver.toml").write_text("backlog = 3\nport = 4")
+    assert runner.reread().config == Config("main:app", port=1, backlog=3)
+
+
 def test_the_exit_code_of_the_runner(runner):
     runner.result = 5
     assert cli.main(["main:app"], run=runner) == 5
@@ -140,8 +149,8 @@ def test_an_application_that_raises_shows_its_own_traceback_once(folder, capsys,
         "def connect():\n    raise OSError('no database')\nconnect()"
     )
 
-    def run(config, resolved):
-        load_application(config.app)
+    def run(resolved, reread):
+        load_application(resolved.config.app)
 
     assert cli.main(["cli_raises:app"], run=run) == 3
     lines = capsys.readouterr().err.splitlines()

@@ -86,7 +86,7 @@ class FakeServer:
 def served(monkeypatch, tmp_path):
     """Configurations that reached the runner or the server, both replaced by fakes."""
     configs = []
-    runner = types.ModuleType("asgiserver.server.runner")
+    runner = types.ModuleType("asgiserver.process.runner")
     runner.run_or_raise = lambda config, notes: configs.append((config, notes))
     server = types.ModuleType("asgiserver.server.server")
     server.Server = FakeServer
