@@ -1,0 +1,95 @@
+"""The corpus of odd requests, and the table of them in docs/http1.md.
+
+``python tests/http1_corpus.py`` writes that page anew.
+"""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "http1.md"
+_REPEATED = re.compile(r"\{([^{}]+)\*([0-9]+)\}")
+
+INTRODUCTION = """\
+# HTTP/1 requests: what is accepted, and what is refused
+
+Both parsers (`--http httptools` and `--http h11`) give the same answers, whatever the pieces that
+bytes come in. A refusal is an answer with the given status and the reason as plain text, and the
+connection closes: after a fault nothing more is parsed. *n requests* means that the application
+runs; *within a body* that it runs, and gets `http.disconnect` instead of the end of the body.
+
+Sizes and numbers never wrap: `Content-Length` has at most 19 digits and is at most 2^63 - 1, a
+chunk size has at most 15 hexadecimal digits. The limits are those of `--limit-request-line`,
+`--limit-request-head` and `--limit-request-fields`; trailers count against them as a head does, and
+so do the chunk extensions of a body.
+
+Stricter than the RFCs have it, because the leniency is what attacks are made of:
+
+- equal `Content-Length`, `Host` and `Content-Type` fields are refused, not joined;
+- the authority of an absolute target must be that of `Host`;
+- `Transfer-Encoding` is `chunked` or refused, and a tab around it is refused;
+- white space around the parts of a chunk extension is refused;
+- an HTTP/1.x version that does not exist is refused.
+
+`{x*9}` stands for `x` nine times. The table is checked: the files of `tests/corpus` are its source.
+"""
+
+
+class Case(NamedTuple):
+    """One input of the corpus."""
+
+    group: str
+    name: str
+    rfc: str
+    text: str
+    answer: str
+
+    @property
+    def data(self):
+        """The bytes of the input."""
+        text = _REPEATED.sub(lambda match: match[1] * int(match[2]), self.text)
+        return text.encode("latin-1")
+
+
+def groups():
+    """Each file of the corpus: its title, its one-line text and its cases."""
+    files = [
+        tomllib.loads(path.read_text(encoding="utf-8"))
+        for path in (ROOT / "tests" / "corpus").glob("http1_*.toml")
+    ]
+    for file in sorted(files, key=lambda file: file["order"]):
+        cases = [
+            Case(file["title"], case["name"], case["rfc"], case["input"], case["answer"])
+            for case in file["case"]
+        ]
+        yield file["title"], file["text"], cases
+
+
+def cases():
+    """All cases."""
+    return [case for _, _, cases in groups() for case in cases]
+
+
+def page():
+    """docs/http1.md as it should be."""
+    parts = [INTRODUCTION]
+    for title, text, cases in groups():
+        parts.append(f"\n## {title}\n\n{text}\n")
+        parts.append("\n| | Input | Answer | RFC |\n|---|---|---|---|\n")
+        parts += [
+            f"| {case.name} | {_code(case.text)} | {case.answer} | {case.rfc} |\n" for case in cases
+        ]
+    return "".join(parts)
+
+
+def _code(text):
+    if not text:
+        return "(nothing)"
+    shown = repr(text.encode("latin-1"))[2:-1].replace("\\'", "'").replace("|", "\\|")
+    return f"`` {shown} ``" if "`" in shown else f"`{shown}`"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
