@@ -42,13 +42,18 @@ def run(
 
     `reread` gives the configuration as it is at a rolling restart.
     """
-    if needs_supervisor(config):
-        from asgiserver.process.supervisor import Supervisor
+    if not needs_supervisor(config):
+        from asgiserver.server.runner import run as run_here
 
+        return run_here(config, notes)
+    from asgiserver.logs import setup_logging
+    from asgiserver.process.supervisor import Supervisor
+
+    logging_handle = setup_logging(config)
+    try:
         return Supervisor(config, notes, reread=reread).run()
-    from asgiserver.server.runner import run as run_here
-
-    return run_here(config, notes)
+    finally:
+        logging_handle.close()
 
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
