@@ -15,6 +15,9 @@ _QUOTED = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*"'
 _EXTENSION = rb";" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?"
 # 15 hexadecimal digits: no sum of sizes overflows anything anywhere behind us.
 _SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:" + _EXTENSION + rb")*").fullmatch
+# Whoever puts these there is up to something (RFC 9110 section 6.5.1).
+_NEVER_TRAILERS = frozenset({b"content-length", b"transfer-encoding"})
+
 MAX_SIZE_LINE = 4096
 """Bytes of a chunk's size and extensions; nobody sends extensions, but attackers do."""
 
@@ -83,9 +86,12 @@ class ChunkedDecoder:
         self._state = _DATA if self._left else _TRAILERS
 
     def _read_trailer(self, line: bytes) -> None:
-        if not FIELD_LINE(line) or len(line) + 2 > self._spare:
+        match = FIELD_LINE(line)
+        if match is None or len(line) + 2 > self._spare:
             self._check_begun(line + b"\r")
             raise PeerError(400, "invalid trailer")
+        if match[1].lower() in _NEVER_TRAILERS:
+            raise PeerError(400, "framing field in the trailers")
         self._spare -= len(line) + 2
         self._fields_left -= 1
         if self._fields_left < 0:

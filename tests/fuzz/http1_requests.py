@@ -91,7 +91,8 @@ ODD_SIZES = [
     *("", "0x5", "+5", "-5", "-1", "5_0", "1_0", " 5", "5 ", "G", "f" * 15, "f" * 16, "0" * 15),
     *("0" * 16, "0000000000000000000005", "10000000000000005", "\xb2", "5.", "5h", "\n", "\u0665"),
 ]
-TRAILERS = ["X-T: a", "Content-Length: 5", "Transfer-Encoding: chunked", "Host: b", "X-T:"]
+TRAILERS = ["X-T: a", "Host: b", "X-T:", "X-T: \t a \t", "Expires: 0"]
+ODD_TRAILERS = [*ODD_FIELDS, "Content-Length: 5", "Transfer-Encoding: chunked"]
 
 
 ODD_SPACES = ["  ", "\t", "", " \t", "\x0b", "\r\n", "\n", "\r"]
@@ -141,7 +142,7 @@ class Maker:
         parts.append(to_bytes(self.pick("extension", EXTENSIONS, ODD_EXTENSIONS)))
         parts.append(self.line_end())
         for _ in self.some(2):
-            parts += [to_bytes(self.pick("trailer", TRAILERS, ODD_FIELDS)), self.line_end()]
+            parts += [to_bytes(self.pick("trailer", TRAILERS, ODD_TRAILERS)), self.line_end()]
         parts.append(self.pick("body end", [b"\r\n"], [b"", b"\n", b"\r", b"XX", b"\rX"]))
         return b"".join(parts)
 
