@@ -27,7 +27,11 @@ class RawClient:
         sock.setblocking(False)
         if read_buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, read_buffer)
-        await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+        try:
+            await asyncio.get_running_loop().sock_connect(sock, (host, int(port)))
+        except OSError:
+            sock.close()
+            raise
         return cls(*await asyncio.open_connection(sock=sock, limit=read_buffer or 65536))
 
     async def send(self, data):

@@ -52,6 +52,9 @@ LINGER_SIZE = 1 << 20
 """Seconds and bytes that a client may go on sending after an answer that ends the connection.
 Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
 
+DRAIN_LINGER_TIME = 0.25
+"""The same for an idle connection while the server stops: time for what is on its way."""
+
 # Modes: what arriving bytes are.
 _HTTP, _TUNNEL, _LINGER, _CLOSED = range(4)
 _MODES = ("http", "tunnel", "linger", "closed")
@@ -383,6 +386,8 @@ class H1Connection(Output):
 
     def send_body(self, data: bytes, end: bool) -> None:
         """More of the body."""
+        if not self.corked and self.transport.is_closing():
+            return  # lost, though not told yet; asyncio would warn of every write
         if self._chunked:
             self._send_chunk(data, end)
         elif data:
@@ -574,6 +579,8 @@ class H1Connection(Output):
             idle = self._session is None and not self._parser.rest
             if self._mode == _HTTP and idle and self._request is last:
                 self._close(linger=True)
+                if self._context.draining:
+                    self._loop.call_later(DRAIN_LINGER_TIME, self._end_linger)
 
         self._loop.call_soon(self._loop.call_soon, close)
 

@@ -9,6 +9,8 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.errors import BindError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
@@ -56,11 +58,15 @@ class Acceptor:
         return f"<Acceptor servers={len(self._servers)} sockets={len(self._sockets)}>"
 
     async def open(self, listeners: Sequence[Listener]) -> None:
-        """Listen and accept."""
+        """Listen and accept. Raises `BindError` when somebody else listens by now."""
         for listener in listeners:
             sock = listener.socket
+            try:
+                sock.listen(self._backlog)  # by ourselves: uvloop would not tell us of an error
+            except OSError as error:
+                text = f"cannot listen on {listener.address}: {error.strerror}"
+                raise BindError(text) from error
             if self._own:
-                sock.listen(self._backlog)
                 self._sockets.append(sock)
                 self._loop.add_reader(sock.fileno(), self._accept, sock)
             else:

@@ -85,6 +85,7 @@ class Server:
         self._access_log: AccessLog | None = None
         self._logging: LoggingHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
+        self._early_stop: tuple[float | None, str] | None = None  # asked for before the start
         self._stopped: asyncio.Future[None] | None = None
         self._quiet: asyncio.Future[None] | None = None  # set when nothing is left to wait for
         self._hurry = asyncio.Event()
@@ -116,10 +117,16 @@ class Server:
             if self._owns_paths:
                 announce_ready(config, self.addresses)
         except BaseException:
-            await self._release()
+            try:
+                await self._release()
+            finally:
+                self._stopped.set_result(None)
             raise
         for address in self.addresses:
             logger.info("Serving on %s", address)
+        if self._early_stop is not None:
+            timeout, reason = self._early_stop
+            self.request_stop(timeout=timeout, reason=reason)
 
     def _make_context(self, loop: asyncio.AbstractEventLoop, app: ASGIApplication) -> ServerContext:
         config = self.config
@@ -252,18 +259,26 @@ class Server:
     # Stopping ---------------------------------------------------------------------------------
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Stop gracefully within `timeout` seconds (default: the configuration's)."""
-        if self.started:
-            self.request_stop(timeout=timeout)
+        """Stop gracefully within `timeout` seconds (default: the configuration's).
+
+        A server that is still starting stops as soon as it has started.
+        """
+        self.request_stop(timeout=timeout)
+        if self._stopped is not None:
             await self.wait_stopped()
 
     def stop_threadsafe(self, timeout: float | None = None) -> None:
         """Begin to stop; may be called in any thread."""
-        if self._loop is not None and not self._loop.is_closed():
+        if self._loop is None:
+            self._early_stop = (timeout, "stop")
+        elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: self.request_stop(timeout=timeout))
 
     def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
         """Begin to stop and return at once. Asked again with `timeout` 0, stop without waiting."""
+        if not self.started:
+            self._early_stop = (timeout, reason)
+            return
         if timeout is None:
             timeout = self.config.timeout_graceful_shutdown
         if timeout <= 0:
@@ -273,7 +288,22 @@ class Server:
             self._stopping = self._loop.create_task(self._stop(timeout))
 
     async def _stop(self, timeout: float) -> None:
-        """The staged stop; every stage is bounded."""
+        """Drain, then give everything back, whatever happens."""
+        assert self._stopped is not None
+        try:
+            try:
+                await self._drain(timeout)
+            finally:
+                await self._release()
+        except Exception:
+            logger.exception("Error while stopping")
+        finally:
+            logger.info("Stopped")
+            if not self._stopped.done():
+                self._stopped.set_result(None)
+
+    async def _drain(self, timeout: float) -> None:
+        """The staged stop of what is served; every stage is bounded."""
         context = self.context
         loop = context.loop
         deadline = loop.time() + timeout
@@ -300,11 +330,6 @@ class Server:
         for connection in list(context.connections):
             connection.abort("shutdown")
         await asyncio.sleep(0)  # the connections hear of it
-        await self._release()
-        logger.info("Stopped")
-        assert self._stopped is not None
-        if not self._stopped.done():
-            self._stopped.set_result(None)
 
     async def _until_hurry(self, seconds: float) -> None:
         try:
