@@ -28,8 +28,7 @@ async def send_file(output: Output, fd: int, offset: int, count: int) -> None:
     Returns early when the connection is lost (`transport.is_closing`). Raises `OSError` when the
     file is shorter or cannot be read.
     """
-    if has_sendfile(output.transport):
-        await _drain(output)
+    if has_sendfile(output.transport) and await _drain(output):
         sent = await _send_by_kernel(output, fd, offset, count)
         offset += sent
         count -= sent
@@ -46,18 +45,19 @@ def has_sendfile(transport: asyncio.BaseTransport) -> bool:
     )
 
 
-async def _drain(output: Output) -> None:
-    """Return once all that has been written is in the kernel, or the connection is lost."""
+async def _drain(output: Output) -> bool:
+    """Wait until all that has been written is in the kernel; false when that cannot be had."""
     transport = output.transport
     if transport.is_closing():
-        return
+        return False
     # At a limit of 0 the transport pauses us as long as anything is left. uvloop keeps what is
     # below the limit to the end of the turn: so first the limit, then the flush.
     transport.set_write_buffer_limits(high=0)
     try:
         output.flush()
-        while transport.get_write_buffer_size() and not transport.is_closing():
+        while output.write_paused:
             await output.wait_writable()
+        return not transport.get_write_buffer_size()
     finally:
         if not transport.is_closing():
             transport.set_write_buffer_limits()

@@ -58,6 +58,46 @@ def sending(*messages):
     return app
 
 
+PART = {"type": "http.response.body", "body": b"part", "more_body": True}
+WAYS = {
+    "START": [],
+    "HEAD": [START],
+    "BODY": [START, PART],
+    "TRAILERS": [{**START, "trailers": True}, {"type": "http.response.body"}],
+    "DONE": [START, {"type": "http.response.body"}],
+}
+ALLOWED = {
+    "pathsend": {"HEAD", "DONE"},
+    "zerocopysend": {"HEAD", "BODY", "DONE"},
+    "early_hint": {"START", "HEAD", "DONE"},
+}
+
+
+@pytest.mark.parametrize("event", ALLOWED)
+@pytest.mark.parametrize("state", WAYS)
+async def test_event_in_state(connect, small, state, event):
+    raised = asyncio.Queue()
+
+    async def app(scope, receive, send):
+        for message in WAYS[state]:
+            await send(message)
+        message = {"type": f"http.response.{event}", "path": small, "links": [b"</a>"]}
+        try:
+            with open(small, "rb") as file:
+                await send({**message, "file": file})
+        except ApplicationError as error:
+            raised.put_nowait(str(error))
+        else:
+            raised.put_nowait(None)
+
+    peer = connect(app)
+    peer.get()
+    error = None
+    if state not in ALLOWED[event]:
+        error = f"unexpected message 'http.response.{event}' in state {state}"
+    assert await raised.get() == error
+
+
 class TestOpening:
     async def test_a_small_file_is_read_and_closed_at_once(self, small):
         found = await open_path(small, None)
