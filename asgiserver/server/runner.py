@@ -25,6 +25,9 @@ logger = logging.getLogger("asgiserver")
 TERMINAL_WINDOW = 2.0
 """Seconds for running requests after Ctrl-C: a person is waiting."""
 
+BLOCKED_TIME = 1.0
+"""Seconds after which a start-up that has not heard of the signal is taken to block the loop."""
+
 
 def run(config: Config, notes: Sequence[str] = ()) -> int:
     """Serve until stopped; the exit code. Raises `StartupError`."""
@@ -65,7 +68,8 @@ class StopSignals:
 
     Python-level handlers and not the loop's: those never run while the start-up blocks the loop.
     The first stops gracefully, the second without waiting, the third raises KeyboardInterrupt
-    wherever the program is.
+    wherever the program is; during the start-up the second does, and so does the first when the
+    start-up blocks the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
@@ -74,6 +78,7 @@ class StopSignals:
         self._before: dict[signal.Signals, Any] = {}
         self.count = 0
         self.starting: asyncio.Task[Any] | None = None
+        self._blocked: threading.Timer | None = None
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
@@ -85,6 +90,7 @@ class StopSignals:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._unblocked()
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -92,6 +98,11 @@ class StopSignals:
         self.count += 1
         if self.count > (2 if self._server.started else 1):
             raise KeyboardInterrupt
+        if not self._server.started:
+            main = threading.main_thread().ident
+            self._blocked = threading.Timer(BLOCKED_TIME, signal.pthread_kill, (main, number))
+            self._blocked.daemon = True
+            self._blocked.start()
         timeout = 0.0 if self.count > 1 else None
         if number == signal.SIGINT and timeout is None:
             timeout = min(TERMINAL_WINDOW, self._server.config.timeout_graceful_shutdown)
@@ -100,7 +111,13 @@ class StopSignals:
     def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
         self._loop.call_soon_threadsafe(self._server.reload_tls)
 
+    def _unblocked(self) -> None:
+        if self._blocked is not None:
+            self._blocked.cancel()
+            self._blocked = None
+
     def _stop(self, timeout: float | None, name: str) -> None:
+        self._unblocked()
         if self._server.started:
             self._server.request_stop(timeout=timeout, reason=name)
         elif self.starting is not None:
