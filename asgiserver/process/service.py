@@ -123,12 +123,19 @@ class Service:
         """The graceful stop begins. Only the workers hold the sockets from now on."""
         if not self._handed_over:
             self._notifier.stopping()
+            self._withdraw()
         self._stop_listening()
 
     def _stop_listening(self) -> None:
         if self._listening:
             self._listening = False
             self.sockets.close(unlink=not self._handed_over)
+
+    def _withdraw(self) -> None:
+        """Not ready any longer, though requests may still be served."""
+        if self._announced:
+            self._announced = False
+            withdraw_ready(self._config)
 
     def close(self) -> None:
         """Give everything back, however far `open` came."""
@@ -137,8 +144,8 @@ class Service:
             self._opened.close_board()
         if self._predecessor is not None:
             self._predecessor.close()
-        if self._announced and not self._handed_over:
-            withdraw_ready(self._config)
+        if not self._handed_over:
+            self._withdraw()
         if self._pidfile is not None:
             self._pidfile.close()
 
