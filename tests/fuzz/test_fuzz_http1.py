@@ -12,7 +12,7 @@ from recorder import parse
 from asgiserver.h1 import chunked
 from asgiserver.h1.parser import Limits
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "800"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 """Inputs a test; the variable asks for more of them."""
 
 fuzz = settings(

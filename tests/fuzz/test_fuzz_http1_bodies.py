@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recorder import parse
 
-fuzz = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "400")), deadline=None)
+fuzz = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
