@@ -296,11 +296,13 @@ def presented_certificate(context: ssl.SSLContext) -> bytes | None:
                 side.do_handshake()
             except ssl.SSLWantReadError:
                 pass
+    except ssl.SSLError as error:
+        if context.verify_mode != ssl.CERT_REQUIRED:
+            raise ConfigError(f"TLS does not work with this certificate: {error}") from error
+    try:
         return theirs.getpeercert(True)
-    except (ssl.SSLError, ValueError) as error:
-        if context.verify_mode == ssl.CERT_REQUIRED:
-            return None
-        raise ConfigError(f"TLS does not work with this certificate: {error}") from error
+    except ValueError:  # not so far
+        return None
 
 
 def _identity(file: str) -> tuple[int, int, int] | None:

@@ -1,0 +1,219 @@
+"""Whom to believe, and what becomes of a request that a proxy passes on."""
+
+import logging
+
+import pytest
+from fakes import FakePeer, FakeServer
+
+from asgiserver.asgi.scope import Peer
+from asgiserver.config import Config
+from asgiserver.errors import ConfigError
+from asgiserver.http.message import RequestHead
+from asgiserver.server.proxy import Proxies, TrustedPeers, make_proxies
+
+SERVER = ("192.0.2.1", 8000)
+PROXY = Peer(("10.0.0.1", 40000), SERVER, "http", None, "/app")
+UNIX = Peer(None, ("/run/s", None))
+
+
+def head(*fields):
+    return RequestHead("GET", b"/", "1.1", [(b"host", b"inner"), *fields])
+
+
+def proxies(*names, family="x-forwarded", hops=None):
+    return Proxies(TrustedPeers(names or ("10.0.0.0/8",), "x"), family, hops)
+
+
+class TestTrustedPeers:
+    @pytest.mark.parametrize(
+        ("names", "trusted", "others"),
+        [
+            (["loopback"], ["127.0.0.1", "127.8.8.8", "::1", "::ffff:127.0.0.1"], ["10.0.0.1"]),
+            (
+                ["private"],
+                ["10.1.2.3", "172.16.0.1", "192.168.0.1", "fd00::1"],
+                ["127.0.0.1", "8.8.8.8"],
+            ),
+            (["192.0.2.7"], ["192.0.2.7", "::ffff:192.0.2.7"], ["192.0.2.8"]),
+            (["2001:db8::/32"], ["2001:db8::1"], ["2001:db9::1", "192.0.2.7"]),
+            (["fe80::/10"], ["fe80::1%eth0"], ["::1"]),
+            (["*"], ["8.8.8.8", "::"], []),
+            ([], [], ["127.0.0.1", "", "unix", "testclient"]),
+        ],
+    )
+    def test_addresses(self, names, trusted, others):
+        peers = TrustedPeers(names, "x")
+        assert [host for host in trusted if not peers.trusts(host)] == []
+        assert [host for host in others if peers.trusts(host)] == []
+        assert bool(peers) is bool(names)
+
+    @pytest.mark.parametrize("name", ["nowhere", "10.0.0.0/33", "10.0.0.1/8", "localhost", ""])
+    def test_wrong(self, name):
+        with pytest.raises(ConfigError, match=r"forwarded_allow_ips: .*loopback, private, unix or"):
+            TrustedPeers([name], "forwarded_allow_ips")
+
+    @pytest.mark.parametrize(
+        ("names", "expected"), [(["unix"], True), (["*"], True), (["loopback"], False)]
+    )
+    def test_unix(self, names, expected):
+        assert TrustedPeers(names, "x").trusts_peer(UNIX) is expected
+
+    def test_a_client_that_is_gone_is_no_unix_socket(self):
+        trusted = TrustedPeers(["unix"], "x")
+        assert not trusted.trusts_peer(Peer(None, SERVER))
+        assert not trusted.trusts_peer(Peer(None, None))
+
+    def test_many_addresses_do_not_stay(self):
+        trusted = TrustedPeers(["10.0.0.0/8"], "x")
+        for number in range(3000):
+            trusted.trusts(f"192.0.{number // 256}.{number % 256}")
+        assert len(trusted._known) <= 1024
+
+
+class TestForwardedPeer:
+    def peer(self, *fields, family="x-forwarded", peer=PROXY, hops=None):
+        self.head = head(*fields)
+        return proxies(family=family, hops=hops).forwarded_peer(self.head, peer)
+
+    def test_nothing_said(self):
+        assert self.peer((b"accept", b"*/*")) is PROXY
+
+    def test_everything(self):
+        peer = self.peer(
+            (b"x-forwarded-for", b"203.0.113.9"),
+            (b"x-forwarded-proto", b"https"),
+            (b"x-forwarded-host", b"example.com"),
+            (b"x-forwarded-prefix", b"/api"),
+        )
+        assert peer.client == ("203.0.113.9", 0)
+        assert peer.scheme == "https"
+        assert peer.server == ("example.com", 443)
+        assert peer.root_path == "/api"
+        assert self.head.fields[0] == (b"host", b"example.com")
+
+    def test_only_the_client(self):
+        peer = self.peer((b"x-forwarded-for", b"203.0.113.9"))
+        assert (peer.scheme, peer.server, peer.root_path) == ("http", SERVER, "/app")
+        assert self.head.fields[0] == (b"host", b"inner")
+
+    @pytest.mark.parametrize(
+        ("fields", "server"),
+        [
+            ([(b"host", b"a:8443")], ("a", 8443)),
+            ([(b"host", b"a"), (b"proto", b"https")], ("a", 443)),
+            ([(b"host", b"a:8443"), (b"port", b"9443")], ("a", 9443)),
+            ([(b"host", b"[::1]:81")], ("::1", 81)),
+            ([(b"port", b"9443")], ("192.0.2.1", 9443)),
+            ([(b"host", b"a/b")], SERVER),
+        ],
+    )
+    def test_server(self, fields, server):
+        peer = self.peer(*((b"x-forwarded-" + name, value) for name, value in fields))
+        assert peer.server == server
+
+    def test_unix_server_keeps_its_path(self):
+        peer = self.peer((b"x-forwarded-port", b"443"), peer=UNIX)
+        assert peer.server == ("/run/s", None)
+
+    def test_host_is_added(self):
+        request = RequestHead("GET", b"/", "1.0", [(b"x-forwarded-host", b"a")])
+        proxies().forwarded_peer(request, PROXY)
+        assert request.fields[0] == (b"host", b"a")
+
+    def test_one_family_only(self):
+        both = ((b"forwarded", b"for=203.0.113.1"), (b"x-forwarded-for", b"203.0.113.2"))
+        assert self.peer(*both).client == ("203.0.113.2", 0)
+        assert self.peer(*both, family="forwarded").client == ("203.0.113.1", 0)
+        other = self.peer((b"x-forwarded-proto", b"https"), family="forwarded")
+        assert other is PROXY
+
+
+class TestProxies:
+    def test_trusted(self):
+        every = proxies()
+        assert every(PROXY) == every.forwarded_peer
+        assert proxies("unix")(UNIX) is not None
+
+    def test_an_ignored_field_is_named_once(self, caplog):
+        caplog.set_level(logging.WARNING, "asgiserver")
+        every = proxies()
+        stranger = Peer(("172.17.0.1", 5), SERVER)
+        for _ in range(3):
+            look = every(stranger)
+            if look is not None:
+                assert look(head((b"x-forwarded-proto", b"https")), stranger) is None
+        assert caplog.messages == [
+            "Ignored X-Forwarded-Proto from 172.17.0.1, which is not a trusted proxy; if it is one"
+            " of yours: --forwarded-allow-ips 172.17.0.1"
+        ]
+
+    def test_direct_clients_are_soon_left_alone(self):
+        every = proxies()
+        stranger = Peer(("172.17.0.1", 5), SERVER)
+        looks = [every(stranger) for _ in range(Proxies.WATCHED + 5)]
+        assert looks[0] is not None
+        assert looks[0](head(), stranger) is None
+        assert looks[-5:] == [None] * 5
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {"proxy_headers": False},
+            {"forwarded_headers": "none"},
+            {"forwarded_allow_ips": ""},
+        ],
+    )
+    def test_off(self, options):
+        assert make_proxies(Config("a:b", **options)) is None
+
+    def test_default(self):
+        every = make_proxies(Config("a:b"))
+        assert every(Peer(("127.0.0.1", 1), SERVER)) is not None
+        assert every(UNIX) is not None
+
+
+class TestConnection:
+    """The place where a connection asks."""
+
+    async def answer(self, *fields, peername=("10.0.0.1", 4), **options):
+        scopes = []
+
+        async def app(scope, receive, send):
+            scopes.append(scope)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body"})
+
+        server = FakeServer(app, "httptools", **options)
+        server.context.proxy = make_proxies(server.context.config)
+        peer = FakePeer(app, server=server, extra={"peername": peername})
+        for _ in range(2):
+            peer.get(b"/x", fields=fields)
+            self.status = (await peer.reply()).status
+            if self.status != 200:
+                break
+        await server.finish()
+        return scopes[-1] if scopes else None
+
+    async def test_trusted(self):
+        scope = await self.answer(
+            (b"x-forwarded-for", b"203.0.113.9"),
+            (b"x-forwarded-host", b"example.com"),
+            (b"x-forwarded-prefix", b"/api"),
+            forwarded_allow_ips="10.0.0.1",
+        )
+        assert scope["client"] == ("203.0.113.9", 0)
+        assert scope["root_path"] == "/api"
+        assert scope["path"] == "/api/x"
+        assert scope["raw_path"] == b"/x"
+        assert [value for name, value in scope["headers"] if name == b"host"] == [b"example.com"]
+
+    async def test_untrusted(self):
+        scope = await self.answer((b"x-forwarded-for", b"203.0.113.9"), forwarded_allow_ips="unix")
+        assert scope["client"] == ("10.0.0.1", 4)
+        assert (b"x-forwarded-for", b"203.0.113.9") in scope["headers"]
+
+    async def test_malformed_is_refused(self):
+        scope = await self.answer(
+            (b"forwarded", b'for="'), forwarded_headers="forwarded", forwarded_allow_ips="10.0.0.1"
+        )
+        assert (self.status, scope) == (400, None)
