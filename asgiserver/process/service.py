@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import math
+import os
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import ConfigError
@@ -65,11 +66,15 @@ class Service:
         if self._predecessor is not None:
             logger.info("Taking over from the supervisor with pid %d", self._predecessor.pid)
             return self._predecessor.listeners
-        passed = tuple(f"fd://{fd}" for fd in inherited_sockets())
+        passed = inherited_sockets()
         if not passed:
             return bind_sockets(self._config)
         logger.info("Listening on the sockets that systemd has opened")
-        return bind_sockets(dataclasses.replace(self._config, bind=passed, uds=None, fd=None))
+        bind = tuple(f"fd://{fd}" for fd in passed)
+        listeners = bind_sockets(dataclasses.replace(self._config, bind=bind, uds=None, fd=None))
+        for fd in passed:  # the listeners have duplicates
+            os.close(fd)
+        return listeners
 
     def ready(self, status: str) -> None:
         """All workers serve: at the start, and after each restart. Raises `StartupError`."""

@@ -78,7 +78,8 @@ VERSION = 1
 class ServerProcess:
     """One server process and its log. Use it as a context manager."""
 
-    def __init__(self, folder: Path, *options: str, **environ: str) -> None:
+    def __init__(self, folder: Path, *options: str, through: str = "", **environ: str) -> None:
+        """`through` is a program that is started first, and then becomes the server."""
         self.folder = folder
         if not (folder / "app.py").exists():
             (folder / "app.py").write_text(APP)
@@ -86,7 +87,8 @@ class ServerProcess:
         self._news = threading.Condition()
         self._closed = False
         reader, writer = os.pipe()
-        command = [sys.executable, "-m", "asgiserver", "app:app", "--no-access-log"]
+        command = [sys.executable, *(["-c", through] if through else [])]
+        command += ["-m", "asgiserver", "app:app", "--no-access-log"]
         if not any(option in options for option in ("--bind", "--uds", "--fd")):
             command += ["--port", "0"]
         self.process = subprocess.Popen(

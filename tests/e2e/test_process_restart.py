@@ -231,3 +231,20 @@ def test_systemd_is_told_the_truth(tmp_path):
             server.signal(signal.SIGTERM)
             assert told() == {"STOPPING": "1"}
             assert server.wait() == 0
+
+
+def test_serves_on_the_sockets_of_systemd(tmp_path):
+    program = """
+import os, socket, sys
+sock = socket.create_server(("127.0.0.1", 0))
+os.dup2(sock.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+    with ServerProcess(tmp_path, "--workers", "2", through=program) as server:
+        server.ready()
+        server.see("sockets that systemd has opened")
+        assert server.get()["pid"] in server.worker_pids()
+        server.restart()
+        assert server.stop() == 0
