@@ -12,10 +12,10 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench autobahn fuzz clean
+.PHONY: help demo test test-system check format bench autobahn fuzz clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.13    use another interpreter; its environment is $(VENV)'
 	@echo '  ARGS="-k name -x"    arguments for pytest (test, fuzz), benchmarks and autobahn'
@@ -26,6 +26,9 @@ demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
 
 test: $(VENV)/.test ## Run all tests
 	$(RUN) -m pytest $(ARGS)
+
+test-system: $(VENV)/.test ## Run the tests behind nginx and HAProxy (apt-get install nginx haproxy)
+	$(RUN) -m pytest tests/system $(ARGS)
 
 check: $(VENV)/.lint ## Check format, lint, types and import contracts
 	$(RUN) -m ruff format --check .

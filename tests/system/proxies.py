@@ -1,0 +1,92 @@
+"""Real proxies as child processes, and an application that tells what it was called with."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+ENOUGH = 10.0
+"""Seconds until a proxy that does not answer is given up."""
+
+
+async def echo(scope, receive, send):
+    """Answers with its scope as JSON; a WebSocket gets it as its first message, then echoes."""
+    told = {key: scope[key] for key in ("type", "scheme", "path", "root_path", "client", "server")}
+    told["raw_path"] = scope["raw_path"].decode()
+    told["host"] = dict(scope["headers"])[b"host"].decode()
+    told["fields"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]
+    told["tls"] = "tls" in scope["extensions"]
+    body = json.dumps(told).encode()
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.accept"})
+        await send({"type": "websocket.send", "text": body.decode()})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"]})
+        return
+    size = 0
+    while True:
+        message = await receive()
+        size += len(message.get("body", b""))
+        if not message.get("more_body"):
+            break
+    fields = [(b"content-type", b"application/json"), (b"x-received", b"%d" % size)]
+    await send({"type": "http.response.start", "status": 200, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+def free_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+class Proxy:
+    """A proxy in the foreground, in a directory of its own; ended with the ``with`` block."""
+
+    def __init__(self, command, port, log):
+        self.command = command
+        self.port = port
+        self.log = log
+        self.process = None
+
+    async def __aenter__(self):
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + ENOUGH
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, self.log.read_text()
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.02)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return self
+        raise AssertionError(f"{self.command[0]} does not answer: {self.log.read_text()}")
+
+    async def __aexit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.to_thread(self.process.wait, ENOUGH)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def program(name):
+    """The path of a program, also of root's. Skips the test when it is not installed."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+    found = shutil.which(name, path=path)
+    if found is None:
+        pytest.skip(f"{name} is not installed (apt-get install {name})")
+    return found
