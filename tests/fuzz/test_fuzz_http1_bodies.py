@@ -5,11 +5,14 @@ import os
 import h11
 import http1_requests as http1
 import httptools
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from recorder import parse
 
-fuzz = settings(max_examples=int(os.environ.get("FUZZ_EXAMPLES", "200")), deadline=None)
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+fuzz = settings(max_examples=EXAMPLES, deadline=None)
+pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 10))
 HEAD = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
