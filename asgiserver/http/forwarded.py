@@ -161,6 +161,8 @@ def parse_node(text: str) -> Address | None:
         return None
     if match is not None and (match[1] is None) != (address.version == 4):
         return None
+    if address.version == 6 and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped  # the same client, whatever socket it came through
     return str(address), port
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import json
 import logging
 import os
+import signal
 import ssl
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -402,6 +405,40 @@ async def test_a_bad_renewal_changes_nothing(serve_tls, ca, files, tmp_path, cap
     assert "TLS certificates are not reloaded, the old ones stay: " in caplog.text
     assert await shown_certificate(server, ca, "localhost") == before
     assert (await get(server, ca)).status_code == 200
+
+
+async def test_hangup_signal(ca, files, tmp_path):
+    """A process of its own, as the signal is one for all."""
+    ready, app = tmp_path / "ready", tmp_path / "hangup_app.py"
+    app.write_text("async def app(scope, receive, send):\n    raise RuntimeError\n")
+    options = {**files, "port": "0", "app_dir": str(tmp_path), "ready_file": str(ready)}
+    flags = [
+        part for key, value in options.items() for part in (f"--{key.replace('_', '-')}", value)
+    ]
+    command = [sys.executable, "-m", "asgiserver", "hangup_app:app", "--lifespan", "off", *flags]
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    try:
+        async with asyncio.timeout(20):
+            await line_with(process, "Serving on")
+            await until(ready.exists)
+            renewed = ca.issue("localhost")
+            renewed.write(tmp_path, "server")
+            process.send_signal(signal.SIGHUP)
+            await line_with(process, "TLS certificates reloaded")
+            address = json.loads(ready.read_text())["addresses"][0]
+            server = SimpleNamespace(port=int(address.rpartition(":")[2]))
+            assert await shown_certificate(server, ca, "localhost") == renewed.der
+    finally:
+        process.terminate()
+        _, rest = await process.communicate()
+    assert process.returncode == 0, rest
+
+
+async def line_with(process, text):
+    while line := await process.stderr.readline():
+        if text in line.decode():
+            return
+    raise AssertionError(f"ended without {text!r}")
 
 
 # Mistakes and attacks -------------------------------------------------------------------------
