@@ -64,6 +64,17 @@ class RawClient:
                 assert data, f"ended without {mark!r}: {self.received[-200:]!r}"
                 self.received += data
 
+    async def count_until(self, ending):
+        """Read what is too large to keep, until it ends with `ending`; its size in bytes."""
+        size, data = 0, b""
+        async with asyncio.timeout(WAIT):
+            while not data.endswith(ending):
+                part = await self._reader.read(65536)
+                assert part, "ended"
+                size += len(part)
+                data = data[-len(ending) :] + part
+        return size
+
     async def ended(self):
         """Wait for the server to close, without a reset."""
         async with asyncio.timeout(WAIT):
