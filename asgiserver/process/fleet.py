@@ -92,7 +92,10 @@ class Fleet:
         match action:
             case Leave(reason=reason):
                 logger.debug("%s is told to end: %s", worker, reason)
-                self.leave(worker, dataclasses.replace(order, reason=reason), config, now)
+                # A queue of its own is closed to new connections in a moment; it empties it first.
+                accepting = order.accepting or self.sockets.reuseport
+                order = dataclasses.replace(order, reason=reason, accepting=accepting)
+                self.leave(worker, order, config, now)
             case AskStacks():
                 silence = now - worker.beat_at
                 logger.error("%s: event loop blocked for %.1f s", worker, silence)

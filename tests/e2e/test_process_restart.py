@@ -143,12 +143,14 @@ def test_drain_delay_keeps_accepting(tmp_path):
         server.ready()
         server.signal(signal.SIGTERM)
         server.see(r"Stopping \(SIGTERM\)")
-        client = server.connect()
-        client.request("GET", "/")
-        response = client.getresponse()
-        assert response.read()
-        assert response.getheader("connection") == "close"
-        client.close()
+        announced = False
+        while not announced:  # the order is on its way to the workers
+            client = server.connect()
+            client.request("GET", "/")
+            response = client.getresponse()
+            assert response.read()
+            announced = response.getheader("connection") == "close"
+            client.close()
         assert server.wait() == 0
 
 
