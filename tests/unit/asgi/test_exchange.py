@@ -1,0 +1,146 @@
+"""An exchange alone: what it asks of its channel, in which order, and what it records."""
+
+import asyncio
+
+import pytest
+from fake_channel import make_exchange
+from fakes import turns
+
+from asgiserver.asgi.exchange import is_disconnect
+from asgiserver.errors import ClientDisconnected, PeerError
+
+START = {"type": "http.response.start", "status": 200}
+PART = {"type": "http.response.body", "body": b"part", "more_body": True}
+LAST = {"type": "http.response.body", "body": b"last"}
+
+
+async def nothing(scope, receive, send):
+    pass
+
+
+async def test_body_is_joined_and_its_size_told_to_the_channel():
+    exchange, channel, _ = make_exchange(nothing, chunked=True)
+    exchange.feed(b"ab")
+    exchange.feed(b"cd")
+    assert exchange.buffered == 4
+    message = await exchange.receive()
+    assert message == {"type": "http.request", "body": b"abcd", "more_body": True}
+    assert (exchange.buffered, channel.calls) == (0, [("consumed", 4)])
+    exchange.feed(b"ef")
+    exchange.feed_end()
+    assert await exchange.receive() == {"type": "http.request", "body": b"ef", "more_body": False}
+
+
+async def test_one_part_is_not_copied():
+    exchange, _, _ = make_exchange(nothing)
+    data = bytes(1000)
+    exchange.feed(data)
+    assert (await exchange.receive())["body"] is data
+
+
+async def test_continue_is_asked_for_once_and_only_while_the_body_is_awaited():
+    exchange, channel, _ = make_exchange(nothing, chunked=True, expect_continue=True)
+    waiting = [asyncio.create_task(exchange.receive()) for _ in range(2)]
+    await turns()
+    assert channel.calls == [("informational", 100)]
+    exchange.feed_end()
+    assert (await waiting[0])["more_body"] is False
+    exchange.disconnect("client_gone")
+    assert (await waiting[1])["type"] == "http.disconnect"
+
+
+async def test_the_order_of_calls():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(PART)
+        await send(LAST)
+
+    exchange, channel, records = make_exchange(app)
+    await exchange.run()
+    assert channel.calls == [
+        ("head", 200, b"part", False),
+        ("body", b"last", True),
+        ("finish",),
+    ]
+    assert (records[0].status, records[0].sent, records[0].outcome) == (200, 8, "ok")
+
+
+async def test_send_waits_for_room():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(PART)
+        await send(LAST)
+
+    exchange, channel, _ = make_exchange(app)
+    channel.writable = False
+    task = asyncio.create_task(exchange.run())
+    await turns()
+    assert channel.calls == [("head", 200, b"part", False)]
+    channel.writable = True
+    channel.room.set()
+    await task
+    assert channel.calls[-1] == ("finish",)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_refused_while_the_body_came_in(begun):
+    exchange, channel, records = make_exchange(nothing)
+    if begun:
+        await exchange.send(START)
+        await exchange.send(PART)
+        channel.calls.clear()
+    exchange.refuse(PeerError(413, "too large"))
+    if begun:
+        assert channel.calls == [("abort", "refused")]
+    else:
+        assert channel.calls == [("head", 413, b"too large", True), ("finish",)]
+    assert records[0].outcome == "refused"
+    with pytest.raises(ClientDisconnected):
+        await exchange.send(PART)
+    exchange.refuse(PeerError(413, "again"))
+    exchange.disconnect("client_gone")
+    assert len(records) == 1
+
+
+async def test_every_ending_is_recorded_once():
+    exchange, _, records = make_exchange(nothing)
+    exchange.disconnect("client_gone")
+    exchange.disconnect("client_gone")
+    await exchange.run()
+    assert [(record.status, record.outcome) for record in records] == [(499, "client_gone")]
+
+
+async def test_a_half_closed_client_is_heard_of_but_may_be_answered():
+    exchange, channel, records = make_exchange(nothing)
+    exchange.feed_end()
+    await exchange.receive()
+    exchange.on_tick(1.0)
+    assert (await exchange.receive())["type"] == "http.disconnect"
+    await exchange.send(START)
+    await exchange.send(LAST)
+    assert channel.calls == [("head", 200, b"last", True), ("finish",)]
+    assert records[0].outcome == "ok"
+
+
+async def test_label_and_repr_are_safe_to_log():
+    exchange, _, _ = make_exchange(nothing, target=b"/\x1b[31m")
+    assert "\x1b" not in exchange.label
+    assert "START" in repr(exchange)
+    assert exchange.age >= 0
+
+
+def chained(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+def test_is_disconnect():
+    gone = ClientDisconnected("gone")
+    looped = RuntimeError("a")
+    looped.__cause__ = chained(RuntimeError("b"), looped)
+    assert is_disconnect(gone)
+    assert is_disconnect(chained(RuntimeError("wrapped"), gone))
+    assert is_disconnect(ExceptionGroup("all", [gone, chained(RuntimeError("x"), gone)]))
+    assert not is_disconnect(ExceptionGroup("some", [gone, LookupError("a bug")]))
+    assert not is_disconnect(OSError("disk full"))
+    assert not is_disconnect(looped)
