@@ -94,8 +94,13 @@ _FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
     "client": (lambda r: client_text(r.client), ""),
     "client_host": (lambda r: "-" if r.client is None else escape(r.client[0]), ""),
     "clf_time": (_clf_time(), ""),
+    "close_code": (lambda r: r.close_code, ""),
+    "close_reason": (lambda r: escape(r.close_reason), ""),
     "duration": (lambda r: r.duration, ".6f"),
     "duration_ms": (lambda r: r.duration * 1000, ".3f"),
+    "event": (lambda r: r.event, ""),
+    "messages_received": (lambda r: r.messages_received, ""),
+    "messages_sent": (lambda r: r.messages_sent, ""),
     "method": (lambda r: escape(r.method), ""),
     "outcome": (lambda r: escape(r.outcome), ""),
     "path": (lambda r: escape(r.target.partition(b"?")[0]), ""),
@@ -149,9 +154,20 @@ def _compile_text(colors: bool) -> Render:
             f'HTTP/{words[record.http_version]}" {statuses[record.status]} '
             f"{record.sent}B {record.duration * 1000:.1f}ms"
         )
-        return line if record.outcome == "ok" else f"{line} {words[record.outcome]}"
+        if record.outcome != "ok":
+            line = f"{line} {words[record.outcome]}"
+        return line if record.event == "request" else f"{line} {_websocket_text(record)}"
 
     return render
+
+
+def _websocket_text(record: AccessRecord) -> str:
+    """What became of a WebSocket, behind its line."""
+    if record.event == "websocket_open":
+        return "open"
+    reason = f' "{escape(record.close_reason)}"' if record.close_reason else ""
+    messages = f"{record.messages_received} in, {record.messages_sent} out"
+    return f"closed {record.close_code}{reason} {messages}"
 
 
 def _colored_status(status: int) -> str:
@@ -184,7 +200,18 @@ def record_fields(record: AccessRecord) -> dict[str, object]:
         "duration": round(record.duration, 6),
         "outcome": escape(record.outcome),
         "scheme": escape(record.scheme),
+        **(_websocket_fields(record) if record.event != "request" else {}),
     }
+
+
+def _websocket_fields(record: AccessRecord) -> dict[str, object]:
+    fields: dict[str, object] = {"event": record.event}
+    if record.event == "websocket_close":
+        fields["close_code"] = record.close_code
+        fields["close_reason"] = escape(record.close_reason)
+        fields["messages_received"] = record.messages_received
+        fields["messages_sent"] = record.messages_sent
+    return fields
 
 
 def _compile_template(template: str) -> Render:

@@ -25,7 +25,7 @@ logger = logging.getLogger("asgiserver")
 CLIENT_CLOSED_REQUEST = 499
 """Status in the log of a request whose client left early; nginx made it a habit."""
 
-_DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected"})
+_DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
 
 
 class Exchange(Response):
@@ -228,6 +228,18 @@ class Exchange(Response):
         if self.task is not None and not self.task.done():
             self.cancel_reason = reason
             self.task.cancel(reason)
+
+    def time_out(self) -> None:
+        """It takes too long: answer or cut at once, whatever the application does about it."""
+        if self.state == DONE and not self.gone:
+            return  # what it does behind its response is its own business
+        if self.state != DONE:
+            logger.warning("Timed out: %s (%.1f s)", self.label, self.age)
+            self.outcome = "timeout"
+            self._break_off(504, b"Gateway Timeout")
+            self.gone = True
+        if not self.cancel_reason:
+            self.cancel("timeout")
 
     def _cancel_on_disconnect(self) -> None:
         """The option's value unless the application has changed it for this request.

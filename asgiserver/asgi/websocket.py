@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.context import ServerContext
+    from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message, Scope
 
@@ -160,6 +161,11 @@ class WebSocketSession(Inbox):
             self._record("websocket_close", 101)
         else:
             self._record("request", CLIENT_CLOSED_REQUEST)
+
+    def refuse(self, error: PeerError) -> None:
+        """Refuse the handshake, before the application has been called."""
+        self._outcome = "refused"
+        self._answer(error.status, error.reason.encode(), error.fields)
 
     def begin_drain(self) -> None:
         """The server is stopping: close with 1012, now or as soon as the handshake is done."""
@@ -352,11 +358,13 @@ class WebSocketSession(Inbox):
         self._record("websocket_close", 101)
         self._channel.finish()
 
-    def _answer(self, status: int, text: bytes) -> None:
+    def _answer(
+        self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
+    ) -> None:
         """Refuse the handshake with an answer of the server's own."""
         if self._denial is None:
             self._denial = _Denial(self)
-        self._denial.answer(status, text)
+        self._denial.answer(status, text, fields)
 
     def denied(self, response: Response) -> None:
         """The response that refuses the handshake is complete."""
@@ -389,7 +397,7 @@ class WebSocketSession(Inbox):
             self.task.cancel(reason)
 
     def _app_failed(self, error: BaseException) -> None:
-        if self._close is not None and _is_disconnect(error):
+        if self._close is not None and is_disconnect(error):
             logger.debug("%s: the client left, the application stopped", self.label)
         else:
             logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
@@ -473,10 +481,3 @@ def _as_bytes(text: object, data: object) -> bytes:
     if text is None and isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
     raise ApplicationError("websocket.send needs either text (str) or bytes")
-
-
-def _is_disconnect(error: BaseException) -> bool:
-    """Whether `error` only says that the peer is gone; Starlette has its own word for it."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(_is_disconnect(inner) for inner in error.exceptions)
-    return type(error).__name__ == "WebSocketDisconnect" or is_disconnect(error)

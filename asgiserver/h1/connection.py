@@ -47,8 +47,13 @@ HALF_CLOSED_TIME = 1.0
 """Seconds after which an application that listens hears `http.disconnect`, when the client has
 closed its sending side: it may have left, or it may wait for its answer."""
 
+MIN_BODY_RATE = 240
+"""Bytes a second at which a client has to send a body, on average over --timeout-request-body: each
+byte wins it that much time, and it never has more than the whole timeout left. So one byte now and
+then holds a connection no longer than silence does."""
+
 LINGER_TIME = 2.0
-LINGER_SIZE = 1 << 20
+LINGER_SIZE = 16 << 20
 """Seconds and bytes that a client may go on sending after an answer that ends the connection.
 Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
 
@@ -149,6 +154,12 @@ class H1Connection(Output):
         if context.proxy is not None:
             self._forwarded = context.proxy(peer)
         self.deadline = context.clock.now + context.config.timeout_request_head
+        if context.admit is not None:
+            try:
+                if not context.admit(self):
+                    self.reset()
+            except PeerError as error:
+                self._refuse(error)
 
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -163,6 +174,8 @@ class H1Connection(Output):
                 if self._ready:
                     self._dispatch()
                 else:
+                    if self._phase == _UPLOAD:
+                        self.deadline += len(data) / MIN_BODY_RATE
                     self._arm()
         else:  # pipelined: it waits its turn, and for the answers before it to be read
             self._parser.hold(data)
@@ -182,6 +195,8 @@ class H1Connection(Output):
         if self._mode == _TUNNEL:
             session.feed_end()
             return False
+        if not isinstance(session, Exchange):
+            return False  # nobody opens a WebSocket only to listen
         if self._parser.in_body:
             return False  # the request will never be complete
         # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS cannot.
@@ -191,7 +206,7 @@ class H1Connection(Output):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone; free everything."""
         super().connection_lost(exc)
-        self._mode = _CLOSED
+        self._set_closed()
         self.deadline = math.inf
         self._context.lost(self)
         self._parser.close()
@@ -290,16 +305,13 @@ class H1Connection(Output):
     # `RequestSink`: called by the parser, runs no application code.
 
     def on_request(self, head: RequestHead) -> None:
-        """A request begins. Raises `PeerError` (503) when too many are running."""
+        """A request begins. Raises `PeerError` when it may not."""
         context = self._context
-        limit = context.config.limit_concurrency
-        if limit is not None and len(context.running) >= limit:
-            raise PeerError(503, "too many requests are running", ((b"retry-after", b"1"),))
         context.stats.requests += 1
         self._request = head
         self._is_old = head.http_version == "1.0"
         self._keep_alive = head.keep_alive and not context.draining
-        peer = self._peer if self._forwarded is None else self._forwarded_peer(head)
+        peer = self._forwarded_peer(head) if head.forwarded else self._peer
         if head.upgrade == b"websocket" and context.config.ws != "none":
             self._session = self._make_websocket(head, peer)
         else:
@@ -308,12 +320,9 @@ class H1Connection(Output):
 
     def _forwarded_peer(self, head: RequestHead) -> Peer:
         """Both ends of a request that may have come through proxies. Raises `PeerError`."""
-        assert self._forwarded is not None
-        peer: Peer | None = self._forwarded(head, self._peer)
-        if peer is None:
-            self._forwarded = None
+        if self._forwarded is None:
             return self._peer
-        return peer
+        return self._forwarded(head, self._peer) or self._peer
 
     def _make_websocket(self, head: RequestHead, peer: Peer) -> WebSocketSession:
         """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
@@ -474,13 +483,18 @@ class H1Connection(Output):
     def abort(self, reason: str) -> None:
         """Cut the connection: the client must not take what it has for the whole response."""
         self.flush()
-        self._mode = _CLOSED
+        self._set_closed()
         if self._is_old:  # the end of the connection may be the end of the body
             self.reset()
         else:
             self.transport.abort()
 
     # The life of the connection.
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a next request, and nothing of that has come yet."""
+        return self._mode == _HTTP and self._phase == _IDLE and self._session is None
 
     def begin_drain(self) -> None:
         """The server is stopping: end after the response in flight."""
@@ -535,6 +549,8 @@ class H1Connection(Output):
         elif self._parser.in_body:
             if self._paused or (session is not None and session.continue_wanted):
                 self._phase, self.deadline = _RUNNING, math.inf  # it waits for us
+            elif self._phase == _UPLOAD:
+                self.deadline = min(self.deadline, now + config.timeout_request_body)
             else:
                 self._phase, self.deadline = _UPLOAD, now + config.timeout_request_body
         elif session is not None:
@@ -574,6 +590,7 @@ class H1Connection(Output):
         is on its way after that finds our side closed in good order, not a reset.
         """
         last = self._request
+        self._phase, self.deadline = _RUNNING, math.inf
 
         def close() -> None:
             idle = self._session is None and not self._parser.rest
@@ -595,14 +612,20 @@ class H1Connection(Output):
             self._end_linger()
             return
         self._mode = _LINGER
+        self._context.lingering += 1
         self._left_over = 0
         self._phase, self.deadline = _RUNNING, self._context.clock.now + LINGER_TIME
         if self.transport.can_write_eof():
             self.transport.write_eof()
         self._resume_reading(self._paused)
 
-    def _end_linger(self) -> None:
+    def _set_closed(self) -> None:
+        if self._mode == _LINGER:
+            self._context.lingering -= 1
         self._mode = _CLOSED
+
+    def _end_linger(self) -> None:
+        self._set_closed()
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self._unwritten = self.transport.get_write_buffer_size()

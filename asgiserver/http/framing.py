@@ -25,6 +25,11 @@ METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 _FRAMING = frozenset(
     {b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
 )
+# Fields by which proxies tell what they have seen. Whether they are believed is decided elsewhere.
+FORWARDING = frozenset({b"forwarded"}).union(
+    b"x-forwarded-" + what for what in (b"for", b"proto", b"host", b"port", b"prefix")
+)
+_READ_HERE = _FRAMING | FORWARDING
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 _ONLY_ONCE = {
     b"host": "Host",
@@ -53,7 +58,7 @@ def read_request_head(
             raise PeerError(400, "missing Host")
     if target[0] != 0x2F or 0x23 in target:  # by far the most are paths
         check_target(method, target, host)
-    if not _FRAMING.isdisjoint(found):
+    if not _READ_HERE.isdisjoint(found):
         _read_framing(head, found)
     return head
 
@@ -76,6 +81,7 @@ def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _read_framing(head: RequestHead, found: dict[bytes, bytes]) -> None:
+    head.forwarded = not FORWARDING.isdisjoint(found)
     length = found.get(b"content-length")
     coding = found.get(b"transfer-encoding")
     if length is not None or coding is not None:
@@ -114,10 +120,5 @@ def _read_connection(head: RequestHead, connection: bytes, upgrade: bytes | None
         head.keep_alive = False
     elif b"keep-alive" in tokens:
         head.keep_alive = True
-    if (
-        upgrade is not None
-        and b"upgrade" in tokens
-        and head.http_version == "1.1"
-        and not (head.chunked or head.content_length)  # its body would stand before the tunnel
-    ):
+    if upgrade is not None and b"upgrade" in tokens and head.http_version == "1.1":
         head.upgrade = upgrade.lower()

@@ -27,6 +27,7 @@ class RequestHead:
         "content_length",
         "expect_continue",
         "fields",
+        "forwarded",
         "http_version",
         "keep_alive",
         "method",
@@ -45,6 +46,7 @@ class RequestHead:
         self.chunked = False
         self.keep_alive = http_version == "1.1"
         self.expect_continue = False
+        self.forwarded = False  # there are fields of proxies
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
 
     @property

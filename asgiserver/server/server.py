@@ -17,6 +17,7 @@ from asgiserver.asgi.interface import as_asgi3
 from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.config import has_tls
 from asgiserver.context import ServerContext
+from asgiserver.errors import ConfigError
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.parser import Limits, make_head_parser
@@ -24,10 +25,12 @@ from asgiserver.loading import detect_interface, load_application, load_env_file
 from asgiserver.logs import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import Acceptor
 from asgiserver.server.clock import CoarseClock
+from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import announce_ready, withdraw_ready
 from asgiserver.server.redirect import redirect_context
+from asgiserver.ws.codec import codec_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from asgiserver.config import Config
     from asgiserver.errors import PeerError
     from asgiserver.logs import LoggingHandle
+    from asgiserver.server.limits import RequestLimit
     from asgiserver.server.listener import Listener
     from asgiserver.server.tls import TLS
     from asgiserver.types import ASGIApplication, Fields
@@ -82,6 +86,7 @@ class Server:
         self._tls: TLS | None = None
         self._redirect: ServerContext | None = None  # of the listener that sends to https
         self._lifespan: Lifespan | None = None
+        self._request_limit: RequestLimit | None = None
         self._access_log: AccessLog | None = None
         self._logging: LoggingHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -142,12 +147,14 @@ class Server:
 
         context.refused = refused
         context.proxy = make_proxies(config)
+        check_codec(config.ws)
         if has_tls(config):
             from asgiserver.server.tls import TLS
 
             self._tls = tls = TLS(config)
             context.tls_extension = tls.extension
             clock.call_each_tick(lambda: tls.on_tick(clock.now))
+        self._request_limit = apply_limits(context, clock)
         return context
 
     async def _start_lifespan(self, context: ServerContext) -> None:
@@ -210,6 +217,7 @@ class Server:
             config.limit_request_line,
             config.limit_request_head,
             config.limit_request_fields,
+            config.limit_request_body,
         )
         wire = Wire(make_head_parser(config.http), encoder, limits)
         clock.call_each_tick(lambda: encoder.set_date(clock.date))
@@ -366,6 +374,8 @@ class Server:
 
     async def _cancel_running(self) -> None:
         """Cancel what is left and say what it was."""
+        if self._request_limit is not None:
+            self._request_limit.close()
         running = self.context.running.copy()
         for session in running.values():
             logger.warning("Cancelled at shutdown: %s (%.1f s)", session.label, session.age)
@@ -403,6 +413,17 @@ def default_fields(config: Config) -> Fields:
     return [
         (name.strip().lower().encode(), value.strip().encode("latin-1")) for name, _, value in pairs
     ]
+
+
+def check_codec(name: str) -> None:
+    """Raise `ConfigError` when the library of a WebSocket codec that was asked for is missing."""
+    if name in ("wsproto", "websockets"):
+        try:
+            codec_factory(name)
+        except ImportError:
+            raise ConfigError(
+                f"ws: {name} is not installed; pip install {name}, or use --ws native"
+            ) from None
 
 
 def load(config: Config) -> ASGIApplication:

