@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.errors import ConfigError
-
 if TYPE_CHECKING:
     from asgiserver.types import ASGIApplication, Receive, Scope, Send
 
@@ -15,13 +13,9 @@ def as_asgi3(app: Any, interface: str, wsgi_threads: int) -> ASGIApplication:
     if interface == "asgi2":
         return _asgi2(app)
     if interface == "wsgi":
-        try:
-            from a2wsgi import WSGIMiddleware
-        except ImportError:
-            raise ConfigError(
-                'this is a WSGI application; pip install "asgiserver[wsgi]" to serve it'
-            ) from None
-        return WSGIMiddleware(app, workers=wsgi_threads)  # type: ignore[no-any-return,unused-ignore]
+        from asgiserver.asgi.wsgi import WSGIBridge
+
+        return WSGIBridge(app, wsgi_threads)
     return app  # type: ignore[no-any-return]
 
 
