@@ -6,6 +6,8 @@
     await asgiserver.serve(app, port=8000)         # the same inside a running event loop
     async with asgiserver.Server(asgiserver.Config(app, port=0)) as server:
         ...                                        # server.addresses; drained at the end
+    with asgiserver.serve_in_thread(app) as server:
+        ...                                        # the same beside a program without a loop
 
 Importing it stays cheap: names are loaded when they are first used.
 """
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
         WorkersFailed as WorkersFailed,
     )
     from asgiserver.server.server import Server
+    from asgiserver.server.thread import serve_in_thread
 
-__all__ = ["Config", "Server", "__version__", "run", "serve"]
+__all__ = ["Config", "Server", "__version__", "run", "serve", "serve_in_thread"]
 
 _ERRORS = (
     "ApplicationError",
@@ -46,6 +49,7 @@ _ERRORS = (
 _LAZY = {
     "Config": "asgiserver.config",
     "Server": "asgiserver.server.server",
+    "serve_in_thread": "asgiserver.server.thread",
     **dict.fromkeys(_ERRORS, "asgiserver.errors"),
 }
 

@@ -48,7 +48,8 @@ def test_a_configuration_is_cheap_too():
 
 
 def test_public_names():
-    assert asgiserver.__all__ == ["Config", "Server", "__version__", "run", "serve"]
+    names = ["Config", "Server", "__version__", "run", "serve", "serve_in_thread"]
+    assert asgiserver.__all__ == names
     assert asgiserver.Config is config.Config
     assert set(asgiserver.__all__) <= set(dir(asgiserver))
 
