@@ -88,14 +88,14 @@ class Stopping:
 class Stop:
     """To the worker: begin the staged stop; `timeout` seconds, None for the configured one.
 
-    Before that, for `delay` seconds, responses announce the end of their connections; the worker
-    goes on `accepting` when nobody is there to take its place.
+    Before that responses announce the end of their connections: for `accept` seconds while new
+    ones are still accepted, as nobody else may take them, and for `delay` seconds after that.
     """
 
     reason: str
     timeout: float | None = None
     delay: float = 0.0
-    accepting: bool = False
+    accept: float = 0.0
 
 
 Message = Ready | Beat | Failed | Stopping | Stop

@@ -31,6 +31,7 @@ logger = logging.getLogger("asgiserver")
 
 BEAT = 1.0  # seconds between two beats of a worker's loop
 SILENT = 2.5  # seconds without a beat after which a worker's own queue gets no more connections
+EMPTYING = 0.25  # seconds to empty a queue of its own that gets no more connections
 KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
 TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop is blocked
 BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
@@ -93,8 +94,8 @@ class Fleet:
             case Leave(reason=reason):
                 logger.debug("%s is told to end: %s", worker, reason)
                 # A queue of its own is closed to new connections in a moment; it empties it first.
-                accepting = order.accepting or self.sockets.reuseport
-                order = dataclasses.replace(order, reason=reason, accepting=accepting)
+                accept = max(order.accept, EMPTYING if self.sockets.reuseport else 0.0)
+                order = dataclasses.replace(order, reason=reason, accept=accept)
                 self.leave(worker, order, config, now)
             case AskStacks():
                 silence = now - worker.beat_at
@@ -120,7 +121,7 @@ class Fleet:
         shutdown = config.timeout_lifespan_shutdown
         if config.reload:
             shutdown = min(shutdown, KILL_MARGIN)
-        worker.leave(order, now + order.delay + drain + shutdown + KILL_MARGIN)
+        worker.leave(order, now + order.accept + order.delay + drain + shutdown + KILL_MARGIN)
 
     def spawn(
         self, slot: int, config: Config, app: Any, generation: int, shared: bool, now: float

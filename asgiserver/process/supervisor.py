@@ -328,7 +328,8 @@ class Supervisor:
     def terminate(self) -> None:
         """SIGTERM: drain and end."""
         window = RELOAD_WINDOW if self._config.reload else None
-        self._stop(Stop("SIGTERM", window, self._config.drain_delay, accepting=True))
+        accept = self._config.drain_delay
+        self._stop(Stop("SIGTERM", window, ANNOUNCE if accept else 0.0, accept))
 
     def interrupt(self) -> None:
         """SIGINT: the same with little patience; the second time with none."""

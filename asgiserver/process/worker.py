@@ -172,22 +172,26 @@ class Worker:
 
     def _on_order(self, order: Stop) -> None:
         self._told = True
-        if self._server is None or not order.delay or order.timeout == 0:
+        if self._server is None or order.timeout == 0 or not order.delay + order.accept:
             self._stop(order.reason, order.timeout)
             return
         assert self._loop is not None
         context = self._server.context
         context.shutdown.give()
         context.draining = True  # each response announces the end of its connection
-        if not order.accepting:
-            self._server.stop_accepting()
+        self._loop.call_later(order.accept, self._leave_connections, order)
+
+    def _leave_connections(self, order: Stop) -> None:
+        assert self._loop is not None
+        assert self._server is not None
+        self._server.stop_accepting()
         self._stop_after(order, self._loop.time() + order.delay)
 
     def _stop_after(self, order: Stop, at: float) -> None:
         """Stop at `at`, or once no connection is left that would have to be told."""
         assert self._loop is not None
         assert self._server is not None
-        if self._loop.time() >= at or not (order.accepting or self._server.context.connections):
+        if self._loop.time() >= at or not self._server.context.connections:
             self._stop(order.reason, order.timeout)
         else:
             self._loop.call_later(LOOK, self._stop_after, order, at)

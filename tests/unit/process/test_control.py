@@ -24,7 +24,7 @@ MESSAGES = [
     Beat(rss=1, requests=2, connections=3, open=4, running=5),
     Failed(3, 'Traceback\n  "quoted"\n\N{SNOWMAN}'),
     Stopping("SIGTERM"),
-    Stop("restart", 1.5, 0.5, True),
+    Stop("restart", 1.5, 0.5, 0.25),
     Stop("stop"),
 ]
 
