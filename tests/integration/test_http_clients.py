@@ -2,7 +2,6 @@
 
 import asyncio
 import contextvars
-import logging
 import socket
 
 import aiohttp
@@ -243,9 +242,7 @@ async def test_a_slow_application_holds_up_the_upload(serve, dial):
     await sending
 
 
-async def test_http_1_0_cut_is_a_reset(serve, dial, caplog):
-    caplog.set_level(logging.CRITICAL, "asgiserver")
-
+async def test_http_1_0_cut_is_a_reset(serve, dial):
     async def app(scope, receive, send):
         await send(START)
         await send(PART)
@@ -283,9 +280,7 @@ async def test_record_of_a_client_that_left(serve, dial):
     assert await one_record(records) == (499, "client_gone")
 
 
-async def test_records_of_the_other_endings(serve, dial, caplog):
-    caplog.set_level(logging.CRITICAL, "asgiserver")
-
+async def test_records_of_the_other_endings(serve, dial):
     async def app(scope, receive, send):
         if scope["path"] == "/bug":
             raise LookupError("a bug")
