@@ -107,18 +107,15 @@ class Proxies:
     """What connections ask about their peer, as `ServerContext.proxy`.
 
     A server behind a proxy that it does not trust is a common and silent mistake: wrong scheme,
-    wrong client. So the first request of the first `WATCHED` untrusted peers is looked at, to say
-    once what has been ignored.
+    wrong client. So it is said once what has been ignored.
     """
 
-    __slots__ = ("_hops", "_names", "_read", "_trusted", "_watch")
-
-    WATCHED = 1000
+    __slots__ = ("_hops", "_names", "_read", "_said", "_trusted")
 
     def __init__(self, trusted: TrustedPeers, family: str, hops: int | None = None) -> None:
         self._trusted = trusted
         self._hops = hops
-        self._watch = self.WATCHED
+        self._said = False
         if family == "forwarded":
             self._names, self._read = FORWARDED, read_forwarded
         else:
@@ -128,11 +125,10 @@ class Proxies:
         return f"<Proxies {self._read.__name__} hops={self._hops} {self._trusted}>"
 
     def __call__(self, peer: Peer) -> Callable[[RequestHead, Peer], Peer | None] | None:
-        """What has to look at the requests of a connection until it returns None."""
+        """What has to look at those requests of a connection that have forwarding fields."""
         if self._trusted.trusts_peer(peer):
             return self.forwarded_peer
-        self._watch -= 1
-        return self._warn_once if self._watch >= 0 else None
+        return None if self._said else self._warn_once
 
     def forwarded_peer(self, head: RequestHead, peer: Peer) -> Peer:
         """The ends of the request `head`, which a trusted `peer` passes on.
@@ -156,8 +152,8 @@ class Proxies:
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
         for name, _ in head.fields:
-            if name in self._names and self._watch > -self.WATCHED:
-                self._watch = -self.WATCHED  # said
+            if name in self._names and not self._said:
+                self._said = True
                 who = "unix" if peer.client is None else peer.client[0]
                 logger.warning(
                     "Ignored %s from %s, which is not a trusted proxy; if it is one of yours:"
@@ -183,45 +179,6 @@ def _server(said: Forwarding, scheme: str, peer: Peer) -> tuple[str, int | None]
     if said.port is not None and peer.server is not None and peer.server[1] is not None:
         return peer.server[0], said.port
     return peer.server
-
-
-class IgnoredForwarding:
-    """Looks at the first request of untrusted peers, to say once why it is not believed.
-
-    A server behind a proxy that it does not trust is a common mistake, and silent: wrong scheme,
-    wrong client. Only the first `CONNECTIONS` are looked at.
-    """
-
-    __slots__ = ("_left", "_names")
-
-    CONNECTIONS = 1000
-
-    def __init__(self, family: str) -> None:
-        self._names = X_FORWARDED if family == "x-forwarded" else FORWARDED
-        self._left = self.CONNECTIONS
-
-    def __repr__(self) -> str:
-        return f"<IgnoredForwarding left={self._left}>"
-
-    def wants(self) -> bool:
-        """Whether to look at one more connection."""
-        self._left -= 1
-        return self._left >= 0
-
-    def look(self, head: RequestHead, peer: Peer) -> None:
-        """Say it if `head` has a forwarding field."""
-        for name, _ in head.fields:
-            if name in self._names and self._left > -self.CONNECTIONS:
-                self._left = -self.CONNECTIONS  # said
-                who = "unix" if peer.client is None else peer.client[0]
-                logger.warning(
-                    "Ignored %s from %s, which is no trusted proxy; if it is one of yours:"
-                    " --forwarded-allow-ips %s",
-                    name.decode().title(),
-                    "a unix socket" if peer.client is None else who,
-                    who,
-                )
-                return
 
 
 def make_proxies(config: Config) -> Proxies | None:

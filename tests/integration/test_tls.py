@@ -53,6 +53,18 @@ def tcp_port(server):
     return server.listeners[0].port
 
 
+GARBAGE = [
+    b"",
+    b"\x00" * 100,
+    b"\x16\x03\x01",
+    b"\x16\x03\x01\x00\x05hello",
+    b"\x16\x03\x01\xff\xff" + b"a" * 20000,
+    b"SSH-2.0-x\r\n",
+    b"\x80\x2e\x01\x00\x02",
+    b"CONNECT a:443 HTTP/1.1\r\n\r\n",
+]
+
+
 class Recorder:
     """Answers with what it was asked, and keeps the scopes."""
 
@@ -155,20 +167,30 @@ async def test_https(serve_tls, ca):
     assert (await get(server, ca, content=large)).content == large
 
 
-def test_uvloop(files, ca):
+def test_uvloop(files, ca, caplog):
+    caplog.set_level(logging.INFO)
     app = Recorder()
 
     async def main():
-        config = Config(app, port=0, lifespan="off", **files)
+        config = Config(app, port=0, lifespan="off", timeout_request_head=0.5, **files)
         async with Server(config) as server:
             server.port = tcp_port(server)
             large = os.urandom(3_000_000)
             assert (await get(server, ca, content=large)).content == large
-            await plain(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            for data in GARBAGE:
+                await plain(server, data)
+            with pytest.raises(HANDSHAKE_ERRORS):
+                await shake_hands(server, client_context(Authority()))
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            await hang_up(writer)
+            await until(lambda: not server.context.connections)
+            await until(lambda: not server._acceptors[0]._handshakes)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
     assert app.tls["tls_version"] == 0x0304
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+    assert caplog.text.count("Refused 127.0.0.1") == 1
 
 
 async def test_plain_has_no_tls_extension(serve):
@@ -464,20 +486,7 @@ async def test_tls_on_a_plain_port(serve, ca, caplog):
     await logged(caplog, "TLS on a plain HTTP port")
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        b"\x00" * 100,
-        b"\x16\x03\x01",
-        b"\x16\x03\x01\x00\x05hello",
-        b"\x16\x03\x01\xff\xff" + b"a" * 20000,
-        b"SSH-2.0-x\r\n",
-        b"\x80\x2e\x01\x00\x02",
-        b"CONNECT a:443 HTTP/1.1\r\n\r\n",
-    ],
-    ids=lambda data: repr(data[:8]),
-)
+@pytest.mark.parametrize("data", GARBAGE, ids=lambda data: repr(data[:8]))
 async def test_garbage(serve_tls, ca, caplog, capfd, data):
     caplog.set_level(logging.INFO)
     server = await serve_tls()
