@@ -175,6 +175,7 @@ class Config:
     limit_request_body: float = option(OFF, "Size of a request body (413)", "Limits", "size")
     limit_connections: int | None = option(None, "Connections open at a time, per worker", "Limits", "int", minimum=1)
     limit_concurrency: int | None = option(None, "Requests that run at a time, per worker; more are answered 503", "Limits", "int", minimum=1)
+    limit_websockets: int | None = option(None, "WebSockets open at a time, per worker; more are answered 503", "Limits", "int", minimum=1)
     overload: str = option("shed", "Beyond --limit-concurrency: let requests wait, or answer 503 at once", "Limits", choices=("queue", "shed"))
     timeout_queue: float = option(5.0, "A request waits at most this long for its turn", "Limits", "seconds")
 

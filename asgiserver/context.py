@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from asgiserver.config import Config
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
-    from asgiserver.types import ASGIApplication, Fields
+    from asgiserver.types import ASGIApplication, Fields, Scope
 
 
 @dataclasses.dataclass(slots=True)
@@ -52,6 +52,7 @@ class Stats:
     connections: int = 0  # accepted so far
     requests: int = 0  # begun so far
     active: int = 0  # applications running now
+    lingering: int = 0  # connections that are closed now but for what the client still sends
     refused: dict[str, int] = dataclasses.field(default_factory=dict)  # PeerErrors by reason
 
     def count_refused(self, reason: str) -> None:
@@ -63,6 +64,11 @@ class Connection(Protocol):
     """A connection, as the server sees it."""
 
     deadline: float
+
+    @property
+    def idle(self) -> bool:
+        """Whether it waits for a next request."""
+        ...
 
     def on_deadline(self, now: float) -> None:
         """`deadline` (clock seconds) has passed."""
@@ -112,6 +118,7 @@ class Runnable(Protocol):
     """What runs as a task: a session of the ASGI layer."""
 
     task: asyncio.Task[None] | None
+    scope: Scope
 
     @property
     def label(self) -> str:
@@ -132,6 +139,9 @@ class Runnable(Protocol):
 
     def cancel(self, reason: str) -> None:
         """Cancel the application."""
+
+    def refuse(self, error: PeerError) -> None:
+        """Answer for the application, which has not been called."""
 
 
 class ShutdownNotice:
@@ -180,6 +190,7 @@ class ServerContext:
 
     __slots__ = (
         "access",
+        "admit",
         "app",
         "base_context",
         "clock",
@@ -193,6 +204,7 @@ class ServerContext:
         "refused",
         "running",
         "shutdown",
+        "start",
         "state",
         "stats",
         "tls_extension",
@@ -216,6 +228,10 @@ class ServerContext:
         self.refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
         self.on_quiet: Callable[[], None] | None = None  # at a connection's or task's end, draining
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
+        # Runs a session; and whether there is room for a connection, None: always. See
+        # `server.limits`.
+        self.start: Callable[[Runnable], None] = self.start_now
+        self.admit: Callable[[Connection], bool] | None = None
         # Asked once for each connection what has to look at its requests; see `server.proxy`.
         self.proxy: Callable[[Any], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
@@ -241,7 +257,7 @@ class ServerContext:
     def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
         self.stats.count_refused(error.reason)
 
-    def start(self, session: Runnable) -> None:
+    def start_now(self, session: Runnable) -> None:
         """Run a session in a copy of the base context; at once where Python can (3.12)."""
         task = start_task(session.run(), self.loop, self.base_context.copy())
         if not task.done():

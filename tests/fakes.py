@@ -11,6 +11,7 @@ from asgiserver.context import ServerContext
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.parser import Limits, make_head_parser
+from asgiserver.server.limits import apply_limits
 
 WAIT = 5.0
 """Seconds after which a test gives up waiting; none depends on how long anything takes."""
@@ -153,10 +154,16 @@ class FakeClock:
 
     def __init__(self):
         self.now = 1000.0
+        self._on_tick = []
+
+    def call_each_tick(self, callback):
+        self._on_tick.append(callback)
 
     def advance(self, seconds, connections):
         """Let time pass, then do what the server's clock does at its tick."""
         self.now += seconds
+        for callback in self._on_tick:
+            callback()
         for connection in list(connections):
             if connection.deadline <= self.now:
                 connection.on_deadline(self.now)
@@ -322,8 +329,12 @@ class FakeServer:
         encoder = HeadEncoder()
         encoder.set_date(self.clock.date)
         limits = Limits(
-            config.limit_request_line, config.limit_request_head, config.limit_request_fields
+            config.limit_request_line,
+            config.limit_request_head,
+            config.limit_request_fields,
+            config.limit_request_body,
         )
+        self.request_limit = apply_limits(self.context, self.clock)
         self.wire = Wire(make_head_parser(parser), encoder, limits)
 
     async def finish(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from asgiserver.errors import PeerError
@@ -28,23 +29,25 @@ class ChunkedDecoder:
     """Takes the bytes behind a head, gives those of the body and says where the body ends.
 
     `limit` bounds the extensions of the whole body and its trailer section (bytes, together),
-    `fields` the trailer fields. These are checked and dropped: ASGI has no place for them, and they
-    never become header fields (RFC 9110 section 6.5.1).
+    `fields` the trailer fields, `body` the body itself (bytes). Trailer fields are checked and
+    dropped: ASGI has no place for them, and they never become header fields (RFC 9110 6.5.1).
     """
 
-    __slots__ = ("_fields_left", "_left", "_line", "_spare", "_state")
+    __slots__ = ("_fields_left", "_left", "_line", "_room", "_spare", "_state")
 
-    def __init__(self, limit: int, fields: int) -> None:
+    def __init__(self, limit: int, fields: int, body: float = math.inf) -> None:
         self._state = _SIZE
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # the beginning of a line whose end has not come
         self._spare = limit  # bytes of extensions and trailers that may still come
         self._fields_left = fields
+        self._room = body  # bytes of body that may still be announced
 
     def feed(self, data: bytes, pos: int) -> tuple[bytes, int]:
         """Decode `data` from `pos`: the body's bytes, and where the body ends (-1: not yet).
 
-        Raises `PeerError` (400, or 431 when trailers or extensions are too large). For which fault
+        Raises `PeerError` (400, 413 when the next chunk would make the body too large, or 431 when
+        trailers or extensions are too large). For which fault
         does not depend on the pieces that `data` comes in.
         """
         parts: list[bytes] = []
@@ -83,6 +86,9 @@ class ChunkedDecoder:
         if self._spare < 0:
             raise PeerError(431, "chunk extensions too large")
         self._left = int(digits, 16)
+        self._room -= self._left
+        if self._room < 0:
+            raise PeerError(413, "request body too large")
         self._state = _DATA if self._left else _TRAILERS
 
     def _read_trailer(self, line: bytes) -> None:

@@ -53,7 +53,7 @@ byte wins it that much time, and it never has more than the whole timeout left. 
 then holds a connection no longer than silence does."""
 
 LINGER_TIME = 2.0
-LINGER_SIZE = 16 << 20
+LINGER_SIZE = 4 << 20
 """Seconds and bytes that a client may go on sending after an answer that ends the connection.
 Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
 
@@ -547,12 +547,7 @@ class H1Connection(Output):
         elif self._mode == _CLOSED:
             return
         elif self._parser.in_body:
-            if self._paused or (session is not None and session.continue_wanted):
-                self._phase, self.deadline = _RUNNING, math.inf  # it waits for us
-            elif self._phase == _UPLOAD:
-                self.deadline = min(self.deadline, now + config.timeout_request_body)
-            else:
-                self._phase, self.deadline = _UPLOAD, now + config.timeout_request_body
+            self._arm_upload(now + config.timeout_request_body)
         elif session is not None:
             if self._eof:
                 self._phase, self.deadline = _HALF_CLOSED, now + HALF_CLOSED_TIME
@@ -563,6 +558,16 @@ class H1Connection(Output):
         if self._phase == _IDLE and self._parser.rest:
             # Absolute, as at the beginning: neither a byte nor an empty line wins more time.
             self._phase, self.deadline = _HEAD, now + config.timeout_request_head
+
+    def _arm_upload(self, limit: float) -> None:
+        """More of a body has to come by `limit`, or sooner when it has come too slowly so far."""
+        session = self._session
+        if self._paused or (isinstance(session, Exchange) and session.continue_wanted):
+            self._phase, self.deadline = _RUNNING, math.inf  # it waits for us
+        else:
+            if self._phase == _UPLOAD:
+                limit = min(limit, self.deadline)
+            self._phase, self.deadline = _UPLOAD, limit
 
     def _end_stall(self) -> None:
         """The client has not read for long, or only slowly."""
@@ -612,7 +617,7 @@ class H1Connection(Output):
             self._end_linger()
             return
         self._mode = _LINGER
-        self._context.lingering += 1
+        self._context.stats.lingering += 1
         self._left_over = 0
         self._phase, self.deadline = _RUNNING, self._context.clock.now + LINGER_TIME
         if self.transport.can_write_eof():
@@ -621,7 +626,7 @@ class H1Connection(Output):
 
     def _set_closed(self) -> None:
         if self._mode == _LINGER:
-            self._context.lingering -= 1
+            self._context.stats.lingering -= 1
         self._mode = _CLOSED
 
     def _end_linger(self) -> None:

@@ -6,6 +6,7 @@ So limits, pipelining and what is refused are the same for both, whatever the pi
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Protocol
 
@@ -41,14 +42,17 @@ class RequestSink(Protocol):
 
 
 class Limits:
-    """Sizes in bytes of what a head may be; see the options of the same names."""
+    """Sizes in bytes of what a request may be; see the options of the same names."""
 
-    __slots__ = ("fields", "head", "line")
+    __slots__ = ("body", "fields", "head", "line")
 
-    def __init__(self, line: int = 8192, head: int = 65536, fields: int = 128) -> None:
+    def __init__(
+        self, line: int = 8192, head: int = 65536, fields: int = 128, body: float = math.inf
+    ) -> None:
         self.line = min(line, head - 4)  # the shortest head is a line and two line ends
         self.head = head
         self.fields = fields
+        self.body = body
 
 
 def make_head_parser(name: str) -> HeadParser:
@@ -184,8 +188,10 @@ class RequestParser:
         request = read_request_head(method, target, version, fields)
         if request.chunked:
             self._state = _CHUNKED
-            self._chunks = ChunkedDecoder(limits.head, limits.fields)
+            self._chunks = ChunkedDecoder(limits.head, limits.fields, limits.body)
         elif request.content_length:
+            if request.content_length > limits.body:
+                raise PeerError(413, "request body too large")
             self._state = _LENGTH
             self._left = request.content_length
         else:

@@ -1,0 +1,219 @@
+"""What a server does when there is too much: of connections, of requests, of time.
+
+Nothing here is asked while the options are off: `apply_limits` decides at the start. It knows
+sessions and connections by what the server may ask of them, and no wire.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.exchange import Exchange
+from asgiserver.asgi.response import DONE
+from asgiserver.errors import PeerError
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from asgiserver.context import Connection, Runnable, ServerContext
+
+    class Ticker(Protocol):
+        """The part of the clock that is needed here."""
+
+        def call_each_tick(self, callback: Callable[[], None]) -> None: ...
+
+
+__all__ = ["ConnectionLimit", "RequestLimit", "apply_limits", "end_late_requests"]
+
+QUEUE_LENGTH = 1024
+"""Requests that may wait for their turn; each holds its head and up to 64 KiB of its body."""
+
+REFUSED_CONNECTIONS = 64
+"""Connections above the limit are told so while fewer than this linger, else reset."""
+
+LOOKS = 64
+"""Connections looked at for each new one, on average, when all are looked through for idle ones."""
+
+RETRY_AFTER = ((b"retry-after", b"1"),)
+
+
+def apply_limits(context: ServerContext, clock: Ticker) -> RequestLimit | None:
+    """Put the limits that the configuration wants into `context`.
+
+    Returns the one that has to be closed at shutdown, if there is one.
+    """
+    config = context.config
+    if config.limit_connections is not None:
+        connections = ConnectionLimit(context, config.limit_connections)
+        context.admit = connections.admit
+        clock.call_each_tick(connections.forget)
+    if config.timeout_request != math.inf:
+        clock.call_each_tick(functools.partial(end_late_requests, context))
+    if config.limit_concurrency is None and config.limit_websockets is None:
+        return None
+    requests = RequestLimit(context)
+    context.start = requests.start
+    clock.call_each_tick(requests.on_tick)
+    return requests
+
+
+class ConnectionLimit:
+    """At most `limit` connections; for a new one the longest idle gives way (RFC 9112 9.5)."""
+
+    __slots__ = ("_asked", "_context", "_idle", "_limit")
+
+    def __init__(self, context: ServerContext, limit: int) -> None:
+        self._context = context
+        self._limit = limit
+        self._idle: list[Connection] = []  # as of the last look, the longest idle last
+        self._asked = math.inf  # connections admitted since
+
+    def __repr__(self) -> str:
+        return f"<ConnectionLimit {len(self._context.connections)} of {self._limit}>"
+
+    def admit(self, connection: Connection) -> bool:
+        """Whether there is room for `connection`, which is counted already. Raises `PeerError`.
+
+        False: not even for an answer.
+        """
+        connections = self._context.connections
+        lingering = self._context.stats.lingering
+        count = len(connections) - lingering
+        if count <= self._limit:
+            return True
+        self._asked += 1
+        if not self._idle and self._asked * LOOKS >= count:
+            self._asked = 0
+            idle = [other for other in connections if other.idle]
+            self._idle = sorted(idle, key=_deadline, reverse=True)
+        while self._idle:
+            other = self._idle.pop()
+            if other.idle:
+                other.begin_drain()
+                return True
+        if lingering >= REFUSED_CONNECTIONS:
+            return False
+        raise PeerError(503, "too many connections", RETRY_AFTER)
+
+    def forget(self) -> None:
+        """Hold on to no connection for longer than a tick."""
+        self._idle.clear()
+        self._asked = math.inf
+
+
+def _deadline(connection: Connection) -> float:
+    return connection.deadline
+
+
+class RequestLimit:
+    """Bounds how many requests and how many WebSockets run, each by itself.
+
+    A request beyond the limit is refused, or waits behind those that came before it. One that ends
+    at once, without waiting for anything, never counts.
+    """
+
+    __slots__ = (
+        "_context",
+        "_queue",
+        "_queue_length",
+        "_request_limit",
+        "_timeout",
+        "_websocket_limit",
+        "requests",
+        "websockets",
+    )
+
+    def __init__(self, context: ServerContext) -> None:
+        config = context.config
+        self._context = context
+        self._request_limit = config.limit_concurrency or math.inf
+        self._websocket_limit = config.limit_websockets or math.inf
+        self._timeout = config.timeout_queue
+        self._queue_length = QUEUE_LENGTH if config.overload == "queue" else 0
+        self._queue: deque[tuple[float, Exchange]] = deque()  # and when they came
+        self.requests = 0  # running
+        self.websockets = 0
+
+    def __repr__(self) -> str:
+        return (
+            f"<RequestLimit requests={self.requests} waiting={len(self._queue)}"
+            f" websockets={self.websockets}>"
+        )
+
+    def start(self, session: Runnable) -> None:
+        """Run a session, let it wait, or refuse it."""
+        if not isinstance(session, Exchange):
+            if self.websockets >= self._websocket_limit:
+                self._refuse(session, "too many WebSockets are open")
+                return
+            self.websockets += 1
+            if not self._run(session, self._websocket_ended):
+                self.websockets -= 1
+        elif self.requests < self._request_limit:
+            self._run_request(session)
+        elif len(self._queue) < self._queue_length:
+            self._queue.append((self._context.clock.now, session))
+        else:
+            self._refuse(session, "too many requests are running")
+
+    def on_tick(self) -> None:
+        """Refuse those that have waited for too long, forget those whose client has left."""
+        if self._queue:
+            oldest = self._context.clock.now - self._timeout
+            waiting = [entry for entry in self._queue if entry[1].state != DONE]
+            self._queue.clear()
+            self._queue.extend(entry for entry in waiting if entry[0] > oldest)
+            for since, session in waiting:
+                if since <= oldest:
+                    self._refuse(session, "too many requests are waiting")
+
+    def close(self) -> None:
+        """The server stops for good: whoever waits now is told so."""
+        queue, self._queue = self._queue, deque()
+        self._queue_length = 0
+        for _, session in queue:
+            self._refuse(session, "the server is stopping")
+
+    def _run_request(self, session: Exchange) -> None:
+        self.requests += 1
+        if not self._run(session, self._request_ended):
+            self.requests -= 1
+
+    def _run(self, session: Runnable, ended: Callable[[asyncio.Task[None]], None]) -> bool:
+        """Start; false when it has ended already."""
+        self._context.start_now(session)
+        if session.task is None:
+            return False
+        session.task.add_done_callback(ended)
+        return True
+
+    def _request_ended(self, task: asyncio.Task[None]) -> None:
+        self.requests -= 1
+        while self._queue and self.requests < self._request_limit:
+            _, session = self._queue.popleft()
+            if session.state != DONE:
+                self._run_request(session)
+
+    def _websocket_ended(self, task: asyncio.Task[None]) -> None:
+        self.websockets -= 1
+
+    def _refuse(self, session: Runnable, reason: str) -> None:
+        error = PeerError(503, reason, RETRY_AFTER)
+        self._context.refused(session.scope["client"], error)
+        session.refuse(error)
+
+
+def end_late_requests(context: ServerContext) -> None:
+    """End the requests that take longer than --timeout-request. WebSockets may.
+
+    What an application does behind a complete response is not the client's request any more.
+    """
+    limit = context.config.timeout_request
+    for session in list(context.running.values()):
+        if isinstance(session, Exchange) and session.age > limit:
+            session.time_out()
