@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.fields import checked_fields
-from asgiserver.http.message import ResponseHead
+from asgiserver.http.message import ResponseHead, checked_head
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -51,9 +51,8 @@ def plain_head(
 ) -> ResponseHead:
     """The head of a short answer of the server's own, after which the connection closes."""
     head = ResponseHead(status, [_PLAIN_TEXT, *fields])
-    head.set_length(len(text))
     head.close = True
-    return head
+    return head.with_length(len(text))
 
 
 class Response:
@@ -117,11 +116,13 @@ class Response:
 
     def _start(self, message: Message) -> None:
         status = message["status"]
-        if type(status) is not int and isinstance(status, int):
-            status = int(status)  # http.HTTPStatus.OK is in use
-        head = ResponseHead(status, message.get("headers", ()), message.get("trailers", False))
-        if self._for_head:
-            head.bodyless = True
+        if type(status) is not int:
+            status = _as_int(status)
+        head = checked_head(status, message.get("headers", ()))
+        if self._for_head or "trailers" in message:
+            head = head.copy()
+            head.bodyless = head.bodyless or self._for_head
+            head.trailers = message.get("trailers", False)
         self._head = head
         self._left = head.content_length
         self.state = HEAD
@@ -150,7 +151,7 @@ class Response:
             self._channel.send_body(body, last)
         else:
             if last and head.content_length is None and not head.bodyless:
-                head.set_length(size)  # all of it is here: no need to chunk
+                head = head.with_length(size)  # all of it is here: no need to chunk
             self.status = head.status
             self._channel.send_head(head, body, last)
         if last:
@@ -241,7 +242,7 @@ class Response:
         last = end and not head.trailers
         whole = last and self.state == HEAD
         if whole and head.content_length is None and head.status not in (204, 304):
-            head.set_length(part.count)
+            self._head = head = head.with_length(part.count)
         if head.bodyless or part.data is not None:
             self._send_body(part.data or b"", end)
             return
@@ -303,6 +304,12 @@ class Response:
     def unsent(self) -> bool:
         """Whether nothing of the response is on the wire yet."""
         return self.state <= HEAD or (self.state == FILE and not self.status)
+
+
+def _as_int(status: object) -> int:
+    if isinstance(status, int) and not isinstance(status, bool):
+        return int(status)  # http.HTTPStatus.OK is in use
+    raise ApplicationError(f"response status must be an int, not {status!r}")
 
 
 def _as_bytes(body: object) -> bytes:
