@@ -53,9 +53,12 @@ byte wins it that much time, and it never has more than the whole timeout left. 
 then holds a connection no longer than silence does."""
 
 LINGER_TIME = 2.0
-LINGER_SIZE = 4 << 20
+LINGER_SIZE = 16 << 20
 """Seconds and bytes that a client may go on sending after an answer that ends the connection.
 Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+
+TUNNEL_LINGER_SIZE = 1 << 20
+"""The same for a tunnel: whoever speaks a protocol with a farewell reads while it sends."""
 
 DRAIN_LINGER_TIME = 0.25
 """The same for an idle connection while the server stops: time for what is on its way."""
@@ -616,9 +619,9 @@ class H1Connection(Output):
         if not linger or self._eof:
             self._end_linger()
             return
+        self._left_over = LINGER_SIZE - TUNNEL_LINGER_SIZE if self._mode == _TUNNEL else 0
         self._mode = _LINGER
         self._context.stats.lingering += 1
-        self._left_over = 0
         self._phase, self.deadline = _RUNNING, self._context.clock.now + LINGER_TIME
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -371,7 +371,7 @@ async def test_a_client_that_sends_on_for_ever_is_not_drained_for_ever(connect):
     peer = connect(hello)
     peer.send(POST + b"content-length: 100000000\r\n\r\n")
     await peer.reply()
-    for _ in range(5):
+    for _ in range(17):
         peer.send(bytes(1 << 20))
     assert peer.transport.closing
     peer = connect(hello)
