@@ -215,5 +215,5 @@ def end_late_requests(context: ServerContext) -> None:
     """
     limit = context.config.timeout_request
     for session in list(context.running.values()):
-        if isinstance(session, Exchange) and session.age > limit:
+        if isinstance(session, Exchange) and session.age >= limit:
             session.time_out()
