@@ -7,7 +7,7 @@ from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.response import DONE, START, STATE_NAMES, Response
+from asgiserver.asgi.response import DONE, HEAD, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ClientDisconnected, PeerError
 from asgiserver.logs import escape
@@ -39,6 +39,7 @@ class Exchange(Response):
     __slots__ = (
         "_begun",
         "_ended",
+        "_held",
         "_hung_up",
         "_parts",
         "_received",
@@ -72,6 +73,7 @@ class Exchange(Response):
         self._received = 0
         self._ended = not (request.chunked or request.content_length)  # the body is complete
         self._told_end = False  # the application knows it
+        self._held = False  # the head was, when the clock looked last
         self._hung_up = ""  # why the application shall stop, as an outcome
         self._told_gone = False  # it has heard that
         self._waiters: list[Future[None]] | None = None
@@ -145,8 +147,14 @@ class Exchange(Response):
             self._wake()
 
     def on_tick(self, now: float) -> None:
-        """The client closed its sending side a while ago."""
-        self.hang_up("client_gone")
+        """The request has been running for another second."""
+        if self.state != HEAD:
+            return
+        if not self._held:
+            self._held = True
+        elif self._head is not None:
+            # Long enough: an event stream whose first event is far away has to be seen to begin.
+            self.release_head()
 
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""

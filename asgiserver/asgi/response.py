@@ -300,6 +300,13 @@ class Response:
         self._channel.send_head(head, text, True)
         self.completed()
 
+    def release_head(self) -> None:
+        """Send the head that is held, without waiting for a part of the body any longer."""
+        if self.state == HEAD and self._head is not None:
+            self.status = self._head.status
+            self.state = BODY
+            self._channel.send_head(self._head, b"", False)
+
     @property
     def unsent(self) -> bool:
         """Whether nothing of the response is on the wire yet."""

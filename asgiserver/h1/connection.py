@@ -16,18 +16,17 @@ from asgiserver.asgi.exchange import Exchange
 from asgiserver.asgi.response import plain_head
 from asgiserver.asgi.scope import Peer, http_scope, websocket_scope
 from asgiserver.errors import PeerError
-from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
-from asgiserver.h1.output import FLUSH_SIZE, Output
+from asgiserver.h1.encoder import HeadEncoder, encode_fields
 from asgiserver.h1.parser import HeadParser, Limits, RequestParser
+from asgiserver.h1.response_writer import DISCARD_SIZE, ResponseWriter
 from asgiserver.h1.sendfile import send_file
-from asgiserver.http.fields import list_members
 
 if TYPE_CHECKING:
     import asyncio
 
     from asgiserver.asgi.websocket import WebSocketSession
     from asgiserver.context import PeerReader, ServerContext
-    from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.http.message import RequestHead
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.types import Fields
 
@@ -39,13 +38,10 @@ PIPELINE_TURN = 16
 BODY_BUFFER = 65536
 """Bytes of request body that an application may leave unread before the client has to wait."""
 
-DISCARD_SIZE = 65536
-"""Bytes of request body read and dropped to keep the connection, when an application has answered
-without reading them."""
-
-HALF_CLOSED_TIME = 1.0
-"""Seconds after which an application that listens hears `http.disconnect`, when the client has
-closed its sending side: it may have left, or it may wait for its answer."""
+TICK_TIME = 1.0
+"""Seconds between two looks at a request that is running. When the client has closed its sending
+side meanwhile, an application that listens hears `http.disconnect`: it may have left, or it may
+wait for its answer."""
 
 MIN_BODY_RATE = 240
 """Bytes a second at which a client has to send a body, on average over --timeout-request-body: each
@@ -83,7 +79,7 @@ class Wire:
         self.limits = limits
 
 
-class H1Connection(Output):
+class H1Connection(ResponseWriter):
     """One HTTP/1 connection; `RequestSink` of its parser, `Channel` of its session.
 
     Invariants: at most one session is current; the parser is fed only while there is none, or with
@@ -91,24 +87,16 @@ class H1Connection(Output):
     """
 
     __slots__ = (
-        "_chunked",
         "_context",
-        "_encoder",
         "_eof",
         "_forwarded",
-        "_is_old",
-        "_keep_alive",
         "_left_over",
         "_mode",
-        "_parser",
         "_passed_on",
         "_paused",
         "_peer",
         "_phase",
         "_ready",
-        "_request",
-        "_session",
-        "_trailers",
         "_unwritten",
         "deadline",
     )
@@ -118,18 +106,11 @@ class H1Connection(Output):
     def __init__(
         self, context: ServerContext, wire: Wire, passed_on: ProxyHeader | None = None
     ) -> None:
-        super().__init__(context.loop)
+        super().__init__(context.loop, wire.encoder)
         self._context = context
-        self._encoder = wire.encoder
         self._parser = RequestParser(self, wire.head_parser, wire.limits)
         self._mode = _HTTP
-        self._session: Exchange | WebSocketSession | None = None
-        self._request: RequestHead | None = None  # of the current or the last session
         self._ready = False  # the current session has yet to be started
-        self._is_old = False  # the request is HTTP/1.0
-        self._keep_alive = True
-        self._chunked = False  # how the current response is framed
-        self._trailers = b""
         self._paused = 0
         self._eof = False
         self._left_over = 0  # bytes dropped: of an unread body, or while lingering
@@ -232,39 +213,45 @@ class H1Connection(Output):
     # Requests.
 
     def _dispatch(self) -> None:
-        """Run the request just parsed and those behind it, as long as they end at once."""
-        start = self._context.start
-        parser = self._parser
+        """Run the request just parsed, and those behind it as long as they end at once."""
         self._phase = _RUNNING
         self.corked = True
-        for _ in range(PIPELINE_TURN):
-            session = self._session
-            if session is None:
-                break
-            self._ready = False
-            start(session)
-            if self._session is not None or self._mode != _HTTP or not parser.rest:
-                break
-            if self.write_paused:
-                break
-            try:
-                parser.feed(b"")
-            except PeerError as error:
-                self._refuse(error)
-                break
-            if not self._ready:
-                break
-        else:
-            self._loop.call_soon(self._dispatch)  # the others' turn
+        self._run_ready()
+        if self._parser.rest:
+            self._dispatch_pipelined()
         self.corked = False
         if self.gathered:
             self.flush()
-        if self._session is not None or self._paused or self._eof or parser.rest:
+        if self._session is not None or self._paused or self._eof or self._parser.rest:
             if self._paused:
                 self._resume_behind()
             if self._eof:
                 self._end_of_input()
             self._arm()
+
+    def _run_ready(self) -> None:
+        session = self._session
+        if session is not None:
+            self._ready = False
+            self._context.start(session)
+
+    def _dispatch_pipelined(self) -> None:
+        """Go on with the requests that have come behind one, a bounded number in a turn."""
+        for turn in range(PIPELINE_TURN):
+            session = self._session
+            waiting = session is not None or self._mode != _HTTP or self.write_paused
+            if waiting or not self._parser.rest:
+                return
+            try:
+                self._parser.feed(b"")
+            except PeerError as error:
+                self._refuse(error)
+                return
+            if not self._ready:
+                return
+            if turn < PIPELINE_TURN - 1:
+                self._run_ready()
+        self._loop.call_soon(self._dispatch)  # the others' turn
 
     def _resume_behind(self) -> None:
         """Read on, unless what has been read waits: it may be half of the next request."""
@@ -360,74 +347,9 @@ class H1Connection(Output):
     # `Channel`: called by the session.
 
     def send_informational(self, status: int, fields: Fields) -> None:
-        """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
-        if not self._is_old:
-            self.gathered.append(status_line(status) + encode_fields(fields))
-            self.write(b"\r\n")
-            self._arm()
-
-    def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
-        """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
-        keep = self._keep_alive and not head.close
-        if keep and self._parser.in_body:
-            keep = self._may_discard_body()
-        chunked = False
-        if head.content_length is None and not head.bodyless:
-            if self._is_old:
-                keep = False  # the end of the connection is the end of the body
-            else:
-                chunked = True
-        self._chunked = chunked
-        self._keep_alive = keep
-        ending = b"\r\n"
-        if not keep:
-            ending = b"connection: close\r\n\r\n"
-        elif self._is_old:
-            ending = b"connection: keep-alive\r\n\r\n"
-        if chunked:
-            ending = b"transfer-encoding: chunked\r\n" + ending
-        encoder = self._encoder
-        start = encoder.starts.get(head.status)
-        if start is None or head.overrides:
-            start = encoder.begin(head)
-        self.gathered += (start, head.block, ending)
-        if chunked:
-            self._send_chunk(body, end)
-        else:
-            self.write(b"" if head.bodyless else body)
-
-    def send_body(self, data: bytes, end: bool) -> None:
-        """More of the body."""
-        if not self.corked and self.transport.is_closing():
-            return  # lost, though not told yet; asyncio would warn of every write
-        if self._chunked:
-            self._send_chunk(data, end)
-        elif data:
-            self.write(data)
-
-    def _send_chunk(self, data: bytes, end: bool) -> None:
-        """One chunk, and what ends the body (RFC 9112 section 7.1)."""
-        tail = b""
-        if end:
-            tail = b"0\r\n%b\r\n" % self._trailers
-            self._trailers = b""
-        if not data:
-            self.write(tail)
-        elif len(data) < FLUSH_SIZE:
-            self.write(b"%x\r\n%b\r\n%b" % (len(data), data, tail))
-        else:
-            self.gathered.append(b"%x\r\n" % len(data))
-            self.write(data)
-            self.write(b"\r\n" + tail)
-
-    def send_trailers(self, fields: Fields) -> None:
-        """Keep trailer fields for the end of the body, when the client takes them (TE)."""
-        request = self._request
-        if self._chunked and request is not None:
-            for name, value in request.fields:
-                if name == b"te" and b"trailers" in list_members(value):
-                    self._trailers += encode_fields(fields)
-                    return
+        """An interim response; behind a 100 the client has to go on."""
+        super().send_informational(status, fields)
+        self._arm()
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """A part of the body from a file; see `Channel.send_file`."""
@@ -521,11 +443,11 @@ class H1Connection(Output):
             self._close_if_idle()
         elif self._phase == _UPLOAD:
             self._refuse(PeerError(408, "request body timed out"))
-        elif self._phase == _HALF_CLOSED or self._phase == _TICKING:
-            if session is not None:
-                session.on_tick(now)
-            if self._phase == _TICKING:
-                self._arm()
+        elif self._phase == _HALF_CLOSED and isinstance(session, Exchange):
+            session.hang_up("client_gone")
+        elif self._phase == _TICKING and session is not None:
+            session.on_tick(now)
+            self._arm()
         elif self._parser.rest:
             self._parser.stop()
             self._refuse(PeerError(408, "request head timed out"))
@@ -552,10 +474,8 @@ class H1Connection(Output):
         elif self._parser.in_body:
             self._arm_upload(now + config.timeout_request_body)
         elif session is not None:
-            if self._eof:
-                self._phase, self.deadline = _HALF_CLOSED, now + HALF_CLOSED_TIME
-            else:
-                self._phase, self.deadline = _RUNNING, math.inf
+            self._phase = _HALF_CLOSED if self._eof else _TICKING
+            self.deadline = now + TICK_TIME
         elif self._phase not in (_HEAD, _IDLE):  # an empty line wins no time
             self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
         if self._phase == _IDLE and self._parser.rest:
@@ -582,14 +502,6 @@ class H1Connection(Output):
         if self._session is not None:
             self._session.disconnect("timeout")
         self.abort("write timeout")
-
-    def _may_discard_body(self) -> bool:
-        """Whether what is left of the request body is worth reading to keep the connection."""
-        session = self._session
-        if isinstance(session, Exchange) and session.continue_wanted:
-            return False  # it may never come
-        left = self._parser.body_left
-        return left is None or left <= DISCARD_SIZE
 
     def _close_if_idle(self) -> None:
         """Close, unless a request is there already, still unread.

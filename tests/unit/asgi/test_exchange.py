@@ -114,12 +114,25 @@ async def test_a_half_closed_client_is_heard_of_but_may_be_answered():
     exchange, channel, records = make_exchange(nothing)
     exchange.feed_end()
     await exchange.receive()
-    exchange.on_tick(1.0)
+    exchange.hang_up("client_gone")
     assert (await exchange.receive())["type"] == "http.disconnect"
     await exchange.send(START)
     await exchange.send(LAST)
     assert channel.calls == [("head", 200, b"last", True), ("finish",)]
     assert records[0].outcome == "ok"
+
+
+async def test_a_head_is_held_for_one_tick_but_not_for_two():
+    exchange, channel, _ = make_exchange(nothing)
+    exchange.on_tick(1.0)
+    await exchange.send(START)
+    exchange.on_tick(2.0)
+    assert channel.calls == []
+    exchange.on_tick(3.0)
+    assert channel.calls == [("head", 200, b"", False)]
+    exchange.on_tick(4.0)
+    await exchange.send(LAST)
+    assert channel.calls[1:] == [("body", b"last", True), ("finish",)]
 
 
 async def test_label_and_repr_are_safe_to_log():

@@ -682,6 +682,26 @@ async def test_keep_alive_does_not_run_while_a_request_does(connect):
     assert not peer.transport.eof_written
 
 
+async def test_an_event_stream_is_seen_to_begin_before_its_first_event(connect):
+    gate = asyncio.Event()
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200})
+        await gate.wait()
+        await send({"type": "http.response.body", "body": b"event"})
+
+    peer = connect(app)
+    peer.get(b"/")
+    await turns()
+    peer.advance(1)
+    assert not peer.transport.writes
+    peer.advance(1)
+    peer.advance(1)
+    assert b"".join(peer.transport.writes).startswith(b"HTTP/1.1 200 OK")
+    gate.set()
+    assert (await peer.reply()).body == b"event"
+
+
 async def test_a_stalled_body_is_refused(connect, caplog):
     peer = connect(echo, timeout_request_body=30)
     peer.send(POST + b"content-length: 100\r\n\r\n")

@@ -1,0 +1,132 @@
+"""The response half of an HTTP/1 connection: heads, framing and bodies (RFC 9112).
+
+It knows the request that it answers, but neither deadlines nor what comes next.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.exchange import Exchange
+from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
+from asgiserver.h1.output import FLUSH_SIZE, Output
+from asgiserver.http.fields import list_members
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asgiserver.asgi.websocket import WebSocketSession
+    from asgiserver.h1.parser import RequestParser
+    from asgiserver.http.message import RequestHead, ResponseHead
+    from asgiserver.types import Fields
+
+DISCARD_SIZE = 65536
+"""Bytes of request body read and dropped to keep the connection, when an application has answered
+without reading them."""
+
+
+class ResponseWriter(Output):
+    """Writes one response after the other; a part of `Channel`.
+
+    `_keep_alive` is what the request wants, and from the head on what the response has announced.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_encoder",
+        "_is_old",
+        "_keep_alive",
+        "_parser",
+        "_request",
+        "_session",
+        "_trailers",
+    )
+
+    _parser: RequestParser
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, encoder: HeadEncoder) -> None:
+        super().__init__(loop)
+        self._encoder = encoder
+        self._session: Exchange | WebSocketSession | None = None
+        self._request: RequestHead | None = None  # of the current or the last session
+        self._is_old = False  # the request is HTTP/1.0
+        self._keep_alive = True
+        self._chunked = False  # how the current response is framed
+        self._trailers = b""
+
+    def send_informational(self, status: int, fields: Fields) -> None:
+        """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
+        if not self._is_old:
+            self.gathered.append(status_line(status) + encode_fields(fields))
+            self.write(b"\r\n")
+
+    def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
+        """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
+        keep = self._keep_alive and not head.close
+        if keep and self._parser.in_body:
+            keep = self._may_discard_body()
+        chunked = False
+        if head.content_length is None and not head.bodyless:
+            if self._is_old:
+                keep = False  # the end of the connection is the end of the body
+            else:
+                chunked = True
+        self._chunked = chunked
+        self._keep_alive = keep
+        ending = b"\r\n"
+        if not keep:
+            ending = b"connection: close\r\n\r\n"
+        elif self._is_old:
+            ending = b"connection: keep-alive\r\n\r\n"
+        if chunked:
+            ending = b"transfer-encoding: chunked\r\n" + ending
+        encoder = self._encoder
+        start = encoder.starts.get(head.status)
+        if start is None or head.overrides:
+            start = encoder.begin(head)
+        self.gathered += (start, head.block, ending)
+        if chunked:
+            self._send_chunk(body, end)
+        else:
+            self.write(b"" if head.bodyless else body)
+
+    def send_body(self, data: bytes, end: bool) -> None:
+        """More of the body."""
+        if not self.corked and self.transport.is_closing():
+            return  # lost, though not told yet; asyncio would warn of every write
+        if self._chunked:
+            self._send_chunk(data, end)
+        elif data:
+            self.write(data)
+
+    def _send_chunk(self, data: bytes, end: bool) -> None:
+        """One chunk, and what ends the body (RFC 9112 section 7.1)."""
+        tail = b""
+        if end:
+            tail = b"0\r\n%b\r\n" % self._trailers
+            self._trailers = b""
+        if not data:
+            self.write(tail)
+        elif len(data) < FLUSH_SIZE:
+            self.write(b"%x\r\n%b\r\n%b" % (len(data), data, tail))
+        else:
+            self.gathered.append(b"%x\r\n" % len(data))
+            self.write(data)
+            self.write(b"\r\n" + tail)
+
+    def send_trailers(self, fields: Fields) -> None:
+        """Keep trailer fields for the end of the body, when the client takes them (TE)."""
+        request = self._request
+        if self._chunked and request is not None:
+            for name, value in request.fields:
+                if name == b"te" and b"trailers" in list_members(value):
+                    self._trailers += encode_fields(fields)
+                    return
+
+    def _may_discard_body(self) -> bool:
+        """Whether what is left of the request body is worth reading to keep the connection."""
+        session = self._session
+        if isinstance(session, Exchange) and session.continue_wanted:
+            return False  # it may never come
+        left = self._parser.body_left
+        return left is None or left <= DISCARD_SIZE
