@@ -51,7 +51,6 @@ class Exchange(Response):
         "context",
         "continue_wanted",
         "outcome",
-        "request",
         "scope",
         "task",
     )
@@ -61,7 +60,6 @@ class Exchange(Response):
     ) -> None:
         super().__init__(channel, request)
         self.context = context
-        self.request = request
         self.scope = scope
         self.task: Task[None] | None = None
         self.buffered = 0

@@ -64,10 +64,10 @@ class Response:
 
     __slots__ = (
         "_channel",
-        "_for_head",
         "_head",
         "_left",
         "gone",
+        "request",
         "sent",
         "state",
         "status",
@@ -78,7 +78,7 @@ class Response:
 
     def __init__(self, channel: Channel, request: RequestHead) -> None:
         self._channel = channel
-        self._for_head = request.method == "HEAD"
+        self.request = request
         self._head: ResponseHead | None = None
         self._left: int | None = None  # of Content-Length; None when it was not given
         self.state = START
@@ -119,35 +119,35 @@ class Response:
         if type(status) is not int:
             status = _as_int(status)
         head = checked_head(status, message.get("headers", ()))
-        if self._for_head or "trailers" in message:
+        if self.request.method == "HEAD" or "trailers" in message:
             head = head.copy()
-            head.bodyless = head.bodyless or self._for_head
+            head.bodyless = head.bodyless or self.request.method == "HEAD"
             head.trailers = message.get("trailers", False)
         self._head = head
-        self._left = head.content_length
+        if not head.bodyless:
+            self._left = head.content_length
         self.state = HEAD
 
     def _send_body(self, body: bytes, end: bool) -> None:
         head = self._head
-        state = self.state
-        if head is None or state > BODY:
+        if head is None or self.state > BODY:
             self._refuse_body()
             return
-        size = len(body)
         if head.bodyless:
             body = b""
-            size = 0
-        elif self._left is not None:
-            left = self._left - size
+        size = len(body)
+        left = self._left
+        if left is not None:
+            self._left = left = left - size
             if left < 0 or (end and left):
+                self._left = left + size
                 raise ApplicationError(
                     f"response body is {'longer' if left < 0 else 'shorter'}"
                     " than its Content-Length"
                 )
-            self._left = left
         self.sent += size
         last = end and not head.trailers
-        if state == BODY:
+        if self.state == BODY:
             self._channel.send_body(body, last)
         else:
             if last and head.content_length is None and not head.bodyless:
@@ -291,7 +291,7 @@ class Response:
     ) -> None:
         """Answer for the application, which has not begun to send."""
         head = plain_head(status, text, fields)
-        if self._for_head:
+        if self.request.method == "HEAD":
             head.bodyless = True
             text = b""
         self.status = status

@@ -50,10 +50,10 @@ class Peer:
 def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
     path, raw_path, query = split_target(head.target)
+    extensions = context.http_extensions.copy()
     root_path = peer.root_path
     if root_path and path != "*" and not has_prefix(path, root_path):
         path = root_path + path
-    extensions = context.http_extensions.copy()
     if head.http_version == "1.0":
         for name in NOT_IN_1_0:
             extensions.pop(name, None)

@@ -130,20 +130,10 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
-            if self._state != _HEAD:
-                if self._state != _REFUSED:
-                    self._feed_body(data, 0)
-                return
-            if self.rest:
-                data = self.rest + data
-            end = data.find(b"\r\n\r\n", self._scanned)
-            if end < 0 or data[0] not in _FIRST_BYTES:
-                data, end = self._search_head(data)
-                if end < 0:
-                    self.rest = data
-                    return
-            self._scanned = 0
-            self._take_head(data, end + 4)
+            if self._state == _HEAD:
+                self._feed_head(self.rest + data if self.rest else data)
+            elif self._state != _REFUSED:
+                self._feed_body(data, 0)
         except PeerError:
             self._state = _REFUSED
             self.in_body = False
@@ -175,11 +165,19 @@ class RequestParser:
         self.stop()
         del self._sink
 
-    def _take_head(self, data: bytes, end: int) -> None:
-        """Parse the head that ends at `end`, and what there is of the body behind it."""
-        limits = self._limits
+    def _feed_head(self, data: bytes) -> None:
+        """Parse a head when it is complete, and what there is of the body behind it."""
+        end = data.find(b"\r\n\r\n", self._scanned)
+        if end < 0 or data[0] not in _FIRST_BYTES:
+            data, end = self._search_head(data)
+            if end < 0:
+                self.rest = data
+                return
+        self._scanned = 0
+        end += 4
         whole = end == len(data)
         head = data if whole else data[:end]
+        limits = self._limits
         if end > limits.line:
             self._check_begun(head, 0)
         method, target, version, fields = self._parse(head)

@@ -25,6 +25,11 @@ DISCARD_SIZE = 65536
 without reading them."""
 
 
+SMALL_BODY = 4096
+"""Bytes: a body below this leaves with its head without being counted. While the connection is
+corked there are no more of them than pipelined requests in a turn."""
+
+
 class ResponseWriter(Output):
     """Writes one response after the other; a part of `Channel`.
 
@@ -84,11 +89,14 @@ class ResponseWriter(Output):
         start = encoder.starts.get(head.status)
         if start is None or head.overrides:
             start = encoder.begin(head)
+        if self.corked and not chunked and len(body) < SMALL_BODY:
+            self.gathered += (start, head.block, ending, body)
+            return
         self.gathered += (start, head.block, ending)
         if chunked:
             self._send_chunk(body, end)
         else:
-            self.write(b"" if head.bodyless else body)
+            self.write(body)
 
     def send_body(self, data: bytes, end: bool) -> None:
         """More of the body."""
