@@ -214,9 +214,13 @@ class H1Connection(ResponseWriter):
 
     def _dispatch(self) -> None:
         """Run the request just parsed, and those behind it as long as they end at once."""
+        session = self._session
+        if session is None:
+            return
         self._phase = _RUNNING
+        self._ready = False
         self.corked = True
-        self._run_ready()
+        self._context.start(session)
         if self._parser.rest:
             self._dispatch_pipelined()
         self.corked = False
@@ -228,12 +232,6 @@ class H1Connection(ResponseWriter):
             if self._eof:
                 self._end_of_input()
             self._arm()
-
-    def _run_ready(self) -> None:
-        session = self._session
-        if session is not None:
-            self._ready = False
-            self._context.start(session)
 
     def _dispatch_pipelined(self) -> None:
         """Go on with the requests that have come behind one, a bounded number in a turn."""
@@ -247,10 +245,12 @@ class H1Connection(ResponseWriter):
             except PeerError as error:
                 self._refuse(error)
                 return
-            if not self._ready:
+            session = self._session
+            if session is None or not self._ready:
                 return
             if turn < PIPELINE_TURN - 1:
-                self._run_ready()
+                self._ready = False
+                self._context.start(session)
         self._loop.call_soon(self._dispatch)  # the others' turn
 
     def _resume_behind(self) -> None:

@@ -7,7 +7,7 @@ import httptools
 from asgiserver.h1.head import VERSIONS, RawHead, parse_head
 from asgiserver.http.framing import METHODS
 
-VISIBLE = bytes(range(0x21, 0x7F))
+_TAB, _FORM_FEED = 0x09, 0x0C
 
 
 class HttptoolsHeadParser:
@@ -56,7 +56,13 @@ class HttptoolsHeadParser:
         end = len(name) + len(target) + 2
         version = VERSIONS.get(head[end : end + 8])
         method = METHODS.get(name)
-        if version is None or method is None or target.translate(None, VISIBLE):
+        if (
+            version is None
+            or method is None
+            or not target.isascii()
+            or _TAB in target
+            or _FORM_FEED in target
+        ):
             self._parser = None
             return parse_head(head)
         return method, target, version, fields
