@@ -61,6 +61,10 @@ def main(
     address that cannot be listened on.
     """
     args = list(sys.argv[1:] if args is None else args)
+    if args[:1] == ["migrate"]:
+        from asgiserver import migrate
+
+        return migrate.main(args[1:])
     if args[:1] == ["run"]:
         args = args[1:]
     try:
@@ -78,9 +82,7 @@ def main(
         return 130  # 128 + SIGINT, as shells have it
 
 
-def _start(
-    given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved]], int]
-) -> int:
+def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved]], int]) -> int:
     config_file, print_config = given.pop("config"), given.pop("print_config")
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
 
@@ -206,5 +208,6 @@ def _command() -> click.Command:
         callback=lambda **given: given,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Serve the ASGI application APP, written module:attribute.",
-        epilog="Each option is a variable (ASGISERVER_PORT) and a key in the file (port), too.",
+        epilog="Each option is a variable (ASGISERVER_PORT) and a key in the file (port), too."
+        ' asgiserver migrate "uvicorn ..." translates the command line of another server.',
     )
