@@ -200,6 +200,7 @@ class Server:
             backlog=config.backlog,
             gate=self.accept_gate,
             connect=connect,
+            limit=math.inf if config.limit_connections is None else config.limit_connections,
         )
         self._acceptors.append(acceptor)
         return acceptor
