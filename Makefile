@@ -12,7 +12,7 @@ RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system check format bench autobahn fuzz clean
+.PHONY: help demo test test-system check format bench autobahn fuzz soak clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -53,6 +53,9 @@ fuzz: $(VENV)/.test ## Run the property tests with new random input for T=60 sec
 		rounds=$$((rounds + 1)); \
 	done; \
 	echo "fuzz: $$rounds rounds without a finding"
+
+soak: $(VENV)/.test ## Run the tests that take minutes: 500,000 requests, 10,000 idle connections
+	$(RUN) -m pytest -q -s -m soak $(ARGS)
 
 clean: ## Remove the virtual environments and everything that was built
 	rm -rf .venv-* build dist *.egg-info .*_cache .hypothesis .coverage
