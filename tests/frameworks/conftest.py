@@ -1,0 +1,84 @@
+"""Applications of frameworks, each served by the command, in a process of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+ENDED_IN = 20  # seconds; far more than any of it takes
+
+
+class Running:
+    """An application that is being served; `log` is complete once it has been stopped."""
+
+    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+        self.process = process
+        self.url = url
+        self.websocket_url = url.replace("http", "ws", 1)
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What the server has said so far."""
+        return self._log.read_text()
+
+    @contextlib.contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        """A client of the application."""
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=ENDED_IN) as client:
+            yield client
+
+
+@contextlib.contextmanager
+def running(target: str, log: Path, *flags: str) -> Iterator[Running]:
+    """Serve ``examples.frameworks.<target>``; in the end it has to stop with 0 and in peace."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "asgiserver", f"examples.frameworks.{target}"]
+    ours = ("ASGISERVER_", "UVICORN_", "PORT", "WEB_CONCURRENCY", "PYTHONWARNINGS")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    with open(reader) as ready, log.open("wb") as output:
+        process = subprocess.Popen(
+            [*command, "--port", "0", "--ready-fd", str(writer), *flags],
+            cwd=ROOT,
+            env=env,
+            pass_fds=[writer],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+        )
+        os.close(writer)
+        with process:
+            try:
+                report = ready.read()  # until the server, or its end, closes the other side
+                assert report, log.read_text()
+                yield Running(process, json.loads(report)["addresses"][0], log)
+                process.send_signal(signal.SIGTERM)
+                assert process.wait(ENDED_IN) == 0
+                text = log.read_text()
+                assert "Traceback" not in text, text
+                assert " ERROR " not in text, text
+            finally:
+                if process.poll() is None:
+                    process.kill()
+
+
+@pytest.fixture(scope="module")
+def served(request, tmp_path_factory):
+    """The application ``(target, loop)`` that a test is parametrized with."""
+    target, loop = request.param
+    log = tmp_path_factory.mktemp("served") / "log"
+    with running(target, log, "--loop", loop) as server:
+        yield server
