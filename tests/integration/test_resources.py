@@ -52,16 +52,22 @@ async def wait_for_ever(scope, receive, send):
         pass
 
 
+def run(program, *arguments):
+    """Run a program beside this file, to its end."""
+    command = [sys.executable, str(HERE / program), *arguments]
+    env = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done
+
+
 # Descriptors
 
 
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_out_of_descriptors(loop):
     """It pauses, says so once, and recovers: everybody is answered in the end, nobody is reset."""
-    command = [sys.executable, str(HERE / "exhausted_server.py"), loop]
-    env = {**os.environ, "PYTHONPATH": str(HERE.parents[1])}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
+    done = run("exhausted_server.py", loop)
     said = dict(line.split() for line in done.stdout.splitlines())
     assert said["resets"] == "0"
     assert said["busy"] == "False", "it spins"
@@ -367,3 +373,13 @@ async def test_no_growth_over_20_000_requests(caplog):
 async def test_no_growth_over_500_000_requests(caplog):
     caplog.set_level("CRITICAL", "asgiserver")
     assert await soak(500_000) < 50_000
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_10_000_idle_connections(loop):
+    """Process memory of each after a request of a browser's size: at most 6 KiB."""
+    size = int(run("idle_server.py", loop, "10000").stdout)
+    print(f"{loop}: {size} bytes of process memory for each idle connection")
+    assert size <= 6 * 1024

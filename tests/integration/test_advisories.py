@@ -1,0 +1,173 @@
+"""What has brought other servers down, sent to this one; `docs/THREAT_MODEL.md` names each."""
+
+import logging
+import tracemalloc
+
+import pytest
+from fakes import turns, until
+
+from asgiserver.access_format import compile_format
+from asgiserver.errors import PeerError
+from asgiserver.logs import PeerErrorLog
+
+START = {"type": "http.response.start", "status": 200}
+UPGRADE = (
+    b"GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n%b\r\n"
+)
+
+
+async def hello(scope, receive, send):
+    await send(START)
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+@pytest.fixture
+def lines(caplog):
+    caplog.set_level(logging.INFO)
+    return lambda: [record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x", b"a\r\nset-cookie: b"),
+        (b"x", b"a\nb"),
+        (b"x", b"a\0b"),
+        (b"x\r\ny", b"a"),
+        (b"x y", b"a"),
+        (b"", b"a"),
+        ("x", "a"),
+        (b"x",),
+    ],
+)
+async def test_a_bad_response_field_is_one_requests_500(connect, header, caplog):
+    """CVE-2020-7695, CVE-2018-1000164; CVE-2026-42545: not the process's end."""
+
+    async def app(scope, receive, send):
+        headers = [header] if scope["path"] == "/bad" else []
+        await send({**START, "headers": headers})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    peer = connect(app)
+    peer.get(b"/bad")
+    reply = await peer.reply()
+    assert reply.status == 500
+    assert b"set-cookie" not in peer.transport.written
+    peer = connect(app)
+    peer.get(b"/good")
+    assert (await peer.reply()).status == 200
+
+
+@pytest.mark.parametrize("style", ["text", "combined", "json"])
+async def test_no_terminal_escape_reaches_the_access_log(connect, style):
+    """CVE-2020-7694: a path that clears the screen; a field that does."""
+    peer = connect(hello)
+    peer.get(
+        b"/%1b[2J%0aspoofed", fields=[(b"user-agent", b"\x9b2J\xe2\x80\xae"), (b"referer", b"\xff")]
+    )
+    assert (await peer.reply()).status == 200
+    line = compile_format(style)(peer.records[0])
+    assert all(" " <= char <= "~" for char in line.rstrip("\n"))
+    assert "spoofed" in line
+
+
+async def test_one_line_for_a_faulty_request(connect, lines):
+    """CVE-2025-47287: thousands of faults in one request are one line."""
+    peer = connect(hello)
+    log = PeerErrorLog()
+    peer.context.refused = lambda client, error: log.report(client, error, peer.clock.now)
+    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"bad\x10name : x\r\n" * 100 + b"\r\n")
+    assert (await peer.reply()).status == 400
+    for _ in range(100):
+        peer.send(b"bad\r\n\r\n")
+    assert len(lines()) == 1
+
+
+def test_lines_of_a_flood_of_faults_are_bounded(lines):
+    log = PeerErrorLog()
+    for number in range(10_000):
+        log.report(("192.0.2.1", number), PeerError(400, "bad\x1b[2J"), 1000.0)
+    assert len(lines()) == 11
+    assert not any("\x1b" in line for line in lines())
+
+
+@pytest.mark.parametrize(
+    "protocol",
+    [b"\x80\xff", b"b" + b" " * 32_000 + b"x", b"," * 30_000, b"a," * 10_000],
+    ids=["not ASCII", "spaces", "commas", "repeated"],
+)
+async def test_odd_subprotocols_are_refused(connect, protocol, caplog):
+    """CVE-2026-42544 (not ASCII), CVE-2021-32640 (a tokeniser that is not linear)."""
+    peer = connect(hello)
+    peer.send(UPGRADE % (b"sec-websocket-protocol: " + protocol + b"\r\n"))
+    assert (await peer.reply()).status == 400
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("codec", ["native", "websockets", "wsproto"])
+async def test_100_000_fragments_cost_no_memory(connect, codec):
+    """CVE-2026-65623, CVE-2026-48779: what a message is made of does not count, its size does."""
+
+    async def app(scope, receive, send):
+        await send({"type": "websocket.accept"})
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+
+    peer = connect(app, ws=codec)
+    peer.send(UPGRADE % b"")
+    await until(lambda: peer.received.startswith(b"HTTP/1.1 101"))
+    first = b"\x02\x81\0\0\0\0x"
+    more = b"\x00\x81\0\0\0\0x" * 1000
+    peer.send(first)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for _ in range(100):
+            peer.send(more)
+            await turns(1)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 600_000
+    assert not peer.transport.closing
+
+
+async def test_a_client_that_is_gone_before_anybody_asks_who_it_is(connect, caplog):
+    """CVE-2022-31015, CVE-2024-49769: no peer name, no crash, no loop."""
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await hello(scope, receive, send)
+
+    peer = connect(app, extra={"peername": None})
+    peer.get()
+    assert (await peer.reply()).status == 200
+    assert scopes[0]["client"] is None
+    peer.reset()
+    await turns()
+    assert not peer.context.connections
+    assert not caplog.records
+
+
+async def test_fields_without_number(connect):
+    """CVE-2025-67725, CVE-2025-67726: the same field again and again."""
+    peer = connect(hello)
+    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 10_000 + b"\r\n")
+    assert (await peer.reply()).status == 431
+
+
+async def test_numbers_are_exact(connect):
+    """A Content-Length beyond 64 bits is refused, one below it is not rounded."""
+    bodies = []
+
+    async def app(scope, receive, send):
+        bodies.append(dict(scope["headers"])[b"content-length"])
+        await hello(scope, receive, send)
+
+    for length, status in [(b"9" * 18, 200), (b"9" * 25, 400), (b"18446744073709551617", 400)]:
+        peer = connect(app)
+        peer.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: " + length + b"\r\n\r\n")
+        assert (await peer.reply()).status == status
+    assert bodies == [b"9" * 18]
