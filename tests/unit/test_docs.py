@@ -43,6 +43,19 @@ def test_architecture_names_what_exists() -> None:
         assert not name or name in names_in(module), f"{path}: {name}"
 
 
+def test_the_threat_model_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "THREAT_MODEL.md").read_text()
+    places = re.findall(r"`([a-z0-9_/]+\.(?:py|toml))(?:: ([^`]+))?`", text)
+    assert len(places) > 80
+    for path, name in places:
+        file = ROOT / "tests" / path
+        assert file.exists(), path
+        if file.suffix == ".py":
+            assert not name or name in names_in(file), f"{path}: {name}"
+        else:
+            assert not name or f'name = "{name}"' in file.read_text(), f"{path}: {name}"
+
+
 def test_the_first_commands_of_the_readme_are_tasks() -> None:
     commands = re.findall(r"^    make (\w+)", (ROOT / "README.md").read_text(), re.MULTILINE)
     assert commands == ["demo", "test"]
