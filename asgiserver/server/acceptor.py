@@ -65,7 +65,7 @@ class Acceptor:
         in_c = type(loop).__module__.startswith("uvloop")
         self._own = gate is not None or connect is not None or not in_c
         self._turn = TURN if gate is None else 1
-        self._limit = limit
+        self._limit = limit if connect is not None else math.inf
         self._make_connection = connect or self._connect
         self._listeners: list[Listener] = []  # of the loop's servers
         self._servers: list[asyncio.AbstractServer] = []
