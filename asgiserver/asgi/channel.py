@@ -48,8 +48,8 @@ class Channel(Protocol):
     def open_tunnel(self, fields: Fields) -> None:
         """Accept an upgrade: 101 on HTTP/1.1, 200 on HTTP/2. Raw bytes follow in both ways."""
 
-    def send_tunnel(self, data: bytes) -> None:
-        """Send raw bytes through an open tunnel."""
+    def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
+        """Send raw bytes through an open tunnel: a frame in one piece, or its head and payload."""
 
     def consumed(self, size: int) -> None:
         """The application took `size` bytes: resume reading, or widen the window."""

@@ -335,11 +335,11 @@ def is_disconnect(error: BaseException) -> bool:
     Frameworks wrap our `ClientDisconnected` in their own exception or in a group, or raise one of
     theirs for `http.disconnect` (Starlette: ClientDisconnect); none of that is anybody's fault.
     """
-    if isinstance(error, BaseExceptionGroup):
-        return all(is_disconnect(inner) for inner in error.exceptions)
     seen: set[int] = set()
     link: BaseException | None = error
     while link is not None and id(link) not in seen:
+        if isinstance(link, BaseExceptionGroup):
+            return all(is_disconnect(inner) for inner in link.exceptions)
         if isinstance(link, ClientDisconnected) or type(link).__name__ in _DISCONNECT_NAMES:
             return True
         seen.add(id(link))

@@ -279,9 +279,13 @@ class WebSocketSession(Inbox):
                 data = _as_bytes(text, data)
             parts = self._codec.encode_binary(data)
         self._messages_sent += 1
-        for part in parts:
-            self._sent += len(part)
-            channel.send_tunnel(part)
+        if len(parts) == 1:
+            self._sent += len(parts[0])
+            channel.send_tunnel(parts[0])
+        else:
+            head, payload = parts
+            self._sent += len(head) + len(payload)
+            channel.send_tunnel(head, payload)
 
     async def _send_other(self, message: Message) -> None:
         kind = message["type"]

@@ -374,9 +374,13 @@ class H1Connection(ResponseWriter):
         if rest:
             self._feed_tunnel(rest)
 
-    def send_tunnel(self, data: bytes) -> None:
-        """Raw bytes through the tunnel."""
-        self.write(data)
+    def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
+        """Raw bytes through the tunnel, in one piece or in two."""
+        if more:
+            self.gathered.append(data)
+            self.write(more)
+        else:
+            self.write(data)
 
     def consumed(self, size: int) -> None:
         """The application has taken what was buffered: read on."""

@@ -90,12 +90,14 @@ class Stop:
 
     Before that responses announce the end of their connections: for `accept` seconds while new
     ones are still accepted, as nobody else may take them, and for `delay` seconds after that.
+    `last`: nobody else will take what waits in the queue, so this worker does.
     """
 
     reason: str
     timeout: float | None = None
     delay: float = 0.0
     accept: float = 0.0
+    last: bool = False
 
 
 Message = Ready | Beat | Failed | Stopping | Stop

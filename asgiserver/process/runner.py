@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
-from asgiserver.errors import StartupError, WorkersFailed
+from asgiserver.errors import ConfigError, StartupError, WorkersFailed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,11 +30,24 @@ _NEED_PARENT = (
 
 
 def needs_supervisor(config: Config) -> bool:
-    """Whether something was asked for that only a parent process can do."""
+    """Whether something was asked for that only a parent process can do.
+
+    That includes systemd, by its variables: sockets that it passes, and ``Type=notify``.
+    """
+    return config.workers != 1 or bool(_wanted(config)) or _under_systemd(config)
+
+
+def _wanted(config: Config) -> list[str]:
     plain = type(config)()
-    return config.workers != 1 or any(
-        getattr(config, name) != getattr(plain, name) for name in _NEED_PARENT
-    )
+    return [name for name in _NEED_PARENT if getattr(config, name) != getattr(plain, name)]
+
+
+def _under_systemd(config: Config) -> bool:
+    if not isinstance(config.app, str):
+        return False  # a worker could not import it
+    environ = os.environ
+    mine = environ.get("LISTEN_PID") == str(os.getpid())
+    return bool(environ.get("NOTIFY_SOCKET") or (mine and environ.get("LISTEN_FDS")))
 
 
 def run(
@@ -46,6 +61,9 @@ def run(
         from asgiserver.server.runner import run as run_here
 
         return run_here(config, notes)
+    if sys.platform == "win32":
+        names = ", ".join([*(["workers"] if config.workers != 1 else []), *_wanted(config)])
+        raise ConfigError(f"{names}: not on Windows, where one process serves; leave it out")
     from asgiserver.logs import setup_logging
     from asgiserver.process.supervisor import Supervisor
 

@@ -323,18 +323,18 @@ class Supervisor:
     def _halt(self, exit_code: int) -> None:
         """Nothing can be done: end, without cutting off the requests that still run."""
         self._exit_code = exit_code
-        self._stop(Stop("failed"))
+        self._stop(Stop("failed", last=True))
 
     def terminate(self) -> None:
         """SIGTERM: drain and end."""
         window = RELOAD_WINDOW if self._config.reload else None
         accept = self._config.drain_delay
-        self._stop(Stop("SIGTERM", window, ANNOUNCE if accept else 0.0, accept))
+        self._stop(Stop("SIGTERM", window, ANNOUNCE if accept else 0.0, accept, last=True))
 
     def interrupt(self) -> None:
         """SIGINT: the same with little patience; the second time with none."""
         window = min(TERMINAL_WINDOW, self._config.timeout_graceful_shutdown)
-        self._stop(Stop("SIGINT", 0.0 if self._goal.stopping else window))
+        self._stop(Stop("SIGINT", 0.0 if self._goal.stopping else window, last=True))
 
     def quit(self) -> None:
         """SIGQUIT: end without waiting for requests."""

@@ -68,8 +68,8 @@ class Served(Protocol):
     async def wait_stopped(self) -> None:
         """Return after the staged stop."""
 
-    def stop_accepting(self) -> None:
-        """Leave new connections to others."""
+    def stop_accepting(self, *, take_waiting: bool = False) -> None:
+        """Leave new connections to others, or those that come later."""
 
     def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
         """Begin the staged stop."""
@@ -172,7 +172,12 @@ class Worker:
 
     def _on_order(self, order: Stop) -> None:
         self._told = True
-        if self._server is None or order.timeout == 0 or not order.delay + order.accept:
+        if self._server is None or self._starting is not None or order.timeout == 0:
+            self._stop(order.reason, order.timeout)
+            return
+        if not order.delay + order.accept:
+            if not order.last:
+                self._server.stop_accepting()
             self._stop(order.reason, order.timeout)
             return
         assert self._loop is not None
@@ -184,7 +189,7 @@ class Worker:
     def _leave_connections(self, order: Stop) -> None:
         assert self._loop is not None
         assert self._server is not None
-        self._server.stop_accepting()
+        self._server.stop_accepting(take_waiting=order.last)
         self._stop_after(order, self._loop.time() + order.delay)
 
     def _stop_after(self, order: Stop, at: float) -> None:
@@ -285,7 +290,9 @@ def call_once(setup: Setup) -> None:
 def make_server(setup: Setup) -> Served:
     """The server of this process, on the inherited sockets."""
     listeners = [Listener(socket.socket(fileno=fd), None, scheme) for fd, scheme in setup.listeners]
-    return Server(setup.config, listeners=listeners)
+    server = Server(setup.config, listeners=listeners)
+    server.announces = False  # the supervisor does, once
+    return server
 
 
 def work(

@@ -32,6 +32,9 @@ QUIET = 60.0
 TURN = 16
 """Connections accepted in one turn of the loop, when they are not taken one at a time."""
 
+FIRST_LOOKS = 3
+"""Turns of the loop in which what a new connection has sent already is read."""
+
 PROBE_EVERY, RESERVE = 8, 16
 """After so many connections that uvloop has accepted, so many descriptors must still be free."""
 
@@ -108,12 +111,18 @@ class Acceptor:
                 server = await self._loop.create_unix_server(self._make_watched, **options)
             self._servers.append(server)
 
-    def close(self) -> None:
-        """Accept no more. The sockets are closed; connections stay."""
+    def close(self, *, take_waiting: bool = False) -> None:
+        """Accept no more. The sockets are closed; connections stay.
+
+        The kernel resets what waits in a queue that nobody else has: `take_waiting` accepts it
+        first. What arrives between these two steps is lost; the system offers no way to avoid it.
+        """
         for server in self._servers:
             server.close()
         for sock in self._sockets:
             self._loop.remove_reader(sock.fileno())
+            if take_waiting:
+                self._take_waiting(sock)
             sock.close()
         for timer in self._timers.values():
             timer.cancel()
@@ -125,12 +134,17 @@ class Acceptor:
         self._timers.clear()
 
     async def finish_handshakes(self, timeout: float) -> None:
-        """Let what has been accepted become connections for `timeout` seconds; drop the rest."""
+        """Let what has been accepted become connections for `timeout` seconds; drop the rest.
+
+        On return these have read what their clients had sent by then.
+        """
         if self._handshakes:
             _, late = await asyncio.wait(self._handshakes, timeout=timeout)
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+            for _ in range(FIRST_LOOKS):
+                await asyncio.sleep(0)
 
     def _accept(self, sock: socket.socket) -> None:
         """The queue is not empty: take connections, or look again later."""
@@ -152,13 +166,30 @@ class Acceptor:
                 self._say_again()
             if len(self._handshakes) >= self._limit:
                 connection.close()
+            else:
+                self._begin(sock, connection)
+
+    def _take_waiting(self, sock: socket.socket) -> None:
+        """Accept what is in the queue now, whoever's turn it is."""
+        for _ in range(self._backlog):
+            if len(self._handshakes) >= self._limit:
+                return
+            try:
+                connection, _ = sock.accept()
+            except ConnectionAbortedError:
                 continue
-            connection.setblocking(False)
-            if not self._is_unix(sock):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            task = self._loop.create_task(self._make_connection(self._make_protocol, connection))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            except OSError:
+                return  # it is empty, or there are no descriptors
+            self._begin(sock, connection)
+
+    def _begin(self, sock: socket.socket, connection: socket.socket) -> None:
+        """Make a connection of what `sock` has accepted."""
+        connection.setblocking(False)
+        if not self._is_unix(sock):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._make_connection(self._make_protocol, connection))
+        self._handshakes.add(task)
+        task.add_done_callback(self._handshakes.discard)
 
     def _say_exhausted(self, error: OSError) -> None:
         now = self._loop.time()

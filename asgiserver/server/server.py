@@ -77,6 +77,7 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.extra_state: dict[str, Any] = {}  # put into the lifespan's state before its start
         self.accept_gate: Callable[[], float] | None = None  # see `Acceptor`
+        self.announces = True  # log the addresses, unless somebody does it for several servers
         self.started = False
         self.context: ServerContext
         self._owns_paths = listeners is None
@@ -127,7 +128,7 @@ class Server:
             finally:
                 self._stopped.set_result(None)
             raise
-        for address in self.addresses:
+        for address in self.addresses if self.announces else ():
             logger.info("Serving on %s", address)
         if self._early_stop is not None:
             timeout, reason = self._early_stop
@@ -239,10 +240,10 @@ class Server:
             await self.stop()
             raise
 
-    def stop_accepting(self) -> None:
-        """Leave new connections to others; those that are open stay."""
+    def stop_accepting(self, *, take_waiting: bool = False) -> None:
+        """Leave new connections to others, or those that come later; open ones stay."""
         for acceptor in self._acceptors:
-            acceptor.close()
+            acceptor.close(take_waiting=take_waiting)
 
     async def wait_stopped(self) -> None:
         """Return when the server has been stopped by somebody."""
@@ -319,13 +320,12 @@ class Server:
         context.shutdown.give()
         if self.config.drain_delay and not self._hurry.is_set():
             await self._until_hurry(self.config.drain_delay)
-        for acceptor in self._acceptors:
-            acceptor.close()
-        for acceptor in self._acceptors:
-            await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
+        self.stop_accepting(take_waiting=not self._hurry.is_set())
         context.draining = True
         if self._redirect is not None:
             self._redirect.draining = True
+        for acceptor in self._acceptors:
+            await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
         for connection in list(context.connections):
             connection.begin_drain()
         notice = loop.call_later(min(NOTICE_DELAY, timeout / 2), self._notify)

@@ -37,18 +37,18 @@ _RSV1 = 0x40
 _TEXT_HEADS = [bytes((_FIN | TEXT, size)) for size in range(126)]
 _BINARY_HEADS = [bytes((_FIN | BINARY, size)) for size in range(126)]
 
-# Up to here one joined buffer is cheaper than two writes; larger ones would not be gathered.
-_JOIN_SIZE = 65500
+# Payloads from here on are neither joined to their heads nor copied before they are unmasked.
+_LARGE = 2048
 
 
-def xor_mask(data: bytes, mask: bytes) -> bytes:
+def xor_mask(data: bytes | memoryview, mask: bytes) -> bytes:
     """`data` masked or unmasked (RFC 6455 section 5.3) as one big integer."""
     size = len(data)
     key = int.from_bytes((mask * (size // 4 + 1))[:size], "little")
     return (int.from_bytes(data, "little") ^ key).to_bytes(size, "little")
 
 
-apply_mask: Callable[[bytes, bytes], bytes]
+apply_mask: Callable[[bytes | memoryview, bytes], bytes]
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # no C routine: still far from byte by byte
@@ -141,7 +141,8 @@ class NativeCodec:
                     and not self.assembler.opcode
                 ):
                     position = start + size
-                    payload = apply_mask(data[start:position], data[start - 4 : start])
+                    masked = data if size < _LARGE else memoryview(data)
+                    payload = apply_mask(masked[start:position], data[start - 4 : start])
                     self.on_message(payload if first == 0x82 else _decoded(payload))
                     continue
             moved = self._feed_frame(data, position)
@@ -221,7 +222,7 @@ class NativeCodec:
             first |= _RSV1
             payload = deflated
         size = len(payload)
-        if size <= _JOIN_SIZE:
+        if size < _LARGE:
             return (_head(first, size) + payload,)
         return (_head(first, size), payload)
 

@@ -56,10 +56,10 @@ class FakeChannel:
     def open_tunnel(self, fields):
         self.fields = fields
 
-    def send_tunnel(self, data):
+    def send_tunnel(self, data, more=b""):
         assert self.fields is not None
         assert not self.finished
-        self.sent += data
+        self.sent += data + more
 
     def consumed(self, size):
         self.taken += size
