@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 PEM = serialization.Encoding.PEM
+CA_USAGE = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
 
 
 def name(*pairs):
@@ -55,7 +56,8 @@ class Authority(Issued):
         issuer = parent or self
         if parent is None:
             self.key, self.subject = key, subject
-        certificate = issuer.sign(subject, key, 365, [(x509.BasicConstraints(True, None), True)])
+        extensions = [(x509.BasicConstraints(True, None), True), (CA_USAGE, True)]
+        certificate = issuer.sign(subject, key, 365, extensions)
         super().__init__(certificate, key)
         self.subject = subject
         self.parent = parent
@@ -72,7 +74,11 @@ class Authority(Issued):
             .not_valid_before(now - datetime.timedelta(days=1000))
             .not_valid_after(now + datetime.timedelta(days=days))
         )
-        for extension, critical in extensions:
+        identifiers = [
+            (x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False),
+            (x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False),
+        ]
+        for extension, critical in (*identifiers, *extensions):
             builder = builder.add_extension(extension, critical)
         return builder.sign(self.key, hashes.SHA256())
 

@@ -14,8 +14,8 @@ FLUSH_SIZE = 65536
 
 JOIN_SIZE = 4096
 """Bytes below which gathered parts are joined before they are written; larger ones are handed over
-one by one (joining 1 MiB to its head costs 40 % under TLS, 16 KiB a tenth of an echo). asyncio's own
-transports do not pause their protocol in `writelines`: there only `FLUSH_SIZE` is not joined."""
+one by one (joining 1 MiB to its head costs 40 % under TLS, 16 KiB a tenth of an echo). The
+transports of asyncio do not pause their protocol in `writelines`: there, from `FLUSH_SIZE` on."""
 
 TURN_SIZE = 1 << 20
 """Bytes that may be written before the others have a turn of the loop, so that a fast reader of an
