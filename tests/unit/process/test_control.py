@@ -25,7 +25,7 @@ MESSAGES = [
     Failed(3, 'Traceback\n  "quoted"\n\N{SNOWMAN}'),
     Stopping("SIGTERM"),
     Stop("restart", 1.5, 0.5, 0.25),
-    Stop("stop"),
+    Stop("stop", last=True),
 ]
 
 

@@ -5,6 +5,7 @@ import errno
 import socket
 
 import pytest
+import uvloop
 from fakes import until
 
 from asgiserver.errors import BindError
@@ -64,6 +65,42 @@ async def test_accept_and_close(listener, gate):
         await read(address)
     assert len(made) == 2
     assert "sockets=0" in repr(acceptor)
+
+
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+
+@pytest.mark.parametrize("gate", [None, Gate(9.0)], ids=["none", "waits"])
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("take", [True, False], ids=["taken", "left"])
+def test_what_waits_when_it_is_closed(listener, gate, loop, take):
+    """Clients that the kernel has accepted have been promised a server."""
+    heard = []
+
+    class Listening(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def data_received(self, data):
+            heard.append(data)
+            self.transport.close()
+
+    async def main():
+        acceptor = Acceptor(asyncio.get_running_loop(), Listening, gate=gate)
+        await acceptor.open([listener])
+        address = listener.socket.getsockname()
+        clients = [socket.create_connection(address) for _ in range(20)]
+        for client in clients:
+            client.sendall(b"hello")
+        acceptor.close(take_waiting=take)
+        await acceptor.finish_handshakes(1)
+        return clients
+
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        clients = runner.run(main())
+    assert heard == ([b"hello"] * 20 if take else [])
+    for client in clients:
+        client.close()
 
 
 async def test_two_cannot_listen_on_one_port(listener):
