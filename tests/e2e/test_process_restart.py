@@ -168,6 +168,28 @@ def test_requests_in_flight_are_finished(tmp_path):
         assert server.wait() == 0
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    "options", [(), ("--workers", "2"), ("--workers", "2", "--balance", "reuseport")], ids=" ".join
+)
+def test_what_waits_in_the_queue_at_the_stop_is_answered(tmp_path, loop, options):
+    with ServerProcess(tmp_path, "--loop", loop, *options) as server:
+        server.ready()
+        serving = server.worker_pids() or [server.process.pid]
+        for pid in serving:
+            os.kill(pid, signal.SIGSTOP)
+        clients = [server.send_request("/") for _ in range(30)]
+        server.signal(signal.SIGTERM)
+        if options:
+            server.see(r"Stopping \(SIGTERM\)")
+        for pid in serving:
+            os.kill(pid, signal.SIGCONT)
+        for client in clients:
+            assert client.recv(12) == b"HTTP/1.1 200"
+            client.close()
+        assert server.wait() == 0
+
+
 # Handing over ---------------------------------------------------------------------------------
 
 
@@ -203,7 +225,12 @@ def test_a_failing_upgrade_changes_nothing(tmp_path):
         assert server.stop() == 0
 
 
-def test_systemd_is_told_the_truth(tmp_path):
+# Without an option that needs one, it is systemd that makes a supervisor of the process.
+WORKERS = pytest.mark.parametrize("options", [("--workers", "2"), ()], ids=["two", "one"])
+
+
+@WORKERS
+def test_systemd_is_told_the_truth(tmp_path, options):
     path = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
@@ -219,7 +246,7 @@ def test_systemd_is_told_the_truth(tmp_path):
 
         beats: list[dict[str, str]] = []
         environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
-        with ServerProcess(tmp_path, "--workers", "2", **environ) as server:
+        with ServerProcess(tmp_path, *options, **environ) as server:
             fields = told()
             assert fields["READY"] == "1"
             assert fields["MAINPID"] == str(server.process.pid)
@@ -235,7 +262,8 @@ def test_systemd_is_told_the_truth(tmp_path):
             assert server.wait() == 0
 
 
-def test_serves_on_the_sockets_of_systemd(tmp_path):
+@WORKERS
+def test_serves_on_the_sockets_of_systemd(tmp_path, options):
     program = """
 import os, socket, sys
 sock = socket.create_server(("127.0.0.1", 0))
@@ -244,7 +272,7 @@ os.set_inheritable(3, True)
 os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-    with ServerProcess(tmp_path, "--workers", "2", through=program) as server:
+    with ServerProcess(tmp_path, *options, through=program) as server:
         server.ready()
         server.see("sockets that systemd has opened")
         assert server.get()["pid"] in server.worker_pids()

@@ -1,0 +1,59 @@
+"""Who runs a configuration: this process, or a supervisor with workers."""
+
+import os
+import sys
+
+import pytest
+
+from asgiserver.config import Config
+from asgiserver.errors import ConfigError
+from asgiserver.process.runner import needs_supervisor, run
+
+
+@pytest.fixture(autouse=True)
+def _no_systemd(monkeypatch):
+    for name in ("NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_one_process_serves_unless_a_parent_is_needed():
+    assert not needs_supervisor(Config("app:app"))
+    assert needs_supervisor(Config("app:app", workers=2))
+    assert needs_supervisor(Config("app:app", workers="auto"))
+    assert needs_supervisor(Config("app:app", limit_max_requests=5))
+
+
+@pytest.mark.parametrize(
+    ("environ", "needed"),
+    [
+        ({"NOTIFY_SOCKET": "/run/notify"}, True),
+        ({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}, True),
+        ({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, False),
+    ],
+    ids=["notify", "sockets", "sockets of another"],
+)
+def test_systemd_needs_a_parent(monkeypatch, environ, needed):
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert needs_supervisor(Config("app:app")) is needed
+    assert not needs_supervisor(Config(lambda: None))  # which no worker could import
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"workers": 2}, "workers"),
+        ({"reload": True}, "reload"),
+        ({"workers": "auto", "pid": "server.pid"}, "workers, pid"),
+    ],
+)
+def test_windows_has_no_supervisor(monkeypatch, options, named):
+    for name in [name for name in sys.modules if name.startswith("asgiserver.process.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("fcntl", "grp", "pwd", "resource"):
+        monkeypatch.setitem(sys.modules, name, None)  # importing it fails, as there
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(ConfigError) as caught:
+        run(Config("app:app", **options))
+    assert str(caught.value).startswith(f"{named}: not on Windows")
+    assert "\n" not in str(caught.value)
