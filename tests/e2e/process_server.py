@@ -79,7 +79,10 @@ class ServerProcess:
     """One server process and its log. Use it as a context manager."""
 
     def __init__(self, folder: Path, *options: str, through: str = "", **environ: str) -> None:
-        """`through` is a program that is started first, and then becomes the server."""
+        """`through` is a program that is started first, and then becomes the server.
+
+        Its arguments are those of an interpreter.
+        """
         self.folder = folder
         if not (folder / "app.py").exists():
             (folder / "app.py").write_text(APP)
@@ -205,11 +208,16 @@ class ServerProcess:
 
     def worker_pids(self) -> list[int]:
         """All children of the supervisor, by the kernel's account."""
-        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return [int(pid) for pid in path.read_text().split()]
+        return child_pids(self.process.pid)
 
     def fd_count(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def child_pids(pid: int) -> list[int]:
+    """The children of a process, those included that have ended and were not reaped."""
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
 
 
 def wait_until_gone(pids: list[int]) -> None:

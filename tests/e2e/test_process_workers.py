@@ -22,6 +22,7 @@ def test_serves_with_workers_and_stops_without_leftovers(tmp_path):
         seen = server.get()
         assert seen["pid"] in workers
         assert str(seen["index"]) == seen["environ"]
+        assert server.log.count("Serving on") == 1
         assert server.stop() == 0
         wait_until_gone(workers)
         assert not (tmp_path / "server.pid").exists()
