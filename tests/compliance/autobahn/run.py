@@ -54,7 +54,11 @@ def install(python27: str, target: Path) -> None:
         return
     print(f"Installing autobahntestsuite into {target}", flush=True)
     command = [python27, "-m", "pip", "install", "--quiet", "--target", str(target)]
-    subprocess.run([*command, "autobahntestsuite==25.10.1"], check=True, stderr=subprocess.DEVNULL)
+    done = subprocess.run(
+        [*command, "autobahntestsuite==25.10.1"], stderr=subprocess.PIPE, text=True
+    )
+    if done.returncode:
+        raise SystemExit(f"error: {' '.join(done.args)} failed:\n{done.stderr}")
 
 
 async def run(python27: str, options: argparse.Namespace) -> dict[str, dict[str, dict[str, str]]]:
