@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import dataclasses
 import sys
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -144,6 +143,13 @@ class Runnable(Protocol):
         """Answer for the application, which has not been called."""
 
 
+class SharedExtension(dict[str, Any]):
+    """What all scopes say of an extension: to be replaced in one of them, not changed."""
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        raise TypeError(f"all requests share this: put a new dict in its place, {{{key!r}: ...}}")
+
+
 class ShutdownNotice:
     """Tells applications that the server is stopping; scope extension `asgiserver.shutdown`."""
 
@@ -237,7 +243,7 @@ class ServerContext:
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
         notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
-        on_disconnect = MappingProxyType({"mode": config.on_disconnect})  # replaced, not changed
+        on_disconnect = SharedExtension(mode=config.on_disconnect)
         self.http_extensions: dict[str, Any] = {
             "asgiserver.on_disconnect": on_disconnect,
             "asgiserver.shutdown": notice,
