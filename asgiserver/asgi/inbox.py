@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 CREDIT = 16384
 """Bytes taken from the channel before it is told so: well below what makes it pause reading."""
 
+MAX_WAITING = 2**20
+"""Bytes of messages that wait for the application before no more are decoded. What one read brings
+is less, unless it is compressed: it may inflate to a thousand times its size."""
+
 MAX_PONGS = 32
 """Pings answered of those that come at once, or while the peer does not read; of more than that
 the latest (RFC 6455 section 5.5.3)."""
@@ -28,9 +32,9 @@ the latest (RFC 6455 section 5.5.3)."""
 class Inbox:
     """Messages received and not taken yet; the sink of its codec.
 
-    The codec is paused while as many messages wait as the configuration allows, and while others
-    have their turn of the loop; what arrives then is kept undecoded. `buffered` counts messages
-    and kept bytes: above a limit of its own the channel stops reading.
+    The codec is paused while as many messages wait as the configuration allows, or `MAX_WAITING`
+    bytes, and while others have their turn of the loop; what arrives then is kept undecoded.
+    `buffered` counts messages and kept bytes: above a limit of its own the channel stops reading.
     """
 
     __slots__ = (
@@ -99,7 +103,10 @@ class Inbox:
 
     def resume(self) -> None:
         """Decode what was kept, unless the application has to take messages first."""
-        if self.reading and (not self.open or len(self._messages) < self._max_queue):
+        has_room = (
+            len(self._messages) < self._max_queue and self.buffered - self._kept < MAX_WAITING
+        )
+        if self.reading and (has_room or not self.open):
             self._codec.paused = False
             self.decode(b"")
 
@@ -118,7 +125,7 @@ class Inbox:
         self.buffered += len(data)
         messages = self._messages
         messages.append(data)
-        if len(messages) >= self._max_queue:
+        if len(messages) >= self._max_queue or self.buffered >= MAX_WAITING:
             self._codec.paused = True
         if self._waiters:
             self.wake()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asgiserver.asgi.inbox import CREDIT, MAX_PONGS
+from asgiserver.asgi.inbox import CREDIT, MAX_PONGS, MAX_WAITING
 from asgiserver.asgi.websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocketSession
 from asgiserver.config import Config
 from asgiserver.context import ServerContext
@@ -20,7 +21,7 @@ from asgiserver.http.message import RequestHead
 from asgiserver.ws.handshake import Offer
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "ws"))
-from ws_peer import CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
+from ws_peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
 
 CONNECT = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}
@@ -399,6 +400,26 @@ async def test_queue_is_bounded_and_goes_on():
     app.reading.set()
     await peer.settle()
     assert [m["text"] for m in app.received[2:]] == [str(number) for number in range(20)]
+    assert peer.session.buffered == 0
+    await peer.end()
+
+
+@pytest.mark.parametrize("codec", ["native", "wsproto", "websockets"])
+async def test_queue_is_bounded_by_what_is_inflated(codec):
+    """Messages of 2 MiB come in 2 KiB each: one at a time is inflated."""
+    app = App()
+    options = {"extensions": [("permessage-deflate", [])], "ws_compression": "shared"}
+    peer = await opened(app, ws=codec, **options)
+    app.reading.clear()
+    await peer.feed(frame(TEXT, b"taken"))
+    compressor = zlib.compressobj(wbits=-15)
+    deflated = compressor.compress(bytes(2 * MAX_WAITING)) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    await peer.feed(frame(BINARY, deflated[:-4], rsv=4) * 5)
+    assert peer.session.messages_received == 2
+    assert peer.session.buffered < 2 * MAX_WAITING + 5 * len(deflated)
+    app.reading.set()
+    await peer.settle()
+    assert [len(m["bytes"]) for m in app.received[2:]] == [2 * MAX_WAITING] * 5
     assert peer.session.buffered == 0
     await peer.end()
 
