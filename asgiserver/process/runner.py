@@ -32,9 +32,14 @@ _NEED_PARENT = (
 def needs_supervisor(config: Config) -> bool:
     """Whether something was asked for that only a parent process can do.
 
-    That includes systemd, by its variables: sockets that it passes, and ``Type=notify``.
+    That includes systemd, by its variables: sockets that it passes, and ``Type=notify``. The
+    successor of a supervisor is one.
     """
-    return config.workers != 1 or bool(_wanted(config)) or _under_systemd(config)
+    from asgiserver.process.upgrade import VARIABLE
+
+    if config.workers != 1 or _wanted(config) or VARIABLE in os.environ:
+        return True
+    return _under_systemd(config)
 
 
 def _wanted(config: Config) -> list[str]:

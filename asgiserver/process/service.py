@@ -105,7 +105,7 @@ class Service:
     def watchdog(self, now: float, alive: bool) -> float:
         """Tell systemd's watchdog that some worker's loop turns; when to do that again."""
         interval = self._notifier.interval
-        if interval is None:
+        if interval is None or self._handed_over:
             return math.inf
         if alive and now >= self._watchdog_at + interval:
             self._watchdog_at = now

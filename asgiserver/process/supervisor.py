@@ -194,8 +194,8 @@ class Supervisor:
             self._fleet.excuse(now)
 
     def _chores(self, now: float) -> float:
-        if self._goal.stopping:
-            return math.inf
+        if self._goal.stopping:  # which takes its time, but is bounded
+            return self._service.watchdog(now, alive=True)
         again = self._fleet.chores(now)
         return min(again, self._service.watchdog(now, bool(self._fleet.heard(now))))
 
@@ -344,14 +344,16 @@ class Supervisor:
         """SIGHUP: read the configuration again and replace all workers, one at a time."""
         if self._goal.stopping:
             return
+        self._service.reloading()
         if self._reread is not None:
             try:
                 self._use(self._reread())
             except ConfigError as exc:
                 logger.error("The configuration is kept as it was, no restart: %s", exc)
+                if self._settled:  # else it is told when all are ready
+                    self._service.ready("restart refused")
                 return
         logger.info("Restarting %d workers one at a time", self._goal.size)
-        self._service.reloading()
         self._renew()
 
     def _use(self, config: Config) -> None:

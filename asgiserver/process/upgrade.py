@@ -18,7 +18,7 @@ from asgiserver.server.listener import Listener
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Predecessor", "Successor"]
+__all__ = ["VARIABLE", "Predecessor", "Successor"]
 
 VARIABLE = "_ASGISERVER_TAKEOVER"
 
@@ -37,10 +37,13 @@ class Successor:
                 [listener.fileno(), listener.path, listener.scheme] for listener in listeners
             ],
         }
+        environ = {**os.environ, VARIABLE: json.dumps(told)}
+        if environ.get("WATCHDOG_PID") == str(os.getpid()):
+            del environ["WATCHDOG_PID"]  # systemd will wait for signs of life of the new one
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]],
-                env={**os.environ, VARIABLE: json.dumps(told)},
+                env=environ,
                 pass_fds=(writer, *fds),
             )
         except OSError:

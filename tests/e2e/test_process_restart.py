@@ -178,15 +178,15 @@ def test_what_waits_in_the_queue_at_the_stop_is_answered(tmp_path, loop, options
         serving = server.worker_pids() or [server.process.pid]
         for pid in serving:
             os.kill(pid, signal.SIGSTOP)
-        clients = [server.send_request("/") for _ in range(30)]
-        server.signal(signal.SIGTERM)
-        if options:
-            server.see(r"Stopping \(SIGTERM\)")
-        for pid in serving:
-            os.kill(pid, signal.SIGCONT)
-        for client in clients:
-            assert client.recv(12) == b"HTTP/1.1 200"
-            client.close()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(server.send_request("/")) for _ in range(30)]
+            server.signal(signal.SIGTERM)
+            if options:
+                server.see(r"Stopping \(SIGTERM\)")
+            for pid in serving:
+                os.kill(pid, signal.SIGCONT)
+            for client in clients:
+                assert client.recv(12) == b"HTTP/1.1 200"
         assert server.wait() == 0
 
 
@@ -257,24 +257,56 @@ def test_systemd_is_told_the_truth(tmp_path, options):
             while not beats:
                 beats.append(dict([systemd.recv(99).decode().split("=")]))
             assert beats[0] == {"WATCHDOG": "1"}
+            stream = server.send_request("/stream")
+            assert stream.recv(9) == b"HTTP/1.1 "
             server.signal(signal.SIGTERM)
             assert told() == {"STOPPING": "1"}
+            assert systemd.recv(99) == b"WATCHDOG=1"  # a long drain is no silence
+            server.signal(signal.SIGINT)
             assert server.wait() == 0
+            stream.close()
 
 
-@WORKERS
-def test_serves_on_the_sockets_of_systemd(tmp_path, options):
-    program = """
+ACTIVATED = """
 import os, socket, sys
 sock = socket.create_server(("127.0.0.1", 0))
 os.dup2(sock.fileno(), 3)
 os.set_inheritable(3, True)
-os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()), WATCHDOG_PID=str(os.getpid()))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
-    with ServerProcess(tmp_path, *options, through=program) as server:
+
+
+@WORKERS
+def test_serves_on_the_sockets_of_systemd(tmp_path, options):
+    with ServerProcess(tmp_path, *options, through=ACTIVATED) as server:
         server.ready()
         server.see("sockets that systemd has opened")
         assert server.get()["pid"] in server.worker_pids()
         server.restart()
         assert server.stop() == 0
+
+
+@WORKERS
+def test_an_upgrade_keeps_the_sockets_and_the_watchdog_of_systemd(tmp_path, options):
+    path = str(tmp_path / "notify")
+    environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        with ServerProcess(tmp_path, *options, through=ACTIVATED, **environ) as server:
+            server.ready()
+            server.signal(signal.SIGUSR2)
+            new = int(server.see(r"The new supervisor \(pid (\d+)\) serves")[1])
+            assert server.process.wait(DEADLINE) == 0
+            assert server.get()["version"] == 1
+            systemd.setblocking(False)
+            told = []
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    told.append(systemd.recv(999).decode())
+            assert any(f"MAINPID={new}" in text for text in told)
+            assert "STOPPING=1" not in told
+            systemd.settimeout(DEADLINE)
+            assert systemd.recv(999) == b"WATCHDOG=1"
+            os.kill(new, signal.SIGTERM)
+            wait_until_gone([new])

@@ -29,8 +29,9 @@ def test_one_process_serves_unless_a_parent_is_needed():
         ({"NOTIFY_SOCKET": "/run/notify"}, True),
         ({"LISTEN_FDS": "1", "LISTEN_PID": str(os.getpid())}, True),
         ({"LISTEN_FDS": "1", "LISTEN_PID": "1"}, False),
+        ({}, False),
     ],
-    ids=["notify", "sockets", "sockets of another"],
+    ids=["notify", "sockets", "sockets of another", "no systemd"],
 )
 def test_systemd_needs_a_parent(monkeypatch, environ, needed):
     for name, value in environ.items():

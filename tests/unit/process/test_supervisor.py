@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import time
@@ -140,6 +141,30 @@ def test_the_configuration_is_read_again(log, behave):
     assert supervise(script, log, reread, workers=2) == 0
 
 
+def test_systemd_hears_the_end_of_a_reload_that_is_refused(log, behave, tmp_path, monkeypatch):
+    def reread():
+        raise ConfigError("workers: must be at least 1, not 0")
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(20)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        told = []
+
+        def hear():
+            told.append(systemd.recv(999).decode().split("=")[0])
+
+        def script():
+            hear()
+            restart()
+            hear()
+            hear()
+
+        assert supervise(script, log, reread) == 0
+        hear()
+    assert told == ["READY", "RELOADING", "READY", "STOPPING"]
+
+
 def test_the_first_failure_of_all_ends_it(log, behave):
     behave("fail")
     assert supervise(lambda: None, log, workers=3) == 3
@@ -170,8 +195,6 @@ def test_workers_that_keep_crashing_end_it(log, behave):
 
 
 def test_an_address_in_use_is_told_before_anything_starts(log, behave, unused_tcp_port):
-    import socket
-
     with socket.create_server(("127.0.0.1", unused_tcp_port)):
         config = Config("app:app", workers=2, port=unused_tcp_port)
         with pytest.raises(BindError, match="in use"):
