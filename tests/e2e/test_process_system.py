@@ -18,6 +18,8 @@ import pytest
 from process_server import APP, ServerProcess, child_pids, wait_until_gone
 
 import asgiserver
+from asgiserver.process.handle import size_text
+from asgiserver.process.memory import own_and_shared_bytes
 
 # Process 1 ------------------------------------------------------------------------------------
 
@@ -174,16 +176,10 @@ os.execv({public_python!r}, [{public_python!r}, *sys.argv[1:]])
 FASTAPI = APP.replace("import asyncio", "import fastapi, asyncio", 1)
 
 
-def private_and_proportional(pids: list[int]) -> tuple[float, float]:
-    """MiB that only one of the processes has, and that all of them really take."""
-    sizes = {"Private": 0, "Pss": 0}
-    for pid in pids:
-        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-        for kind, size in re.findall(
-            r"^(Private|Pss)(?:_(?:Clean|Dirty|Hugetlb))?:\s+(\d+)", text, re.M
-        ):
-            sizes[kind] += int(size)
-    return sizes["Private"] / 1024, sizes["Pss"] / 1024
+def proportional_bytes(pid: int) -> int:
+    """Its memory, with what it shares divided among those who share it."""
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return int(re.search(r"^Pss: +(\d+) kB", text, re.M)[1]) * 1024
 
 
 @pytest.mark.soak
@@ -191,18 +187,19 @@ def test_preload_saves_memory(tmp_path, capsys):
     """Prints what docs/processes.md says."""
     pytest.importorskip("fastapi")
     (tmp_path / "app.py").write_text(FASTAPI)
-    taken = {}
-    for options in ((), ("--preload",)):
+    own, everything = {}, {}
+    for how, options in {"without": (), "with": ("--preload",)}.items():
         with ServerProcess(tmp_path, "--workers", "4", *options) as server:
             server.ready()
-            for _ in range(200):
+            for _ in range(400):
                 server.get()
             workers = server.worker_pids()
-            own, _ = private_and_proportional(workers)
-            _, everything = private_and_proportional([server.process.pid, *workers])
-            taken[options] = own / 4, everything
+            sizes = [own_and_shared_bytes(pid) for pid in workers]
+            everything[how] = sum(map(proportional_bytes, [server.process.pid, *workers]))
             assert server.stop() == 0
+        own[how], shared = (sum(size) / len(sizes) for size in zip(*sizes, strict=True))
         with capsys.disabled():
-            print(f"\n{options or 'without'}: {own / 4:.1f} MiB own each, {everything:.1f} in all")
-    assert taken[("--preload",)][0] < taken[()][0] / 2
-    assert taken[("--preload",)][1] < taken[()][1] / 1.5
+            texts = map(size_text, (own[how], shared, everything[how]))
+            print("\n{} preload: own {}, shared {}; all processes {}".format(how, *texts))
+    assert own["with"] < own["without"] / 2
+    assert everything["with"] < everything["without"] / 1.5
