@@ -83,8 +83,9 @@ class Browser:
         """Hand out answers until the browser is closed; events are not of interest."""
         async for message in self.socket:
             data = message.json()
-            if "id" in data:
-                self.answers.pop(data["id"]).set_result(data)
+            answer = self.answers.pop(data.get("id"), None)
+            if answer is not None and not answer.done():  # a call may have been given up
+                answer.set_result(data)
 
     async def call(self, method, session=None, **parameters):
         """The result of a method of the protocol."""
