@@ -75,7 +75,7 @@ class Load:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("workers", "restarts"), [(1, 10), (2, 5)])
+@pytest.mark.parametrize(("workers", "restarts"), [(1, 10), (2, 20)])
 def test_rolling_restarts_under_load_fail_no_request(tmp_path, workers, restarts):
     with ServerProcess(tmp_path, "--workers", str(workers), *SUPERVISED) as server:
         server.ready()

@@ -1,9 +1,9 @@
 """The life of a `Server` in a running loop: start, serve, stop, and give everything back."""
 
 import asyncio
-import logging
 import contextlib
 import gc
+import logging
 import os
 import socket
 import threading
