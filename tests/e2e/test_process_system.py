@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 import h11
 import pytest
-from process_server import APP, ServerProcess, child_pids, wait_until_gone
+from process_server import APP, DEADLINE, ServerProcess, child_pids, wait_until_gone
 
 import asgiserver
 from asgiserver.process.handle import size_text
@@ -147,7 +147,7 @@ def test_becomes_another_user_once_it_is_bound(public_folder, public_python):
 import os, sys
 os.execv({public_python!r}, [{public_python!r}, *sys.argv[1:]])
 """
-    options = ("--workers", "2", "--user", NOBODY, "--pid", "server.pid", "--lifespan", "off")
+    options = ("--workers", "2", "--user", NOBODY, "--lifespan", "off")
     environ = {"PYTHONPATH": str(public_folder), "PYTHONDONTWRITEBYTECODE": "1"}
     with ServerProcess(
         public_folder, *options, "--http", "h11", "--loop", "asyncio", through=become, **environ
@@ -165,7 +165,7 @@ os.execv({public_python!r}, [{public_python!r}, *sys.argv[1:]])
 
         server.signal(signal.SIGUSR2)
         new = int(server.see(r"The new supervisor \(pid (\d+)\) (?:serves|failed)")[1])
-        assert server.wait() == 0, server.log
+        assert server.process.wait(DEADLINE) == 0, server.log
         assert identity(new)[:2] == expected
         os.kill(new, signal.SIGTERM)
         wait_until_gone([new])
