@@ -81,14 +81,18 @@ def supervise(script, log, reread=None, **options):
 
     thread = threading.Thread(target=run)
     supervisor = Supervisor(config, reread=reread, launcher=Spawn(COMMAND))
+    # The script's signals may come before the supervisor has set its handlers, or after it has put
+    # back these.
+    before = {
+        number: signal.signal(number, lambda *_: None) for number in (signal.SIGTERM, signal.SIGHUP)
+    }
     thread.start()
     try:
         return supervisor.run()
     finally:
-        # The signal of the script may come after the supervisor has put back the handlers.
-        before = signal.signal(signal.SIGTERM, lambda *_: None)
         thread.join()
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if errors:
             raise errors[0]
 
