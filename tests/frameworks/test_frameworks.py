@@ -10,13 +10,15 @@ from websockets.sync.client import connect
 FILE = (
     Path(__file__).resolve().parents[2] / "examples" / "frameworks" / "public" / "about.txt"
 ).read_bytes()
-ASGI = (
+COMPLETE = (  # of everything that is driven here
+    "fastapi_full_app:app",
+    "starlette_full_app:app",
     "quart_app:app",
     "litestar_app:app",
     "falcon_app:app",
     "blacksheep_app:app",
-    "django_app:app",
 )
+ASGI = (*COMPLETE, "django_app:app")
 WSGI = ("django_app:wsgi", "flask_app:app")
 WITHOUT_LIFESPAN = ("django_app:app", "channels_app:app")
 LOOPS = ("asyncio", "uvloop")
@@ -90,7 +92,7 @@ def test_a_client_that_leaves_a_stream(served):
         assert client.get("/").status_code == 200
 
 
-@on("quart_app:app", "litestar_app:app", "falcon_app:app", "blacksheep_app:app", "channels_app:app")
+@on(*COMPLETE, "channels_app:app")
 def test_websocket(served):
     with connect(f"{served.websocket_url}/echo", proxy=None) as client:
         for text in ("hello", "é" * 70_000):
@@ -98,7 +100,7 @@ def test_websocket(served):
             assert client.recv(timeout=10) == text
 
 
-@on("quart_app:app", "litestar_app:app", "falcon_app:app", "blacksheep_app:app")
+@on(*COMPLETE)
 def test_background_task(served):
     with served.client() as client:
         assert client.post("/tasks/tea").json() == {"accepted": "tea"}
