@@ -62,6 +62,10 @@ class Served(Protocol):
     accept_gate: Callable[[], float] | None
     context: Any
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether somebody is connected, or about to be."""
+
     async def start(self) -> None:
         """Import the application, start its lifespan, accept connections."""
 
@@ -196,7 +200,7 @@ class Worker:
         """Stop at `at`, or once no connection is left that would have to be told."""
         assert self._loop is not None
         assert self._server is not None
-        if self._loop.time() >= at or not self._server.context.connections:
+        if self._loop.time() >= at or not self._server.has_clients:
             self._stop(order.reason, order.timeout)
         else:
             self._loop.call_later(LOOK, self._stop_after, order, at)

@@ -83,6 +83,11 @@ class Acceptor:
     def __repr__(self) -> str:
         return f"<Acceptor servers={len(self._servers)} sockets={len(self._sockets)}>"
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something accepted is still to become a connection."""
+        return bool(self._handshakes)
+
     async def open(self, listeners: Sequence[Listener]) -> None:
         """Listen and accept. Raises `BindError` when somebody else listens by now."""
         for listener in listeners:

@@ -245,6 +245,11 @@ class Server:
         for acceptor in self._acceptors:
             acceptor.close(take_waiting=take_waiting)
 
+    @property
+    def has_clients(self) -> bool:
+        """Whether there are connections, or will be of what was accepted."""
+        return bool(self.context.connections) or any(a.is_busy for a in self._acceptors)
+
     async def wait_stopped(self) -> None:
         """Return when the server has been stopped by somebody."""
         assert self._stopped is not None

@@ -93,6 +93,7 @@ def test_what_waits_when_it_is_closed(listener, gate, loop, take):
         for client in clients:
             client.sendall(b"hello")
         acceptor.close(take_waiting=take)
+        assert acceptor.is_busy is take  # before they count as connections
         await acceptor.finish_handshakes(1)
         return clients
 
