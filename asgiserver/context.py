@@ -144,10 +144,23 @@ class Runnable(Protocol):
 
 
 class SharedExtension(dict[str, Any]):
-    """What all scopes say of an extension: to be replaced in one of them, not changed."""
+    """What all scopes say of an extension: to be replaced in one of them, not changed.
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        raise TypeError(f"all requests share this: put a new dict in its place, {{{key!r}: ...}}")
+    A copy of it is an ordinary dict, so scopes can be copied, deeply too.
+    """
+
+    def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
+        raise TypeError("all requests share this extension's value: put a new dict in its place")
+
+    __setitem__ = __delitem__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+    __ior__ = _refuse
+
+    def __copy__(self) -> dict[str, Any]:
+        return self.copy()
+
+    def __deepcopy__(self, _memo: Any) -> dict[str, Any]:
+        return self.copy()  # the functions in it stay this server's
 
 
 class ShutdownNotice:
@@ -242,15 +255,15 @@ class ServerContext:
         self.proxy: Callable[[Any], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
-        notice = {"wait": self.shutdown.wait, "is_set": self.shutdown.is_set}
-        on_disconnect = SharedExtension(mode=config.on_disconnect)
+        notice = SharedExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
+        nothing_to_say = SharedExtension()
         self.http_extensions: dict[str, Any] = {
-            "asgiserver.on_disconnect": on_disconnect,
+            "asgiserver.on_disconnect": SharedExtension(mode=config.on_disconnect),
             "asgiserver.shutdown": notice,
-            "http.response.pathsend": {},
-            "http.response.zerocopysend": {},
-            "http.response.early_hint": {},
-            "http.response.trailers": {},
+            "http.response.pathsend": nothing_to_say,
+            "http.response.zerocopysend": nothing_to_say,
+            "http.response.early_hint": nothing_to_say,
+            "http.response.trailers": nothing_to_say,
         }
         self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 

@@ -251,10 +251,13 @@ class Exchange(Response):
         """The option's value unless the application has changed it for this request.
 
         In its scope: ``scope["extensions"]["asgiserver.on_disconnect"] = {"mode": "cancel"}``.
+        What is no mode there leaves the option: nobody could be told of it any more.
         """
-        extensions = self.scope.get("extensions") or {}
-        mode = extensions.get("asgiserver.on_disconnect") or {}
-        if mode.get("mode", self.context.config.on_disconnect) == "cancel":
+        mode = self.context.config.on_disconnect
+        chosen = (self.scope.get("extensions") or {}).get("asgiserver.on_disconnect")
+        if isinstance(chosen, dict) and chosen.get("mode") in ("notify", "cancel"):
+            mode = chosen["mode"]
+        if mode == "cancel":
             self.cancel("client_gone")
 
     def _cancelled(self) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import copy
 import socket
 from collections.abc import Mapping
 
@@ -168,10 +169,35 @@ async def test_no_state_without_lifespan(wire):
     assert "state" not in await scope_of(wire)
 
 
+CHANGES = (
+    lambda value: value.update(mode="cancel"),
+    lambda value: value.__setitem__("mode", "cancel"),
+    lambda value: value.__delitem__("mode"),
+    lambda value: value.__ior__({"mode": "cancel"}),
+    lambda value: value.setdefault("mode", "cancel"),
+    lambda value: value.pop("mode"),
+    lambda value: value.popitem(),
+    lambda value: value.clear(),
+)
+
+
 async def test_nothing_mutable_is_shared_between_requests(wire):
     first, second = await scope_of(wire), await scope_of(wire)
     for key in ("asgi", "headers", "extensions"):
         assert first[key] is not second[key]
+    for extension in first["extensions"].values():
+        for change in CHANGES:
+            with pytest.raises(TypeError, match="put a new dict in its place"):
+                change(extension)
+
+
+async def test_a_scope_can_be_copied(wire):
+    scope = await scope_of(wire)
+    for copied in (copy.copy(scope), copy.deepcopy(scope)):
+        assert copied == scope
+    extensions = copy.deepcopy(scope)["extensions"]
+    extensions["asgiserver.on_disconnect"]["mode"] = "cancel"
+    assert (await scope_of(wire))["extensions"]["asgiserver.on_disconnect"]["mode"] == "notify"
 
 
 async def test_shutdown_extension(wire):

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import socket
 import ssl
 
 import httpx
@@ -16,7 +17,7 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.responses import FileResponse, PlainTextResponse
+from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -381,17 +382,16 @@ class TestOnDisconnect:
     class App:
         """Waits within its response, or behind it."""
 
-        def __init__(self, mode=None, *, complete=False):
-            self.mode = mode
+        def __init__(self, mode=None, *, complete=False, **given):
+            self.given = given if mode is None else {"value": {"mode": mode}}
             self.complete = complete
             self.waiting = asyncio.Event()
             self.go = asyncio.Event()
             self.end = asyncio.Queue()
 
         async def __call__(self, scope, receive, send):
-            extensions = scope["extensions"]
-            if self.mode is not None:
-                extensions["asgiserver.on_disconnect"] = {"mode": self.mode}
+            for value in self.given.values():
+                scope["extensions"]["asgiserver.on_disconnect"] = value
             assert (await receive())["type"] == "http.request"
             await send(START)
             await send({"type": "http.response.body", "body": b"x", "more_body": not self.complete})
@@ -455,9 +455,101 @@ class TestOnDisconnect:
             await peer.reply()
         assert modes == ["notify", "notify"]
 
+    @pytest.mark.parametrize("value", ["notify", None, {}, {"mode": "stop"}])
+    async def test_what_is_no_mode_leaves_the_option(self, serve, dial, value, caplog):
+        app = self.App(value=value)
+        assert await self.end_of(app, serve, dial, on_disconnect="cancel") == "cancelled"
+        assert "Exception" not in caplog.text
+
+
+class TestBackground:
+    """A Starlette background task is behind its response, and before the end of the server."""
+
+    @pytest.fixture
+    def app(self):
+        go, ended = asyncio.Event(), []
+
+        async def work():
+            await go.wait()
+            ended.append("work")
+
+        async def mail(request):
+            return PlainTextResponse("sent", background=BackgroundTask(work))
+
+        async def page(request):
+            return PlainTextResponse("page")
+
+        app = Starlette(routes=[Route("/mail", mail), Route("/page", page)])
+        app.go, app.ended = go, ended
+        return app
+
+    async def test_the_connection_takes_the_next_request(self, serve, dial, app):
+        server = await serve(app)
+        peer = await dial(server)
+        await peer.get(b"/mail")
+        assert (await peer.reply()).body == b"sent"
+        for _ in range(2):
+            await peer.get(b"/page")
+            assert (await peer.reply()).body == b"page"
+        assert not app.ended
+        assert len(server.context.running) == 1  # the task goes on behind three responses
+        assert server.context.stats.connections == 1
+        app.go.set()
+        await until(lambda: app.ended == ["work"] and not server.context.running)
+
+    async def test_a_shutdown_waits_for_it_and_names_it(
+        self, serve, dial, app, caplog, monkeypatch
+    ):
+        monkeypatch.setattr("asgiserver.server.server.REPORT_DELAY", 0.01)  # seconds
+        caplog.set_level("INFO", "asgiserver")
+        server = await serve(app)
+        peer = await dial(server)
+        await peer.get(b"/mail?to=ann")
+        assert (await peer.reply()).body == b"sent"
+        stopping = asyncio.create_task(server.stop(timeout=WAIT))
+        await until(lambda: "Waiting for GET /mail" in caplog.text)
+        await peer.ended()  # nobody waits for the response any more
+        assert not stopping.done()
+        app.go.set()
+        await stopping
+        assert app.ended == ["work"]
+        assert "Cancelled" not in caplog.text
+
+    async def test_one_that_takes_too_long_is_cancelled_and_named(self, serve, dial, app, caplog):
+        server = await serve(app)
+        peer = await dial(server)
+        await peer.get(b"/mail")
+        assert (await peer.reply()).body == b"sent"
+        await server.stop(timeout=0.01)
+        assert "Cancelled at shutdown: GET /mail" in caplog.text
+        assert not app.ended
+
 
 class TestEvents:
     """Server-sent events."""
+
+    async def test_starlettes_are_at_the_client_one_turn_later(self, serve, tmp_path):
+        """Over a unix socket: what has been written there is at the other end at once."""
+        seen = []
+
+        async def events():
+            for number in range(4):
+                yield f"data: {number}\n\n"
+                await asyncio.sleep(0)  # uvloop writes at the end of a turn
+                seen.append(peer.recv(65536, socket.MSG_DONTWAIT))
+
+        async def endpoint(request):
+            return StreamingResponse(events(), media_type="text/event-stream")
+
+        path = str(tmp_path / "socket")
+        server = await serve(Starlette(routes=[Route("/", endpoint)]), uds=path)
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(path)
+            peer.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
+            await until(lambda: len(seen) == 4 and not server.context.running)
+        assert seen[0].startswith(b"HTTP/1.1 200 ")
+        assert [part.count(b"data: ") for part in seen] == [1] * 4
+        assert [part[-13:] for part in seen] == [b"\r\ndata: %d\n\n\r\n" % n for n in range(4)]
 
     async def test_each_leaves_in_the_same_turn(self, connect):
         events = asyncio.Queue()
