@@ -82,3 +82,9 @@ def served(request, tmp_path_factory):
     log = tmp_path_factory.mktemp("served") / "log"
     with running(target, log, "--loop", loop) as server:
         yield server
+
+
+@pytest.fixture
+def run(tmp_path):
+    """``with run(target, *flags) as server`` serves an application for one test."""
+    return lambda target, *flags: running(target, tmp_path / "log", *flags)

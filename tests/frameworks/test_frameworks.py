@@ -45,6 +45,15 @@ def test_what_it_is_stands_in_the_log(served):
     assert ("is served as WSGI" in served.log) != ("does not support lifespan" in served.log)
 
 
+def test_flask_simply_works(run):
+    flags = ("--interface", "auto", "--static", "/assets=examples/frameworks/public")
+    with run("flask_app:app", *flags) as server, server.client() as client:
+        assert "The application is served as WSGI" in server.log
+        assert client.get("/").json() == {"framework": "Flask", "started": True}
+        file = client.get("/assets/about.txt", headers={"range": "bytes=0-5"})
+        assert (file.status_code, file.content) == (206, FILE[:6])
+
+
 @on(*ASGI, *WSGI)
 def test_routes_and_json(served):
     with served.client() as client:

@@ -497,6 +497,17 @@ class TestBackground:
         app.go.set()
         await until(lambda: app.ended == ["work"] and not server.context.running)
 
+    @pytest.mark.parametrize("option", ["notify", "cancel"])
+    async def test_it_goes_on_when_the_client_leaves(self, serve, dial, app, option):
+        server = await serve(app, on_disconnect=option)
+        peer = await dial(server)
+        await peer.get(b"/mail")
+        assert (await peer.reply()).body == b"sent"
+        peer.reset()
+        await until(lambda: not server.context.connections)
+        app.go.set()
+        await until(lambda: app.ended == ["work"])
+
     async def test_a_shutdown_waits_for_it_and_names_it(
         self, serve, dial, app, caplog, monkeypatch
     ):

@@ -1,6 +1,8 @@
 """Command lines of other servers, and what they become."""
 
 import shlex
+import subprocess
+import sys
 
 import click
 import pytest
@@ -189,6 +191,27 @@ def test_the_command(capsys):
     assert capsys.readouterr().out.startswith("asgiserver a:b --port 80\n# ")
     assert cli(["migrate", "--help"]) == 0
     assert "uvicorn" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "uvicorn main:app --workers 4",
+        "gunicorn main:app -k uvicorn.workers.UvicornWorker -w 4",
+        "hypercorn main:app --workers 4",
+        "granian main:app --interface asgi --workers 4",
+        "daphne main:app",
+    ],
+)
+def test_the_program(command):
+    program = [sys.executable, "-m", "asgiserver", "migrate", command]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=True)
+    line, *notes = done.stdout.splitlines()
+    assert line.startswith("asgiserver main:app")
+    assert ("--workers 4" in line) == ("4" in command)
+    assert notes
+    assert all(note.startswith("# ") for note in notes)
+    assert not done.stderr
 
 
 def test_uvicorns_options_are_all_there():

@@ -24,6 +24,7 @@ async def test_websocket_scope(context, scheme, expected):
     peer = Peer(("192.0.2.7", 5), ("192.0.2.1", 80), scheme)
     scope = websocket_scope(context, HEAD, peer, ["chat"])
     assert scope["type"] == "websocket"
+    assert scope["asgi"] == {"version": "3.0", "spec_version": "2.5"}
     assert scope["scheme"] == expected
     assert scope["subprotocols"] == ["chat"]
     assert "method" not in scope

@@ -49,6 +49,28 @@ async def test_passes_the_validator(client_of, capfd):
     assert "said to the log" in capfd.readouterr().err
 
 
+async def test_flask_passes_the_validator(client_of, caplog):
+    flask = pytest.importorskip("flask")
+    app = flask.Flask(__name__)
+
+    @app.post("/upload")
+    def upload():
+        file = flask.request.files["file"]
+        return {"title": flask.request.form["title"], "size": len(file.read())}
+
+    @app.get("/lines")
+    def lines():
+        return flask.Response((f"{n}\n" for n in range(3)), mimetype="text/plain")
+
+    client = await client_of(validator(app))
+    reply = await client.post("/upload", data={"title": "Big"}, files={"file": ("f", BODY)})
+    assert reply.json() == {"title": "Big", "size": len(BODY)}
+    assert (await client.get("/lines")).text == "0\n1\n2\n"
+    assert (await client.head("/lines")).status_code == 200
+    assert (await client.get("/nowhere")).status_code == 404
+    assert "AssertionError" not in caplog.text
+
+
 async def test_the_environ(client_of):
     seen = {}
 
