@@ -17,6 +17,8 @@ from sse_starlette import EventSourceResponse
 from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -462,11 +464,15 @@ class TestOnDisconnect:
         assert "Exception" not in caplog.text
 
 
+async def passing(request, call_next):
+    return await call_next(request)
+
+
 class TestBackground:
     """A Starlette background task is behind its response, and before the end of the server."""
 
-    @pytest.fixture
-    def app(self):
+    @pytest.fixture(params=[[], [Middleware(BaseHTTPMiddleware, dispatch=passing)]])
+    def app(self, request):
         go, ended = asyncio.Event(), []
 
         async def work():
@@ -479,7 +485,8 @@ class TestBackground:
         async def page(request):
             return PlainTextResponse("page")
 
-        app = Starlette(routes=[Route("/mail", mail), Route("/page", page)])
+        routes = [Route("/mail", mail), Route("/page", page)]
+        app = Starlette(routes=routes, middleware=request.param)
         app.go, app.ended = go, ended
         return app
 
@@ -491,8 +498,8 @@ class TestBackground:
         for _ in range(2):
             await peer.get(b"/page")
             assert (await peer.reply()).body == b"page"
+        await until(lambda: len(server.context.running) == 1)  # goes on behind three responses
         assert not app.ended
-        assert len(server.context.running) == 1  # the task goes on behind three responses
         assert server.context.stats.connections == 1
         app.go.set()
         await until(lambda: app.ended == ["work"] and not server.context.running)
