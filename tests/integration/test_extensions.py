@@ -1,4 +1,4 @@
-"""The HTTP extensions over real sockets, on both event loops: files, hints, trailers, events."""
+"""The HTTP extensions over real sockets, on both event loops: files, hints, trailers, leaving."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import asyncio
 import errno
 import hashlib
 import os
-import socket
 import ssl
 
 import httpx
 import pytest
-from fakes import WAIT, FakePeer, until
+from fakes import WAIT, until
 from pki import Authority
-from sse_starlette import EventSourceResponse
-from sse_starlette.sse import AppStatus
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware
-from starlette.responses import FileResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -462,175 +457,3 @@ class TestOnDisconnect:
         app = self.App(value=value)
         assert await self.end_of(app, serve, dial, on_disconnect="cancel") == "cancelled"
         assert "Exception" not in caplog.text
-
-
-async def passing(request, call_next):
-    return await call_next(request)
-
-
-class TestBackground:
-    """A Starlette background task is behind its response, and before the end of the server."""
-
-    @pytest.fixture(params=[[], [Middleware(BaseHTTPMiddleware, dispatch=passing)]])
-    def app(self, request):
-        go, ended = asyncio.Event(), []
-
-        async def work():
-            await go.wait()
-            ended.append("work")
-
-        async def mail(request):
-            return PlainTextResponse("sent", background=BackgroundTask(work))
-
-        async def page(request):
-            return PlainTextResponse("page")
-
-        routes = [Route("/mail", mail), Route("/page", page)]
-        app = Starlette(routes=routes, middleware=request.param)
-        app.go, app.ended = go, ended
-        return app
-
-    async def test_the_connection_takes_the_next_request(self, serve, dial, app):
-        server = await serve(app)
-        peer = await dial(server)
-        await peer.get(b"/mail")
-        assert (await peer.reply()).body == b"sent"
-        for _ in range(2):
-            await peer.get(b"/page")
-            assert (await peer.reply()).body == b"page"
-        await until(lambda: len(server.context.running) == 1)  # goes on behind three responses
-        assert not app.ended
-        assert server.context.stats.connections == 1
-        app.go.set()
-        await until(lambda: app.ended == ["work"] and not server.context.running)
-
-    @pytest.mark.parametrize("option", ["notify", "cancel"])
-    async def test_it_goes_on_when_the_client_leaves(self, serve, dial, app, option):
-        server = await serve(app, on_disconnect=option)
-        peer = await dial(server)
-        await peer.get(b"/mail")
-        assert (await peer.reply()).body == b"sent"
-        peer.reset()
-        await until(lambda: not server.context.connections)
-        app.go.set()
-        await until(lambda: app.ended == ["work"])
-
-    async def test_a_shutdown_waits_for_it_and_names_it(
-        self, serve, dial, app, caplog, monkeypatch
-    ):
-        monkeypatch.setattr("asgiserver.server.server.REPORT_DELAY", 0.01)  # seconds
-        caplog.set_level("INFO", "asgiserver")
-        server = await serve(app)
-        peer = await dial(server)
-        await peer.get(b"/mail?to=ann")
-        assert (await peer.reply()).body == b"sent"
-        stopping = asyncio.create_task(server.stop(timeout=WAIT))
-        await until(lambda: "Waiting for GET /mail" in caplog.text)
-        await peer.ended()  # nobody waits for the response any more
-        assert not stopping.done()
-        app.go.set()
-        await stopping
-        assert app.ended == ["work"]
-        assert "Cancelled" not in caplog.text
-
-    async def test_one_that_takes_too_long_is_cancelled_and_named(self, serve, dial, app, caplog):
-        server = await serve(app)
-        peer = await dial(server)
-        await peer.get(b"/mail")
-        assert (await peer.reply()).body == b"sent"
-        await server.stop(timeout=0.01)
-        assert "Cancelled at shutdown: GET /mail" in caplog.text
-        assert not app.ended
-
-
-class TestEvents:
-    """Server-sent events."""
-
-    async def test_starlettes_are_at_the_client_one_turn_later(self, serve, tmp_path):
-        """Over a unix socket: what has been written there is at the other end at once."""
-        seen = []
-
-        async def events():
-            for number in range(4):
-                yield f"data: {number}\n\n"
-                await asyncio.sleep(0)  # uvloop writes at the end of a turn
-                seen.append(peer.recv(65536, socket.MSG_DONTWAIT))
-
-        async def endpoint(request):
-            return StreamingResponse(events(), media_type="text/event-stream")
-
-        path = str(tmp_path / "socket")
-        server = await serve(Starlette(routes=[Route("/", endpoint)]), uds=path)
-        with socket.socket(socket.AF_UNIX) as peer:
-            peer.connect(path)
-            peer.sendall(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n")
-            await until(lambda: len(seen) == 4 and not server.context.running)
-        assert seen[0].startswith(b"HTTP/1.1 200 ")
-        assert [part.count(b"data: ") for part in seen] == [1] * 4
-        assert [part[-13:] for part in seen] == [b"\r\ndata: %d\n\n\r\n" % n for n in range(4)]
-
-    async def test_each_leaves_in_the_same_turn(self, connect):
-        events = asyncio.Queue()
-        writes = []
-
-        async def app(scope, receive, send):
-            await send(START)
-            for number in range(4):
-                event = b"data: %d\n\n" % number
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-                writes.append(list(peer.transport.writes))
-                await events.get()
-            await send({"type": "http.response.body"})
-
-        peer: FakePeer = connect(app)
-        peer.get()
-        for number in range(4):
-            await until(lambda number=number: len(writes) == number + 1)
-            # Within the dispatch it waits for the application to suspend, then it is one write.
-            assert len(peer.transport.writes) == number + 1
-            assert b"data: %d\n\n" % number in peer.transport.writes[-1]
-            events.put_nowait(None)
-        assert [len(seen) for seen in writes[1:]] == [2, 3, 4]
-        assert (await peer.reply()).body == b"".join(b"data: %d\n\n" % n for n in range(4))
-
-    @pytest.fixture
-    def ticks(self):
-        """A Starlette application with endless events, and what became of them."""
-        state = asyncio.Event()
-
-        async def generate():
-            try:
-                number = 0
-                while True:
-                    yield {"event": "tick", "data": str(number)}
-                    number += 1
-                    await asyncio.sleep(0.01 if number < 3 else 60)
-            finally:
-                state.set()
-
-        async def endpoint(request):
-            return EventSourceResponse(generate())
-
-        app = Starlette(routes=[Route("/events", endpoint)])
-        app.ended = state
-        return app
-
-    async def test_sse_starlette_hears_that_the_client_left(self, serve, dial, ticks, caplog):
-        server = await serve(ticks)
-        peer = await dial(server)
-        await peer.get(b"/events")
-        await peer.read_until(b"data: 2\r\n")
-        peer.reset()
-        await asyncio.wait_for(ticks.ended.wait(), WAIT)
-        await until(lambda: not server.context.running)
-        assert "Exception" not in caplog.text
-
-    async def test_sse_starlette_stops_at_shutdown_by_itself(self, serve, dial, ticks, caplog):
-        server = await serve(ticks)
-        peer = await dial(server)
-        await peer.get(b"/events")
-        await peer.read_until(b"data: 2\r\n")
-        await asyncio.wait_for(server.stop(timeout=30), 10)
-        assert ticks.ended.is_set()
-        assert not AppStatus.should_exit  # its patch of another server took no part
-        assert not [record for record in caplog.records if record.levelname != "INFO"]
