@@ -263,7 +263,6 @@ class ServerContext:
             "http.response.pathsend": nothing_to_say,
             "http.response.zerocopysend": nothing_to_say,
             "http.response.early_hint": nothing_to_say,
-            "http.response.trailers": nothing_to_say,
         }
         self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 

@@ -16,9 +16,6 @@ HTTP_SPEC_VERSION = "2.5"
 WEBSOCKET_SPEC_VERSION = "2.5"
 LIFESPAN_SPEC_VERSION = "2.0"
 
-NOT_IN_1_0 = ("http.response.early_hint", "http.response.trailers")
-"""Extensions that need interim responses or chunks, which HTTP/1.0 does not have."""
-
 
 class Peer:
     """Both ends of a connection, as a scope shows them.
@@ -55,8 +52,9 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     if root_path and path != "*" and not has_prefix(path, root_path):
         path = root_path + path
     if head.http_version == "1.0":
-        for name in NOT_IN_1_0:
-            extensions.pop(name, None)
+        extensions.pop("http.response.early_hint", None)
+    elif head.takes_trailers:
+        extensions["http.response.trailers"] = {}
     if peer.tls is not None:
         extensions["tls"] = peer.tls
     scope: Scope = {

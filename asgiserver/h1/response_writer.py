@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
 from asgiserver.h1.output import FLUSH_SIZE, Output
-from asgiserver.http.fields import list_members
 
 if TYPE_CHECKING:
     import asyncio
@@ -124,12 +123,8 @@ class ResponseWriter(Output):
 
     def send_trailers(self, fields: Fields) -> None:
         """Keep trailer fields for the end of the body, when the client takes them (TE)."""
-        request = self._request
-        if self._chunked and request is not None:
-            for name, value in request.fields:
-                if name == b"te" and b"trailers" in list_members(value):
-                    self._trailers += encode_fields(fields)
-                    return
+        if self._chunked and self._request is not None and self._request.takes_trailers:
+            self._trailers += encode_fields(fields)
 
     def _may_discard_body(self) -> bool:
         """Whether what is left of the request body is worth reading to keep the connection."""

@@ -23,7 +23,7 @@ METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 
 # Fields that say how the message is framed, and what becomes of the connection.
 _FRAMING = frozenset(
-    {b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade"}
+    {b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"upgrade"}
 )
 # Fields by which proxies tell what they have seen. Whether they are believed is decided elsewhere.
 FORWARDING = frozenset({b"forwarded"}).union(
@@ -89,6 +89,9 @@ def _read_framing(head: RequestHead, found: dict[bytes, bytes]) -> None:
     connection = found.get(b"connection")
     if connection is not None:
         _read_connection(head, connection, found.get(b"upgrade"))
+    te = found.get(b"te")
+    if te is not None and head.http_version == "1.1":
+        head.takes_trailers = b"trailers" in list_members(te)
     expect = found.get(b"expect")
     if expect is not None and head.http_version == "1.1":
         if expect.lower() != b"100-continue":

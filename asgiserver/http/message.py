@@ -31,6 +31,7 @@ class RequestHead:
         "http_version",
         "keep_alive",
         "method",
+        "takes_trailers",
         "target",
         "upgrade",
     )
@@ -47,6 +48,7 @@ class RequestHead:
         self.keep_alive = http_version == "1.1"
         self.expect_continue = False
         self.forwarded = False  # there are fields of proxies
+        self.takes_trailers = False  # TE says so (RFC 9110 section 10.1.4)
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
 
     @property
