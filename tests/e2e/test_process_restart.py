@@ -105,6 +105,7 @@ def test_a_restart_brings_new_code(tmp_path):
         source = tmp_path / "app.py"
         source.write_text(source.read_text().replace("VERSION = 1", "VERSION = 22"))
         server.restart()
+        server.see("has ended", 2)  # until then an old one takes what comes to it
         assert server.get()["version"] == 22
         assert server.stop() == 0
 
