@@ -50,7 +50,6 @@ class Stats:
 
     connections: int = 0  # accepted so far
     requests: int = 0  # begun so far
-    active: int = 0  # applications running now
     lingering: int = 0  # connections that are closed now but for what the client still sends
     refused: dict[str, int] = dataclasses.field(default_factory=dict)  # PeerErrors by reason
 
