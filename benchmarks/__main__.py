@@ -7,6 +7,7 @@ import os
 import resource
 import shlex
 import signal
+import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,7 +27,8 @@ USAGE = """\
 python -m benchmarks                  list the cases
        python -m benchmarks NAME ...         run some, each in about a minute
        python -m benchmarks --all            run everything
-       python -m benchmarks ab [CASE ...]    compare with uvicorn or, with --base REV, a revision"""
+       python -m benchmarks ab [CASE ...]    compare with uvicorn or, with --base REV, a revision
+       python -m benchmarks budget           count what a request costs, without a clock"""
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -123,6 +125,14 @@ def run(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
+def show_budget(arguments: list[str]) -> int:
+    """Count in the environment of the benchmarks: it has what asgiserver needs."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks budget")
+    parser.add_argument("--python", default=ground.VERSION, help="version, default %(default)s")
+    python = ground.prepare(parser.parse_args(arguments).python).python
+    return subprocess.run([python, "-m", "benchmarks.budget"], cwd=ground.ROOT).returncode
+
+
 def main(arguments: list[str]) -> int:
     if os.uname().sysname != "Linux":
         raise BenchmarkError("these benchmarks read /proc and need Linux")
@@ -132,6 +142,8 @@ def main(arguments: list[str]) -> int:
     ground.pin_load()
     # The servers have sessions of their own: unwind, so that they are stopped too.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    if arguments[:1] == ["budget"]:
+        return show_budget(arguments[1:])
     if arguments[:1] != ["ab"]:
         return run(arguments)
     parser = argparse.ArgumentParser(prog="python -m benchmarks ab")

@@ -1,0 +1,410 @@
+"""What one request makes the server do, counted: the figures that no machine and no load changes.
+
+A server as it is, but its event loop counts and its transports are in memory; the applications are
+those of the benchmarks. It knows nothing of the server's inside, nor of time. To be run by
+``python -m benchmarks budget``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import os
+import socket
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import asgiserver
+from benchmarks import apps
+from benchmarks.cases import BROWSER_HEADERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import CodeType
+
+PACKAGE = os.path.dirname(asgiserver.__file__) + os.sep
+TURNS = 40
+"""Turns of the event loop within which every request here is answered."""
+TOOL = 4
+"""An identifier for `sys.monitoring` that neither debuggers nor coverage.py take."""
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Of one request. All but the last three count calls."""
+
+    writes: float  # of the transport: each is a system call
+    tasks: float
+    futures: float
+    timers: float  # call_later and call_at
+    callbacks: float  # call_soon; a task that has to be woken is one
+    bytecodes: float  # executed in asgiserver's own functions
+    held: float  # blocks of memory, of at most 512 bytes, when the answer is written
+    retained: float  # blocks that stay behind, garbage in cycles included
+
+
+COLUMNS = tuple(field.name for field in fields(Counts))
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A request as it arrives, piece by piece, and how often it is answered."""
+
+    name: str
+    title: str
+    app: Any
+    pieces: tuple[bytes, ...]
+    ends: bytes  # the last bytes of the answer
+    answers: int = 1
+    closes: bool = False  # each request has a connection of its own
+    opening: bytes = b""  # what opens the WebSocket
+
+
+class Transport(asyncio.Transport):
+    """Takes every write at once, and counts it; what was written is kept until it is taken."""
+
+    def __init__(self, on_write: Callable[[], None]) -> None:
+        super().__init__({"peername": ("127.0.0.1", 50000), "sockname": ("127.0.0.1", 8000)})
+        self.on_write = on_write
+        self.written: list[bytes] = []
+        self.closing = False
+
+    def write(self, data: Any) -> None:
+        self.on_write()
+        self.written.append(data)
+
+    def take(self) -> bytes:
+        """All that was written since the last time."""
+        written = b"".join(self.written)
+        self.written.clear()
+        return written
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.closing = True
+
+    abort = close
+
+
+class CountingLoop(asyncio.SelectorEventLoop):
+    """Counts what is asked of it. It makes no transports, and its time stands still."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tasks = self.futures = self.timers = self.callbacks = 0
+        self.make_protocol: Callable[[], Any] | None = None  # what the server gave for connections
+
+    def time(self) -> float:
+        return 1000.0
+
+    async def connect_accepted_socket(
+        self, protocol_factory: Callable[[], Any], sock: socket.socket, **options: Any
+    ) -> Any:
+        self.make_protocol = protocol_factory
+        sock.close()
+
+    def create_task(self, *args: Any, **options: Any) -> asyncio.Task[Any]:
+        self.tasks += 1
+        return super().create_task(*args, **options)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        self.futures += 1
+        return super().create_future()
+
+    def call_at(self, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        self.timers += 1  # call_later ends here, too
+        return super().call_at(*args, **options)
+
+    def call_soon(self, *args: Any, **options: Any) -> asyncio.Handle:
+        self.callbacks += 1
+        return super().call_soon(*args, **options)
+
+    def turn(self) -> None:
+        """Run what is ready now."""
+        super().call_soon(self.stop)
+        self.run_forever()
+
+
+class Bench:
+    """One scenario with a server around it."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.writes = 0
+        self.most_blocks = 0
+        self.loop = loop = CountingLoop()
+        config = asgiserver.Config(
+            scenario.app,
+            port=0,
+            http="httptools",
+            access_log=False,
+            lifespan="off",
+            log_level="warning",
+        )
+        self.server = loop.run_until_complete(self._start(config))
+        port = int(self.server.addresses[0].rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", port)):
+            while loop.make_protocol is None:
+                loop.turn()
+        if not scenario.closes:
+            self.connect()
+
+    @staticmethod
+    async def _start(config: Any) -> Any:
+        server = asgiserver.Server(config)
+        await server.start()
+        return server
+
+    def connect(self) -> None:
+        """A new connection; for a WebSocket an open one."""
+        self.transport = Transport(self.count_write)
+        assert self.loop.make_protocol is not None
+        self.protocol = self.loop.make_protocol()
+        self.protocol.connection_made(self.transport)
+        if self.scenario.opening:
+            self.arrive(self.scenario.opening)
+            self.settle()
+
+    def close(self) -> None:
+        if not self.scenario.closes:
+            self.protocol.connection_lost(None)
+        self.loop.run_until_complete(self.server.stop(timeout=0))
+        self.loop.close()
+
+    def arrive(self, data: bytes) -> None:
+        """Bytes from the client, in a turn of their own."""
+        super(CountingLoop, self.loop).call_soon(self.protocol.data_received, data)
+        self.loop.turn()
+
+    def count_write(self) -> None:
+        self.writes += 1
+        self.most_blocks = max(self.most_blocks, sys.getallocatedblocks())
+
+    def settle(self) -> bytes:
+        """Let the server do what it has to do; what it wrote."""
+        for _ in range(TURNS):
+            self.loop.turn()
+        return self.transport.take()
+
+    def request(self) -> None:
+        """One run of the scenario: every piece arrives in a turn of its own."""
+        scenario = self.scenario
+        if scenario.closes:
+            self.connect()
+        for piece in scenario.pieces:
+            self.arrive(piece)
+        answer = self.settle()
+        if not answer.endswith(scenario.ends) or answer.count(scenario.ends) < scenario.answers:
+            raise AssertionError(f"{scenario.name}: wrong answer {answer[-200:]!r}")
+        if scenario.closes:
+            if not self.protocol.eof_received():  # the client has seen our end
+                self.transport.close()
+            self.protocol.connection_lost(None)
+
+
+@contextmanager
+def counted_tasks(loop: CountingLoop) -> Iterator[None]:
+    """Count tasks that are made without asking the loop: those that start at once (3.12)."""
+    original = asyncio.Task
+
+    class CountedTask(original):  # type: ignore[type-arg, valid-type, misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            loop.tasks += 1
+            super().__init__(*args, **options)
+
+    asyncio.Task = CountedTask  # type: ignore[misc]
+    try:
+        yield
+    finally:
+        asyncio.Task = original  # type: ignore[misc]
+
+
+def count(scenario: Scenario) -> Counts:
+    """Run a scenario and count. Raises `AssertionError` for a wrong answer."""
+    bench = Bench(scenario)
+    try:
+        for _ in range(50):  # caches fill, adaptive bytecode settles
+            bench.request()
+        found = [*count_calls(bench), count_bytecodes(bench), *count_blocks(bench)]
+    finally:
+        bench.close()
+    return Counts(*(round(value / scenario.answers, 2) for value in found))
+
+
+def count_calls(bench: Bench) -> tuple[int, ...]:
+    """Writes, tasks, futures, timers and callbacks of one run."""
+    loop = bench.loop
+    bench.writes = loop.tasks = loop.futures = loop.timers = loop.callbacks = 0
+    with counted_tasks(loop):
+        bench.request()
+    return bench.writes, loop.tasks, loop.futures, loop.timers, loop.callbacks
+
+
+def count_bytecodes(bench: Bench) -> float:
+    """Instructions of CPython that asgiserver's functions execute for one run; nan before 3.12."""
+    if sys.version_info < (3, 12):
+        return math.nan
+    executed = 0
+
+    def on_instruction(code: CodeType, offset: int) -> None:
+        nonlocal executed
+        executed += code.co_filename.startswith(PACKAGE)
+
+    monitoring = sys.monitoring
+    event = monitoring.events.INSTRUCTION
+    monitoring.use_tool_id(TOOL, "budget")
+    monitoring.register_callback(TOOL, event, on_instruction)
+    monitoring.set_events(TOOL, event)
+    try:
+        bench.request()
+    finally:
+        monitoring.set_events(TOOL, 0)
+        monitoring.register_callback(TOOL, event, None)
+        monitoring.free_tool_id(TOOL)
+    return executed
+
+
+def count_blocks(bench: Bench, runs: int = 200) -> tuple[float, float]:
+    """Blocks held when the answer is written, and blocks left behind, of one run."""
+    for _ in range(20):
+        bench.request()
+    gc.collect()
+    gc.disable()
+    try:
+        before = sys.getallocatedblocks()
+        bench.most_blocks = 0
+        bench.request()
+        held = bench.most_blocks - before
+        before = sys.getallocatedblocks()
+        for _ in range(runs):
+            bench.request()
+        # What a free list or a table keeps once is no growth: it is less than one per request.
+        retained = int((sys.getallocatedblocks() - before) / runs)
+    finally:
+        gc.enable()
+    return held, retained
+
+
+def head(*lines: str) -> bytes:
+    return "\r\n".join(["GET / HTTP/1.1", "Host: 127.0.0.1:8000", *lines, "", ""]).encode()
+
+
+GET = head()
+BODY = b"b" * 10240
+POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 10240\r\n\r\n"
+UPGRADE = head(
+    "Upgrade: websocket",
+    "Connection: Upgrade",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+)
+MESSAGE = b"m" * 64
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("get", "GET, keep-alive", apps.plain, (GET,), apps.HELLO),
+        Scenario(
+            "headers",
+            "GET, 13 browser headers",
+            apps.plain,
+            (head(*(f"{name}: {value}" for name, value in BROWSER_HEADERS.items())),),
+            apps.HELLO,
+        ),
+        Scenario("post", "POST of 10 KiB, echoed", apps.echo, (POST + BODY,), BODY),
+        Scenario("post-later", "the same, its body behind its head", apps.echo, (POST, BODY), BODY),
+        Scenario("stream", "20 chunks of 1 KiB", apps.stream, (GET,), b"\r\n0\r\n\r\n"),
+        Scenario(
+            "pipelined", "GET, pipelined x16", apps.plain, (GET * 16,), apps.HELLO, answers=16
+        ),
+        Scenario(
+            "close",
+            "GET, Connection: close",
+            apps.plain,
+            (head("Connection: close"),),
+            apps.HELLO,
+            closes=True,
+        ),
+        Scenario(
+            "websocket",
+            "WebSocket message of 64 bytes, echoed",
+            apps.websocket_echo,
+            (b"\x82\xc0\x00\x00\x00\x00" + MESSAGE,),
+            MESSAGE,
+            opening=UPGRADE,
+        ),
+    )
+}
+
+
+EAGER = sys.version_info >= (3, 12)  # tasks begin at once: an application that never waits is free
+
+# Calls are exact. Bytecodes (of 3.12 to 3.14) and blocks are what may be used: lower them with
+# every gain, raise them only with a reason.
+BUDGET: dict[str, Counts] = (
+    {
+        "get": Counts(1, 1, 0, 0, 0, 1080, 40, 0),
+        "headers": Counts(1, 1, 0, 0, 0, 1250, 53, 0),
+        "post": Counts(1, 1, 0, 0, 0, 1420, 46, 0),
+        "post-later": Counts(1, 1, 1, 0, 2, 1800, 62, 0),
+        "stream": Counts(1, 1, 0, 0, 1, 4400, 65, 0),
+        "pipelined": Counts(0.06, 1, 0, 0, 0, 1020, 5.2, 0),
+        "close": Counts(1, 1, 0, 0, 0, 1620, 48, 0),
+        "websocket": Counts(1, 0, 1, 0, 1, 600, 27, 0),
+    }
+    if EAGER
+    else {
+        "get": Counts(1, 1, 0, 0, 2, math.nan, 61, 0),
+        "headers": Counts(1, 1, 0, 0, 2, math.nan, 74, 0),
+        "post": Counts(1, 1, 0, 0, 2, math.nan, 69, 0),
+        "post-later": Counts(1, 1, 1, 0, 3, math.nan, 72, 0),
+        "stream": Counts(21, 1, 1, 0, 4, math.nan, 86, 0),
+        "pipelined": Counts(1, 1, 0, 0, 2.94, math.nan, 10, 0),
+        "close": Counts(1, 1, 0, 0, 2, math.nan, 62, 0),
+        "websocket": Counts(1, 0, 1, 0, 1, math.nan, 28, 0),
+    }
+)
+
+
+def exceeded(found: Counts, budget: Counts) -> list[str]:
+    """The columns in which more was found than the budget has."""
+    return [name for name in COLUMNS if getattr(found, name) > getattr(budget, name)]
+
+
+def main() -> int:
+    """Print what every scenario costs, and its budget; 1 when one is exceeded."""
+    width = max(len(scenario.title) for scenario in SCENARIOS.values())
+    print(f"{'count/budget':{width}}" + "".join(f"{name:>12}" for name in COLUMNS))
+    over = False
+    for scenario in SCENARIOS.values():
+        found, budget = count(scenario), BUDGET[scenario.name]
+        cells = (f"{getattr(found, name):g}/{getattr(budget, name):g}" for name in COLUMNS)
+        print(f"{scenario.title:{width}}" + "".join(f"{cell:>12}" for cell in cells))
+        if names := exceeded(found, budget):
+            over = True
+            print(f"  over budget: {', '.join(names)}")
+    return int(over)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
