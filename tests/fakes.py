@@ -10,7 +10,7 @@ from asgiserver.config import Config
 from asgiserver.context import ServerContext
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
-from asgiserver.h1.parser import Limits, make_head_parser
+from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.server.limits import apply_limits
 
 WAIT = 5.0
@@ -335,7 +335,7 @@ class FakeServer:
             config.limit_request_body,
         )
         self.request_limit = apply_limits(self.context, self.clock)
-        self.wire = Wire(make_head_parser(parser), encoder, limits)
+        self.wire = Wire(HeadReader(make_head_parser(parser), limits), encoder)
 
     async def finish(self):
         """Cancel what runs, and drop the connections."""

@@ -4,7 +4,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from asgiserver.errors import PeerError
-from asgiserver.h1.parser import Limits, RequestParser, make_head_parser
+from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
+from asgiserver.h1.parser import RequestParser
 
 
 class Parsed(NamedTuple):
@@ -32,7 +33,7 @@ class Recorder:
         assert self.head is None
         self.head = head
         self.body = []
-        if not head.chunked and not head.content_length:
+        if not head.framing.has_body:
             self.on_request_end()
 
     def on_body(self, data):
@@ -48,7 +49,9 @@ class Recorder:
 
 def describe(head):
     """A head as a plain value."""
-    return tuple(getattr(head, name) for name in sorted(head.__slots__))
+    line = head.method, head.target, head.http_version, head.fields
+    framing = head.framing
+    return *line, *(getattr(framing, name) for name in sorted(framing.__slots__))
 
 
 def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
@@ -57,7 +60,7 @@ def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
     `pieces` may be ``1``: single bytes. Raises whatever is not a `PeerError`.
     """
     sink = Recorder()
-    requests = RequestParser(sink, make_head_parser(parser), limits or Limits())
+    requests = RequestParser(sink, HeadReader(make_head_parser(parser), limits or Limits()))
     refusal = None
     try:
         for piece in cut(data, pieces):

@@ -65,11 +65,11 @@ class Exchange(Response):
         self.buffered = 0
         self.outcome = "ok"
         self.cancel_reason = ""  # why the server cancelled the application
-        self.continue_wanted = request.expect_continue  # the client waits for a 100
+        self.continue_wanted = request.framing.expect_continue  # the client waits for a 100
         self._begun = perf_counter()
         self._parts: list[bytes] = []
         self._received = 0
-        self._ended = not (request.chunked or request.content_length)  # the body is complete
+        self._ended = not request.framing.has_body  # the body is complete
         self._told_end = False  # the application knows it
         self._held = False  # the head was, when the clock looked last
         self._hung_up = ""  # why the application shall stop, as an outcome

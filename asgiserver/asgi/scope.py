@@ -53,7 +53,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
         path = root_path + path
     if head.http_version == "1.0":
         extensions.pop("http.response.early_hint", None)
-    elif head.takes_trailers:
+    elif head.framing.takes_trailers:
         extensions["http.response.trailers"] = {}
     if peer.tls is not None:
         extensions["tls"] = peer.tls

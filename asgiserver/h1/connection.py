@@ -17,7 +17,7 @@ from asgiserver.asgi.response import plain_head
 from asgiserver.asgi.scope import Peer, http_scope, websocket_scope
 from asgiserver.errors import PeerError
 from asgiserver.h1.encoder import HeadEncoder, encode_fields
-from asgiserver.h1.parser import HeadParser, Limits, RequestParser
+from asgiserver.h1.parser import RequestParser
 from asgiserver.h1.response_writer import DISCARD_SIZE, ResponseWriter
 from asgiserver.h1.sendfile import send_file
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from asgiserver.asgi.websocket import WebSocketSession
     from asgiserver.context import PeerReader, ServerContext
+    from asgiserver.h1.head_reader import HeadReader
     from asgiserver.http.message import RequestHead
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.types import Fields
@@ -71,12 +72,11 @@ _HEAD, _IDLE, _UPLOAD, _STALL, _RUNNING, _HALF_CLOSED, _TICKING = range(7)
 class Wire:
     """What the HTTP/1 connections of one server share."""
 
-    __slots__ = ("encoder", "head_parser", "limits")
+    __slots__ = ("encoder", "reader")
 
-    def __init__(self, head_parser: HeadParser, encoder: HeadEncoder, limits: Limits) -> None:
-        self.head_parser = head_parser
+    def __init__(self, reader: HeadReader, encoder: HeadEncoder) -> None:
+        self.reader = reader
         self.encoder = encoder
-        self.limits = limits
 
 
 class H1Connection(ResponseWriter):
@@ -108,7 +108,7 @@ class H1Connection(ResponseWriter):
     ) -> None:
         super().__init__(context.loop, wire.encoder)
         self._context = context
-        self._parser = RequestParser(self, wire.head_parser, wire.limits)
+        self._parser = RequestParser(self, wire.reader)
         self._mode = _HTTP
         self._ready = False  # the current session has yet to be started
         self._paused = 0
@@ -300,9 +300,10 @@ class H1Connection(ResponseWriter):
         context.stats.requests += 1
         self._request = head
         self._is_old = head.http_version == "1.0"
-        self._keep_alive = head.keep_alive and not context.draining
-        peer = self._forwarded_peer(head) if head.forwarded else self._peer
-        if head.upgrade == b"websocket" and context.config.ws != "none":
+        framing = head.framing
+        self._keep_alive = framing.keep_alive and not context.draining
+        peer = self._forwarded_peer(head) if framing.forwarded else self._peer
+        if framing.upgrade == b"websocket" and context.config.ws != "none":
             self._session = self._make_websocket(head, peer)
         else:
             self._session = Exchange(context, self, head, http_scope(context, head, peer))

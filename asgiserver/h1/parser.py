@@ -6,26 +6,16 @@ So limits, pipelining and what is refused are the same for both, whatever the pi
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import PeerError
 from asgiserver.h1.chunked import ChunkedDecoder
 from asgiserver.h1.head import bare_lf
-from asgiserver.http.framing import read_request_head
 
 if TYPE_CHECKING:
-    from asgiserver.h1.head import RawHead
-    from asgiserver.http.message import RequestHead
-
-
-class HeadParser(Protocol):
-    """Splits a complete request head; httptools and h11 stand behind the same line."""
-
-    def parse(self, head: bytes) -> RawHead:
-        """Raises `PeerError`."""
-        ...
+    from asgiserver.h1.head_reader import HeadReader
+    from asgiserver.http.message import Framing, RequestHead
 
 
 class RequestSink(Protocol):
@@ -38,36 +28,7 @@ class RequestSink(Protocol):
         """More of the body. May raise `PeerError`."""
 
     def on_request_end(self) -> None:
-        """The body is complete; not called when `RequestHead.has_body` is false."""
-
-
-class Limits:
-    """Sizes in bytes of what a request may be; see the options of the same names."""
-
-    __slots__ = ("body", "fields", "head", "line")
-
-    def __init__(
-        self, line: int = 8192, head: int = 65536, fields: int = 128, body: float = math.inf
-    ) -> None:
-        self.line = min(line, head - 4)  # the shortest head is a line and two line ends
-        self.head = head
-        self.fields = fields
-        self.body = body
-
-
-def make_head_parser(name: str) -> HeadParser:
-    """The head parser called `name`: auto, httptools or h11."""
-    if name != "h11":
-        try:
-            from asgiserver.h1.httptools_parser import HttptoolsHeadParser
-
-            return HttptoolsHeadParser()
-        except ImportError:
-            if name == "httptools":
-                raise
-    from asgiserver.h1.h11_parser import H11HeadParser
-
-    return H11HeadParser()
+        """The body is complete; not called when `Framing.has_body` is false."""
 
 
 _HEAD, _LENGTH, _CHUNKED, _REFUSED = range(4)
@@ -91,7 +52,7 @@ class RequestParser:
         "_chunks",
         "_left",
         "_limits",
-        "_parse",
+        "_read",
         "_scanned",
         "_sink",
         "_state",
@@ -99,10 +60,10 @@ class RequestParser:
         "rest",
     )
 
-    def __init__(self, sink: RequestSink, head_parser: HeadParser, limits: Limits) -> None:
+    def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
-        self._parse = head_parser.parse
-        self._limits = limits
+        self._read = reader.read
+        self._limits = reader.limits
         self._state = _HEAD
         self.rest = b""  # kept: of a head that is not complete, or behind the last request
         self.in_body = False
@@ -180,27 +141,28 @@ class RequestParser:
         limits = self._limits
         if end > limits.line:
             self._check_begun(head, 0)
-        method, target, version, fields = self._parse(head)
-        if len(fields) > limits.fields:
-            raise PeerError(431, "too many header fields")
-        request = read_request_head(method, target, version, fields)
-        if request.chunked:
-            self._state = _CHUNKED
-            self._chunks = ChunkedDecoder(limits.head, limits.fields, limits.body)
-        elif request.content_length:
-            if request.content_length > limits.body:
-                raise PeerError(413, "request body too large")
-            self._state = _LENGTH
-            self._left = request.content_length
-        else:
+        request = self._read(head)
+        if not request.framing.has_body:
             self.rest = b"" if whole else data[end:]
             self._sink.on_request(request)
             return
-        self.in_body = True
-        self.rest = b""
+        self._begin_body(request.framing)
         self._sink.on_request(request)
         if not whole:
             self._feed_body(data, end)
+
+    def _begin_body(self, framing: Framing) -> None:
+        limits = self._limits
+        if framing.chunked:
+            self._state = _CHUNKED
+            self._chunks = ChunkedDecoder(limits.head, limits.fields, limits.body)
+        else:
+            if framing.content_length > limits.body:
+                raise PeerError(413, "request body too large")
+            self._state = _LENGTH
+            self._left = framing.content_length
+        self.in_body = True
+        self.rest = b""
 
     def _search_head(self, data: bytes) -> tuple[bytes, int]:
         """The slow way: empty lines before the request, noise, or a head in pieces."""

@@ -123,7 +123,7 @@ class ResponseWriter(Output):
 
     def send_trailers(self, fields: Fields) -> None:
         """Keep trailer fields for the end of the body, when the client takes them (TE)."""
-        if self._chunked and self._request is not None and self._request.takes_trailers:
+        if self._chunked and self._request is not None and self._request.framing.takes_trailers:
             self._trailers += encode_fields(fields)
 
     def _may_discard_body(self) -> bool:

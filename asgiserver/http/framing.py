@@ -9,7 +9,7 @@ import re
 
 from asgiserver.errors import PeerError
 from asgiserver.http.fields import list_members
-from asgiserver.http.message import RequestHead
+from asgiserver.http.message import PLAIN, Framing, RequestHead
 from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target
 
 # Methods that are supported: the registered ones that the parsers know, but not CONNECT: this is no
@@ -46,7 +46,6 @@ def read_request_head(
     method: str, target: bytes, http_version: str, fields: list[tuple[bytes, bytes]]
 ) -> RequestHead:
     """Make a `RequestHead` of what a parser found, checked. Raises `PeerError`."""
-    head = RequestHead(method, target, http_version, fields)
     found = dict(fields)
     if len(found) != len(fields):
         found = _combine(fields)
@@ -58,9 +57,10 @@ def read_request_head(
             raise PeerError(400, "missing Host")
     if target[0] != 0x2F or 0x23 in target:  # by far the most are paths
         check_target(method, target, host)
-    if not _READ_HERE.isdisjoint(found):
-        _read_framing(head, found)
-    return head
+    framing = PLAIN
+    if http_version != "1.1" or not _READ_HERE.isdisjoint(found):
+        framing = _read_framing(http_version == "1.1", found)
+    return RequestHead(method, target, http_version, fields, framing)
 
 
 def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -80,48 +80,50 @@ def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     return found
 
 
-def _read_framing(head: RequestHead, found: dict[bytes, bytes]) -> None:
-    head.forwarded = not FORWARDING.isdisjoint(found)
+def _read_framing(modern: bool, found: dict[bytes, bytes]) -> Framing:
+    """`modern` is HTTP/1.1: much is not for HTTP/1.0."""
+    framing = Framing(keep_alive=modern)
+    framing.forwarded = not FORWARDING.isdisjoint(found)
     length = found.get(b"content-length")
     coding = found.get(b"transfer-encoding")
     if length is not None or coding is not None:
-        _read_body_framing(head, length, coding)
+        _read_body_framing(framing, modern, length, coding)
     connection = found.get(b"connection")
     if connection is not None:
-        _read_connection(head, connection, found.get(b"upgrade"))
+        tokens = list_members(connection)
+        if b"close" in tokens:
+            framing.keep_alive = False
+        elif b"keep-alive" in tokens:
+            framing.keep_alive = True
+        if modern and b"upgrade" in tokens:
+            framing.upgrade = found.get(b"upgrade", b"").lower()
     te = found.get(b"te")
-    if te is not None and head.http_version == "1.1":
-        head.takes_trailers = b"trailers" in list_members(te)
+    if te is not None and modern:
+        framing.takes_trailers = b"trailers" in list_members(te)
     expect = found.get(b"expect")
-    if expect is not None and head.http_version == "1.1":
+    if expect is not None and modern:
         if expect.lower() != b"100-continue":
             raise PeerError(417, "unknown expectation")
-        head.expect_continue = head.chunked or head.content_length > 0
+        framing.expect_continue = framing.has_body
+    return framing
 
 
-def _read_body_framing(head: RequestHead, length: bytes | None, coding: bytes | None) -> None:
+def _read_body_framing(
+    framing: Framing, modern: bool, length: bytes | None, coding: bytes | None
+) -> None:
     if length is not None and coding is not None:  # request smuggling: RFC 9112 section 6.3
         raise PeerError(400, "both Content-Length and Transfer-Encoding")
     if coding is not None:
-        if head.http_version != "1.1":
+        if not modern:
             raise PeerError(400, "Transfer-Encoding in HTTP/1.0")
         if coding.lower() != b"chunked":
             *others, last = list_members(coding) or [b""]
             if last == b"chunked" and others and _OTHER_CODINGS.issuperset(others):
                 raise PeerError(501, "unsupported Transfer-Encoding")
             raise PeerError(400, "invalid Transfer-Encoding")
-        head.chunked = True
+        framing.chunked = framing.has_body = True
     elif length is not None:
         if not _CONTENT_LENGTH(length) or int(length) > _MOST_BYTES:
             raise PeerError(400, "invalid Content-Length")
-        head.content_length = int(length)
-
-
-def _read_connection(head: RequestHead, connection: bytes, upgrade: bytes | None) -> None:
-    tokens = list_members(connection)
-    if b"close" in tokens:
-        head.keep_alive = False
-    elif b"keep-alive" in tokens:
-        head.keep_alive = True
-    if upgrade is not None and b"upgrade" in tokens and head.http_version == "1.1":
-        head.upgrade = upgrade.lower()
+        framing.content_length = int(length)
+        framing.has_body = framing.content_length > 0

@@ -15,46 +15,63 @@ NO_NAMES: frozenset[bytes] = frozenset()
 _SPECIAL = frozenset({b"transfer-encoding", b"connection", b"date", b"server"})
 
 
-class RequestHead:
-    """What a client asked, after every check of RFC 9110 and RFC 9112 has passed.
+class Framing:
+    """What the fields of a request say of its body and of its connection (RFC 9112 sections 6, 9).
 
-    `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
-    A request has a body when `chunked` is true or `content_length` (bytes) is above 0.
+    Shared by requests that say the same: not to be changed once it has been read.
     """
 
     __slots__ = (
         "chunked",
         "content_length",
         "expect_continue",
-        "fields",
         "forwarded",
-        "http_version",
+        "has_body",
         "keep_alive",
-        "method",
         "takes_trailers",
-        "target",
         "upgrade",
     )
 
-    def __init__(
-        self, method: str, target: bytes, http_version: str, fields: list[tuple[bytes, bytes]]
-    ) -> None:
-        self.method = method
-        self.target = target
-        self.http_version = http_version
-        self.fields = fields
-        self.content_length = 0
+    def __init__(self, keep_alive: bool = True) -> None:
+        self.has_body = False  # one follows: chunked, or of a length above 0
+        self.content_length = 0  # bytes
         self.chunked = False
-        self.keep_alive = http_version == "1.1"
+        self.keep_alive = keep_alive
         self.expect_continue = False
         self.forwarded = False  # there are fields of proxies
         self.takes_trailers = False  # TE says so (RFC 9110 section 10.1.4)
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
 
-    @property
-    def has_body(self) -> bool:
-        """Whether a body follows (RFC 9112 section 6)."""
-        return self.chunked or self.content_length > 0
+    def __repr__(self) -> str:
+        said = [f"{name}={getattr(self, name)!r}" for name in Framing.__slots__]
+        return f"<Framing {' '.join(said)}>"
+
+
+PLAIN = Framing()
+"""Of most requests: HTTP/1.1, no body, and nothing said."""
+
+
+class RequestHead:
+    """What a client asked, after every check of RFC 9110 and RFC 9112 has passed.
+
+    `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
+    """
+
+    __slots__ = ("fields", "framing", "http_version", "method", "target")
+
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        http_version: str,
+        fields: list[tuple[bytes, bytes]],
+        framing: Framing = PLAIN,
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.http_version = http_version
+        self.fields = fields
+        self.framing = framing
 
     def __repr__(self) -> str:
         return f"<RequestHead {self.method} {self.target!r} HTTP/{self.http_version}>"

@@ -20,7 +20,7 @@ from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
-from asgiserver.h1.parser import Limits, make_head_parser
+from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.loading import detect_interface, load_application, load_env_files
 from asgiserver.logs import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import Acceptor
@@ -221,7 +221,7 @@ class Server:
             config.limit_request_fields,
             config.limit_request_body,
         )
-        wire = Wire(make_head_parser(config.http), encoder, limits)
+        wire = Wire(HeadReader(make_head_parser(config.http), limits), encoder)
         clock.call_each_tick(lambda: encoder.set_date(clock.date))
         clock.start()
         return wire

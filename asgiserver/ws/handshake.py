@@ -76,7 +76,7 @@ def read_offer(head: RequestHead) -> Offer:
         raise PeerError(405, "WebSocket handshake must be a GET", ((b"allow", b"GET"),))
     if head.http_version != "1.1":
         raise PeerError(400, "WebSocket handshake needs HTTP/1.1")
-    if head.chunked or head.content_length:
+    if head.framing.has_body:
         raise PeerError(400, "WebSocket handshake with a body")
     offer = read_common_offer(head)
     offer.accept_key = _accept_key(head)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recorder import parse
 
 from asgiserver.h1 import chunked
-from asgiserver.h1.parser import Limits
+from asgiserver.h1.head_reader import Limits
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400"))
 """Inputs a test; the variable asks for more of them."""

@@ -8,7 +8,7 @@ from asgiserver import Config
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.asgi.scope import Peer, http_scope
 from asgiserver.context import ServerContext
-from asgiserver.http.message import RequestHead
+from asgiserver.http.message import Framing, RequestHead
 
 
 class FakeChannel:
@@ -49,9 +49,10 @@ def make_exchange(
 ):
     """An exchange on a `FakeChannel`, which is its `channel`; its access records are `records`."""
     context = ServerContext(Config(app, **options), app, asyncio.get_running_loop(), FakeClock())
-    head = RequestHead(method, target, "1.1", [(b"host", b"a")])
-    head.chunked = chunked
-    head.expect_continue = expect_continue
+    framing = Framing()
+    framing.chunked = framing.has_body = chunked
+    framing.expect_continue = expect_continue
+    head = RequestHead(method, target, "1.1", [(b"host", b"a")], framing)
     channel = FakeChannel()
     scope = http_scope(context, head, Peer(("192.0.2.7", 5), ("192.0.2.1", 80)))
     exchange = Exchange(context, channel, head, scope)

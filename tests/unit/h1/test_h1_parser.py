@@ -8,8 +8,9 @@ from recorder import Recorder, cut, parse
 
 from asgiserver.errors import PeerError
 from asgiserver.h1.h11_parser import H11HeadParser
+from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.h1.httptools_parser import HttptoolsHeadParser
-from asgiserver.h1.parser import Limits, RequestParser, make_head_parser
+from asgiserver.h1.parser import RequestParser
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n"
@@ -23,7 +24,7 @@ def sink():
 
 @pytest.fixture
 def requests(sink, parser):
-    return RequestParser(sink, make_head_parser(parser), Limits())
+    return RequestParser(sink, HeadReader(make_head_parser(parser), Limits()))
 
 
 def test_stops_behind_each_request(requests, sink):
@@ -112,9 +113,9 @@ def test_every_kind_of_request_leaves_the_next_alone(parser):
 
 
 def test_one_head_parser_serves_many_connections(parser):
-    shared = make_head_parser(parser)
+    shared = HeadReader(make_head_parser(parser), Limits())
     sinks = [Recorder() for _ in range(3)]
-    connections = [RequestParser(sink, shared, Limits()) for sink in sinks]
+    connections = [RequestParser(sink, shared) for sink in sinks]
     streams = [
         POST + b"hello" + GET,
         CHUNKED + b"0\r\n\r\n" + GET,
@@ -165,7 +166,7 @@ def test_a_sink_may_refuse(parser):
         def on_body(self, data):
             raise PeerError(413, "too large")
 
-    requests = RequestParser(Refusing(), make_head_parser(parser), Limits())
+    requests = RequestParser(Refusing(), HeadReader(make_head_parser(parser), Limits()))
     with pytest.raises(PeerError, match="413"):
         requests.feed(POST + b"hello" + GET)
     requests.feed(GET)

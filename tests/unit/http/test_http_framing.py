@@ -4,19 +4,21 @@ import pytest
 
 from asgiserver.errors import PeerError
 from asgiserver.http.framing import read_request_head
+from asgiserver.http.message import PLAIN
 
 
 def read(*fields, version="1.1", method="POST", target=b"/"):
     fields = [(b"host", b"a"), *fields]
-    return read_request_head(method, target, version, fields)
+    return read_request_head(method, target, version, fields).framing
 
 
 def test_plain():
     head = read_request_head("GET", b"/x", "1.1", [(b"host", b"a"), (b"x", b"y")])
     assert (head.method, head.target, head.http_version) == ("GET", b"/x", "1.1")
     assert head.fields == [(b"host", b"a"), (b"x", b"y")]
-    assert (head.content_length, head.chunked, head.keep_alive) == (0, False, True)
-    assert (head.expect_continue, head.upgrade) == (False, b"")
+    assert head.framing is PLAIN
+    assert (PLAIN.has_body, PLAIN.content_length, PLAIN.chunked) == (False, 0, False)
+    assert (PLAIN.keep_alive, PLAIN.expect_continue, PLAIN.upgrade) == (True, False, b"")
     assert repr(head) == "<RequestHead GET b'/x' HTTP/1.1>"
 
 
