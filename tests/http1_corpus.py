@@ -33,8 +33,15 @@ Stricter than the RFCs have it, because the leniency is what attacks are made of
 - white space around the parts of a chunk extension is refused;
 - an HTTP/1.x version that does not exist is refused.
 
+What public test suites say of them is [a page of its own](probes.md).
+
 `{x*9}` stands for `x` nine times. The table is checked: the files of `tests/corpus` are its source.
 """
+
+
+def expanded(text):
+    """The bytes that a text of the corpus stands for."""
+    return _REPEATED.sub(lambda match: match[1] * int(match[2]), text).encode("latin-1")
 
 
 class Case(NamedTuple):
@@ -49,8 +56,7 @@ class Case(NamedTuple):
     @property
     def data(self):
         """The bytes of the input."""
-        text = _REPEATED.sub(lambda match: match[1] * int(match[2]), self.text)
-        return text.encode("latin-1")
+        return expanded(self.text)
 
 
 def groups():
