@@ -57,6 +57,10 @@ Closing at once would reset it, which can destroy the answer (RFC 9112 section 9
 TUNNEL_LINGER_SIZE = 1 << 20
 """The same for a tunnel: whoever speaks a protocol with a farewell reads while it sends."""
 
+FIRST_REQUEST_TIME = 0.5
+"""Seconds that a connection without any request so far has for its first one when the server stops:
+it may have been accepted a moment ago."""
+
 DRAIN_LINGER_TIME = 0.25
 """The same for an idle connection while the server stops: time for what is on its way."""
 
@@ -524,7 +528,10 @@ class H1Connection(ResponseWriter):
                 if self._context.draining:
                     self._loop.call_later(DRAIN_LINGER_TIME, self._end_linger)
 
-        self._loop.call_soon(self._loop.call_soon, close)
+        if last is None and self._context.draining:
+            self._loop.call_later(FIRST_REQUEST_TIME, close)
+        else:
+            self._loop.call_soon(self._loop.call_soon, close)
 
     def _close(self, linger: bool) -> None:
         """Close after what has been written; `linger` when the client may still be sending."""

@@ -23,7 +23,7 @@ from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.loading import detect_interface, load_application, load_env_files
 from asgiserver.logs import PeerErrorLog, setup_logging
-from asgiserver.server.acceptor import Acceptor
+from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor
 from asgiserver.server.clock import CoarseClock
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
@@ -331,6 +331,8 @@ class Server:
             self._redirect.draining = True
         for acceptor in self._acceptors:
             await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
+        for _ in range(FIRST_LOOKS):
+            await asyncio.sleep(0)  # what uvloop has accepted becomes a connection a turn later
         for connection in list(context.connections):
             connection.begin_drain()
         notice = loop.call_later(min(NOTICE_DELAY, timeout / 2), self._notify)

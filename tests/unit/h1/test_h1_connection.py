@@ -918,6 +918,18 @@ async def test_drain_serves_a_request_that_is_there_already(connect):
     assert (reply.body, reply.value(b"connection")) == (b"/2", b"close")
 
 
+async def test_drain_waits_a_moment_for_a_first_request(connect):
+    peer = connect(hello)
+    peer.context.draining = True
+    peer.connection.begin_drain()
+    await turns()
+    assert not peer.transport.is_closing()
+    peer.get(b"/1")
+    reply = await peer.reply()
+    assert (reply.body, reply.value(b"connection")) == (b"/1", b"close")
+    await peer.closed()
+
+
 async def test_repr_shows_the_state(connect):
     peer = connect(Gate())
     peer.get(b"/where")
