@@ -15,12 +15,12 @@ from pathlib import Path
 
 from benchmarks import compare
 from benchmarks import environment as ground
-from benchmarks.cases import CASES
-from benchmarks.environment import HERE, BenchmarkError, find
+from benchmarks.cases import CASES, Case
+from benchmarks.environment import HERE, BenchmarkError, Environment, find
 from benchmarks.experiment import Settings
-from benchmarks.measure import measure
+from benchmarks.measure import measure, see_answers
 from benchmarks.report import Report, measurement_report, progress, write
-from benchmarks.servers import SERVERS
+from benchmarks.servers import SERVERS, Server
 from benchmarks.studies import STUDIES
 
 USAGE = """\
@@ -35,14 +35,16 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", usage=USAGE)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a case; see the list")
     parser.add_argument("--all", action="store_true", help="every case")
-    parser.add_argument("--rounds", type=int, default=5, help="alternations of the servers")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5")
+    parser.add_argument("--check", action="store_true", help="start and ask every server only")
+    parser.add_argument("--rounds", type=int, help="alternations of the servers, default 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of load per round and server")
     parser.add_argument("--servers", metavar="A,B", help="these instead of the case's, ours first")
     parser.add_argument("--also", metavar="A,B", help="these besides the case's")
     parser.add_argument("--loops", action="store_true", help="asgiserver on the stdlib loop too")
     parser.add_argument("--python", default=ground.VERSION, help="version, default %(default)s")
     parser.add_argument(
-        "--output", type=Path, default=HERE / "results", help="default: %(default)s"
+        "--output", type=Path, help="for results; default: benchmarks/results, none with --servers"
     )
     return parser.parse_args(arguments)
 
@@ -58,13 +60,18 @@ def list_cases() -> None:
     print(f"\nusage: {USAGE}\nservers: {', '.join(SERVERS)}")
 
 
-def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Report:
-    """Measure one case of the table."""
-    case = find(CASES, name)
+def servers_of(case: Case, options: argparse.Namespace) -> list[Server]:
+    """The servers that take part, ours first."""
     names = options.servers.split(",") if options.servers else list(case.servers())
     names += options.also.split(",") if options.also else []
     names += ["asgiserver-asyncio"] if options.loops and "asgiserver" in names else []
-    servers = [find(SERVERS, server) for server in dict.fromkeys(names)]
+    return [find(SERVERS, server) for server in dict.fromkeys(names)]
+
+
+def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Report:
+    """Measure one case of the table."""
+    case = find(CASES, name)
+    servers = servers_of(case, options)
     case = replace(case, ours=servers[0].name)
     measurement = measure(
         settings.environment,
@@ -75,6 +82,19 @@ def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Repo
         progress=settings.progress,
     )
     return measurement_report(measurement)
+
+
+def check_cases(environment: Environment, names: list[str], options: argparse.Namespace) -> int:
+    """Start the servers of these cases and see their answers, without any load."""
+    wrong = 0
+    for case in (CASES[name] for name in names if name in CASES):
+        problems = see_answers(environment, case, servers_of(case, options), progress)
+        progress("")
+        print(f"{case.name}: {len(problems) or 'no'} problems", flush=True)
+        for problem in problems.values():
+            print(f"  {problem}", flush=True)
+        wrong += len(problems)
+    return 1 if wrong else 0
 
 
 def chosen(options: argparse.Namespace) -> list[str]:
@@ -99,12 +119,17 @@ def run(arguments: list[str]) -> int:
         return 0
     ground.require("wrk", "wrk")
     environment = ground.prepare(options.python)
-    settings = Settings(environment, options.rounds, options.seconds, progress)
+    if options.check:
+        return check_cases(environment, names, options)
+    rounds = options.rounds or (3 if options.quick else 5)
+    settings = Settings(environment, rounds, options.seconds, progress)
     context = {
         "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
         "versions": ground.versions(environment),
         "machine": ground.machine(),
     }
+    # A part of the servers is not the record of a case.
+    output = options.output or (None if options.servers else HERE / "results")
     missed = failed = 0
     for position, name in enumerate(names, 1):
         settings.prefix = f"[{position}/{len(names)}] "
@@ -119,9 +144,11 @@ def run(arguments: list[str]) -> int:
         progress("")
         print(report.table(), flush=True)
         date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-        write(report, options.output, {"date": date, **context})
+        if output:
+            write(report, output, {"date": date, **context})
         missed += sum(verdict["verdict"] != "met" for verdict in report.verdicts)
-    print(f"written to {os.path.relpath(options.output)}; {missed} targets missed or not measured")
+    kept = f"written to {os.path.relpath(output)}" if output else "not written: no --output"
+    print(f"{kept}; {missed} targets missed or not measured")
     return 1 if failed else 0
 
 
@@ -141,7 +168,8 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     ground.pin_load()
     # The servers have sessions of their own: unwind, so that they are stopped too.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     if arguments[:1] == ["budget"]:
         return show_budget(arguments[1:])
     if arguments[:1] != ["ab"]:

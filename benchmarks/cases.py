@@ -63,13 +63,13 @@ class Case:
     ours: str = "asgiserver"
     peers: tuple[str, ...] = HTTP_PEERS
     may_close: bool = False  # a server may close after each answer, as gunicorn's sync worker does
-    limit: bool = False  # also run the raw protocol that parses nothing
+    limits: tuple[str, ...] = ("limit",)  # raw protocols that answer but do no HTTP work
     targets: tuple[Target, ...] = ()
     unavailable: str = ""  # why asgiserver cannot run it yet
 
     def servers(self) -> tuple[str, ...]:
         """Names of the servers that take part, in the order of the rounds."""
-        return (self.ours, *self.peers, *(("limit",) if self.limit else ()))
+        return (self.ours, *self.peers, *self.limits)
 
 
 def targets(
@@ -83,11 +83,10 @@ def websocket(size: int, ratio: float) -> Case:
     return Case(
         f"websocket-{size}",
         f"WebSocket echo, {size} bytes, 64 busy connections",
-        Wanted("apps:websocket_echo", protocol="websocket"),
+        Wanted("apps:websocket_echo", protocol="websocket", limit="websocket"),
         tool="ws_load",
         body_bytes=size,
         peers=WEBSOCKET_PEERS,
-        limit=True,
         targets=targets(ratio, ratio, 1.6),
     )
 
@@ -97,14 +96,13 @@ PLAINTEXT = Case(
     "plaintext",
     "Plain text, keep-alive, access logs off",
     PLAIN,
-    limit=True,
     targets=targets(0.50, 0.65, 2.0),
 )
 MEBIBYTE = b"m" * (1 << 20)
 BODY = Case(
     "body-1m",
     "1 MiB body",
-    Wanted("apps:mebibyte"),
+    Wanted("apps:mebibyte", limit="mebibyte"),
     answer=MEBIBYTE,
     connections=16,
     targets=targets(0.90, 0.95),
@@ -119,7 +117,7 @@ CASES: dict[str, Case] = {
             name="access-log",
             title="Plain text, default access log to a file",
             wanted=replace(PLAIN, access_log=True),
-            limit=False,
+            limits=(),
             targets=targets(0.28, 0.50),
         ),
         replace(
@@ -127,13 +125,12 @@ CASES: dict[str, Case] = {
             name="headers",
             title="Plain text, 13 browser headers",
             headers=BROWSER_HEADERS,
-            limit=False,
             targets=targets(0.50, 0.80),
         ),
         Case(
             "post-10k",
             "POST, 10 KiB echoed",
-            Wanted("apps:echo"),
+            Wanted("apps:echo", limit="posted"),
             answer=b"b" * 10240,
             body_bytes=10240,
             targets=targets(0.55, 0.60),
@@ -141,8 +138,9 @@ CASES: dict[str, Case] = {
         Case(
             "stream",
             "20 chunks of 1 KiB streamed",
-            Wanted("apps:stream"),
+            Wanted("apps:stream", limit="streamed"),
             answer=b"c" * 20480,
+            limits=("limit", "limit-20-writes"),
             targets=targets(0.22, 0.35),
         ),
         BODY,
@@ -157,23 +155,24 @@ CASES: dict[str, Case] = {
             name="file-1m",
             title="1 MiB file (FileResponse)",
             wanted=Wanted("framework_apps:file_response"),
+            limits=(),
             targets=targets(0.30, 0.50),
         ),
         replace(
             PLAINTEXT,
             name="close",
             title="Connection: close",
+            wanted=replace(PLAIN, limit="closing"),
             headers={"Connection": "close"},
-            limit=False,
             targets=targets(0.40, 0.90),
         ),
         replace(
             PLAINTEXT,
             name="pipelined",
             title="Plain text, pipelined x16",
+            wanted=replace(PLAIN, limit="pipelined"),
             pipeline=16,
             peers=(*HTTP_PEERS, "granian-flush"),
-            limit=False,
             targets=targets(0.40, 0.60),
         ),
         replace(
@@ -181,7 +180,6 @@ CASES: dict[str, Case] = {
             name="tls",
             title="Plain text, keep-alive over TLS",
             wanted=replace(PLAIN, tls=True),
-            limit=False,
             targets=targets(0.55, 0.80),
         ),
         websocket(64, 0.60),
@@ -192,7 +190,7 @@ CASES: dict[str, Case] = {
             title="WebSocket echo, 64 bytes, wsproto as the codec of both",
             ours="asgiserver-wsproto",
             peers=("uvicorn-wsproto",),
-            limit=False,
+            limits=(),
             targets=(Target("uvicorn-wsproto", 1.0),),
         ),
         Case(
@@ -203,6 +201,7 @@ CASES: dict[str, Case] = {
             connections=8,
             pipeline=16,
             peers=("uvicorn-zttp", "granian", "granian-mt", "hypercorn", "gunicorn"),
+            limits=(),
             targets=targets(best=0.90),
             unavailable="asgiserver does not serve HTTP/2 yet",
         ),
@@ -211,6 +210,7 @@ CASES: dict[str, Case] = {
             "FastAPI JSON, defaults, access log on",
             Wanted("framework_apps:api", access_log=True),
             answer=b'{"message":"Hello, world!"}',
+            limits=(),
             targets=targets(0.70, 0.85),
         ),
         replace(
@@ -219,7 +219,7 @@ CASES: dict[str, Case] = {
             title="Plain text, h11 as the parser",
             ours="asgiserver-h11",
             peers=("uvicorn-h11",),
-            limit=False,
+            limits=(),
             targets=(Target("uvicorn-h11", 0.75),),
         ),
     )

@@ -1,20 +1,29 @@
-"""The limit: uvloop protocols that do no HTTP work. What they cost, no server can save.
+"""The limits: uvloop protocols that do no HTTP work. What they cost, no server can save.
 
-Run as ``python limits.py http|websocket PORT``.
+Run as ``python limits.py KIND PORT [CERTIFICATE KEY]``; each protocol below is one kind.
 """
 
 import asyncio
 import base64
 import hashlib
 import re
+import ssl
 import sys
 
 import uvloop
 
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\ncontent-length: 13\r\ncontent-type: text/plain; charset=utf-8\r\n"
-    b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: limit\r\n\r\nHello, world!"
+HEAD = (
+    b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+    b"date: Thu, 01 Jan 2026 00:00:00 GMT\r\nserver: limit\r\n"
 )
+ANSWER = HEAD + b"content-length: 13\r\n\r\nHello, world!"
+LAST_ANSWER = HEAD + b"content-length: 13\r\nconnection: close\r\n\r\nHello, world!"
+POSTED = HEAD + b"content-length: 10240\r\n\r\n" + b"b" * 10240
+MEBIBYTE = HEAD + b"content-length: 1048576\r\n\r\n" + b"m" * (1 << 20)
+CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
+CHUNK = b"400\r\n" + b"c" * 1024 + b"\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+STREAMED = CHUNKED + CHUNK * 20 + LAST_CHUNK
 KEY = re.compile(rb"sec-websocket-key:\s*([^\r]+)", re.IGNORECASE)
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -22,11 +31,64 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 class Constant(asyncio.Protocol):
     """Answers whatever arrives with one constant, written at once."""
 
+    answer = ANSWER
+
     def connection_made(self, transport):
         self.transport = transport
 
     def data_received(self, data):
-        self.transport.write(ANSWER)
+        self.transport.write(self.answer)
+
+
+class Mebibyte(Constant):
+    """1 MiB in one write."""
+
+    answer = MEBIBYTE
+
+
+class Streamed(Constant):
+    """The bytes of 20 chunks of 1 KiB in one write."""
+
+    answer = STREAMED
+
+
+class Chunks(Constant):
+    """The same bytes in a write for each chunk."""
+
+    def data_received(self, data):
+        write = self.transport.write
+        write(CHUNKED)
+        for _ in range(20):
+            write(CHUNK)
+        write(LAST_CHUNK)
+
+
+class Pipelined(Constant):
+    """One write for all requests that arrived together; it only counts their ends."""
+
+    def data_received(self, data):
+        self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
+
+
+class Closing(Constant):
+    """Answers and closes."""
+
+    def data_received(self, data):
+        self.transport.write(LAST_ANSWER)
+        self.transport.close()
+
+
+class Posted(Constant):
+    """Waits for 10 KiB of body behind the head, and answers with as many."""
+
+    left = 0
+
+    def data_received(self, data):
+        if not self.left:
+            self.left = data.index(b"\r\n\r\n") + 4 + 10240
+        self.left -= len(data)
+        if not self.left:
+            self.transport.write(POSTED)
 
 
 class MaskedEcho(asyncio.Protocol):
@@ -65,12 +127,28 @@ class MaskedEcho(asyncio.Protocol):
         self.buffer = data[position:]
 
 
-async def serve(kind: str, port: int) -> None:
-    """Serve on 127.0.0.1 until killed."""
-    protocol = {"http": Constant, "websocket": MaskedEcho}[kind]
-    server = await asyncio.get_running_loop().create_server(protocol, "127.0.0.1", port)
+KINDS = {
+    "plain": Constant,
+    "pipelined": Pipelined,
+    "closing": Closing,
+    "posted": Posted,
+    "streamed": Streamed,
+    "chunks": Chunks,
+    "mebibyte": Mebibyte,
+    "websocket": MaskedEcho,
+}
+
+
+async def serve(kind: str, port: int, certificate: list[str]) -> None:
+    """Serve on 127.0.0.1 until killed, by TLS with a certificate and its key."""
+    context = None
+    if certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*certificate)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(KINDS[kind], "127.0.0.1", port, ssl=context)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    uvloop.run(serve(sys.argv[1], int(sys.argv[2])))
+    uvloop.run(serve(sys.argv[1], int(sys.argv[2]), sys.argv[3:]))

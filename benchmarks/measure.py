@@ -41,6 +41,25 @@ def serving(environment: Environment, server: Server, case: Case) -> Iterator[Ru
         yield running
 
 
+def see_answers(
+    environment: Environment, case: Case, servers: Sequence[Server], progress: Progress
+) -> dict[str, str]:
+    """Start each server of a case and see that it answers right: what is wrong, by server."""
+    loadgen.ready(environment, case)
+    problems = {}
+    for server in servers:
+        if case.unavailable and server.name == case.ours:
+            continue
+        progress(f"{case.name}: {server.name}")
+        try:
+            with serving(environment, server, case) as running:
+                if case.wanted.access_log:
+                    running.wait_logged(1)
+        except BenchmarkError as error:
+            problems[server.name] = str(error)
+    return problems
+
+
 def measure(
     environment: Environment,
     case: Case,
@@ -85,8 +104,12 @@ def run_round(
 ) -> None:
     """One run of the load generator, and the CPU time that it cost the server."""
     result.command = running.shown_command()
+    if case.wanted.access_log:
+        running.wait_logged(0)
     before = running.cpu_seconds()
     load = loadgen.generate(environment, case, running.port, seconds, running.server.name)
+    if case.wanted.access_log:
+        running.wait_logged(load.requests)
     used = running.cpu_seconds() - before
     if not load.requests:
         raise BenchmarkError(f"no request succeeded, {load.errors} errors")

@@ -79,7 +79,11 @@ def spread(values: Sequence[float]) -> str:
 def sentence(verdict: dict[str, Any]) -> str:
     """One target as a line: met or missed, what came out, what was wanted."""
     found = "-" if verdict["ratio"] is None else f"{verdict['ratio']:.2f}"
-    return f"{verdict['verdict']}: {found} of {verdict['against']}, target <= {verdict['target']}"
+    text = f"{verdict['verdict']}: {found} of {verdict['against']}, target <= {verdict['target']}"
+    if verdict["verdict"] == "missed" and verdict.get("floor") is not None:
+        text += f" (the limit without any HTTP work: {verdict['floor']:.2f}; "
+        text += f"ours is {verdict['of_limit']:.2f} of that limit)"
+    return text
 
 
 HEADINGS = ("server", "CPU us/request", "requests/s", "p50 us", "p99 us", "errors", "ours/theirs")
@@ -117,17 +121,24 @@ def measurement_report(measurement: Measurement) -> Report:
     )
 
 
+def rounded(found: Spread | None) -> float | None:
+    return round(found.median, 3) if found else None
+
+
 def verdicts(measurement: Measurement) -> list[dict[str, Any]]:
     """What became of each target."""
     found = []
     for target in measurement.case.targets:
         against, ratio, word = measurement.verdict(target)
+        floor, of_limit = measurement.floor(target), measurement.ratio_to("limit")
         found.append(
             {
                 "target_against": target.against,
                 "against": against,
                 "target": target.ratio,
-                "ratio": round(ratio.median, 3) if ratio else None,
+                "ratio": rounded(ratio),
+                "floor": rounded(floor),  # the limit's in place of ours
+                "of_limit": rounded(of_limit),  # ours against the limit
                 "verdict": word,
             }
         )
@@ -178,30 +189,46 @@ def markdown(report: Report, context: dict[str, Any]) -> str:
     lines += [f"- Machine: {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}"]
     lines += [f"- Load average before: {', '.join(map(str, machine['load_average']))}"]
     versions = ", ".join(f"{name} {version}" for name, version in context["versions"].items())
-    lines += [f"- Versions: {versions}", "", "```"]
-    lines += [f"{name}: {command}" for name, command in report.commands.items()]
-    return "\n".join([*lines, "```", ""])
+    lines += [f"- Versions: {versions}", ""]
+    if report.commands:
+        commands = [f"{name}: {command}" for name, command in report.commands.items()]
+        lines += ["```", *commands, "```", ""]
+    return "\n".join(lines)
 
 
 def summary(directory: Path) -> str:
-    """All results in one table, read back from their JSON files."""
+    """All results in one table, read back from their JSON files: later runs add to earlier ones."""
+    found = {path.stem: json.loads(path.read_text()) for path in directory.glob("*.json")}
+    order = {name: index for index, name in enumerate(CASES)}
     rows = []
     others = []
-    order = {name: index for index, name in enumerate(CASES)}
-    paths = sorted(directory.glob("*.json"))
-    for path in sorted(paths, key=lambda path: order.get(path.stem, len(order))):
-        found = json.loads(path.read_text())
-        link = f"[{found['title']}]({found['name']}.md)"
-        if not found["verdicts"]:
-            others.append(f"- {link}")
+    met = count = 0
+    for name in sorted({*found, *CASES}, key=lambda name: (order.get(name, len(order)), name)):
+        if name not in found:
+            rows.append((CASES[name].title, "", f"not measured yet: `python -m benchmarks {name}`"))
             continue
-        targets = [
-            f"{sentence(verdict).partition(': ')[2]}: **{verdict['verdict']}**"
-            for verdict in found["verdicts"]
-        ]
-        complete = len(found["rows"][0]) == len(found["headings"])
-        ours = f"{found['rows'][0][1]} {found['headings'][1]}" if complete else "not measured"
-        rows.append((link, ours, "<br>".join(targets)))
+        result = found[name]
+        link = f"[{result['title']}]({name}.md)"
+        measured = f"{result['date'].partition(' ')[0]}, {result['versions']['asgiserver']}"
+        if not result["verdicts"]:
+            others.append(f"- {link} ({measured})")
+            continue
+        count += len(result["verdicts"])
+        met += sum(verdict["verdict"] == "met" for verdict in result["verdicts"])
+        rows.append((link, ours(result), "<br>".join(map(outcome, result["verdicts"])), measured))
     lines = ["# Results", "", "Written by `python -m benchmarks`; do not edit.", ""]
-    lines += markdown_table(("case", "asgiserver", "ours / theirs"), rows)
+    lines += [f"{met} of the {count} targets that were measured are met.", ""]
+    lines += markdown_table(("case", "asgiserver", "ours / theirs", "measured"), rows)
     return "\n".join([*lines, "", *others, ""])
+
+
+def ours(result: dict[str, Any]) -> str:
+    """Our first figure of a written result."""
+    if len(result["rows"][0]) < len(result["headings"]):
+        return "not measured"
+    return f"{result['rows'][0][1]} {result['headings'][1]}"
+
+
+def outcome(verdict: dict[str, Any]) -> str:
+    word, _, text = sentence(verdict).partition(": ")
+    return f"**{word}**: {text}"

@@ -75,10 +75,21 @@ class Measurement:
 
     def ratio_to(self, server: str) -> Spread | None:
         """CPU time per request of the first server divided by that of this one."""
-        ours, theirs = self.result(self.results[0].server), self.result(server)
-        if ours is None or theirs is None:
+        return self.ratio_of(self.results[0].server, server)
+
+    def ratio_of(self, server: str, other: str) -> Spread | None:
+        """CPU time per request of one server divided by that of another; None: not measured."""
+        mine, theirs = self.result(server), self.result(other)
+        if mine is None or theirs is None:
             return None
-        return ratio(ours.values("cpu_us"), theirs.values("cpu_us"))
+        return ratio(mine.values("cpu_us"), theirs.values("cpu_us"))
+
+    def floor(self, target: Target) -> Spread | None:
+        """The ratio that a server without any HTTP work would reach in place of ours."""
+        against = self.best_peer() if target.against == "best peer" else target.against
+        if against is None or against in self.case.limits:
+            return None
+        return self.ratio_of("limit", against)
 
     def best_peer(self) -> str | None:
         """The peer with the lowest median of CPU time per request."""

@@ -18,8 +18,11 @@ from pathlib import Path
 
 from benchmarks.environment import HERE, ROOT, BenchmarkError, Environment
 
+# Others, such as WEB_CONCURRENCY or GUNICORN_CMD_ARGS, would change what is measured.
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
+LOG_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class Wanted:
     tls: bool = False
     protocol: str = "http"  # http, http2 or websocket
     workers: int = 1
+    limit: str = "plain"  # the raw protocol of `limits` that answers like the application
     keep_alive: int = 0  # seconds that an idle connection stays open; 0: the server's default
 
 
@@ -128,9 +132,15 @@ def daphne(launch: Launch) -> list[str]:
     return [*line, "-e", endpoint]
 
 
-def limit(launch: Launch) -> list[str]:
-    kind = "websocket" if launch.wanted.protocol == "websocket" else "http"
-    return launch.python(str(HERE / "limits.py"), kind, str(launch.port))
+def limit(kind: str = "") -> Command:
+    """A raw protocol of `limits`; without a kind, the one that the case names."""
+
+    def command(launch: Launch) -> list[str]:
+        chosen = kind or launch.wanted.limit
+        line = launch.python(str(HERE / "limits.py"), chosen, str(launch.port))
+        return line + list(map(str, launch.environment.certificate() if launch.wanted.tls else ()))
+
+    return command
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,8 @@ SERVERS: dict[str, Server] = {
         Server("hypercorn", hypercorn, distribution="hypercorn"),
         Server("gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop"), distribution="gunicorn"),
         Server("daphne", daphne, distribution="daphne"),
-        Server("limit", limit),
+        Server("limit", limit()),
+        Server("limit-20-writes", limit("chunks")),
         Server("gunicorn-sync", gunicorn("sync")),
         Server("gunicorn-gthread", gunicorn("gthread", "--threads", "40")),
     )
@@ -198,6 +209,7 @@ class Running:
     wanted: Wanted
     cores: set[int]
     port: int = field(default_factory=free_port)
+    log_seen: int = 0  # bytes of the log that `wait_logged` has read
 
     def __enter__(self) -> Running:
         self.directory = tempfile.TemporaryDirectory(
@@ -207,7 +219,7 @@ class Running:
         self.command = self.server.command(Launch(self.environment, self.wanted, self.port))
         # The working directory holds nothing that could be imported by mistake, and PYTHONPATH
         # decides which source tree of asgiserver is measured.
-        variables = os.environ | {
+        variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
             "PYTHONPATH": f"{self.server.source}:{HERE}",
             "PYTHONSAFEPATH": "1",
         }
@@ -226,14 +238,15 @@ class Running:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self.signal(signal.SIGTERM)
         try:
+            self.signal(signal.SIGTERM)
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             pass
-        self.signal(signal.SIGKILL)
-        self.process.wait()
-        self.directory.cleanup()
+        finally:  # a second Ctrl-C leaves nothing behind either
+            self.signal(signal.SIGKILL)
+            self.process.wait()
+            self.directory.cleanup()
 
     def signal(self, number: int) -> None:
         try:
@@ -255,6 +268,25 @@ class Running:
                     break
                 time.sleep(0.005)
         raise BenchmarkError(f"{self.server.name} did not start: {self.last_line()}")
+
+    def wait_logged(self, lines: int) -> None:
+        """Wait until the log has grown by so many lines since the last time.
+
+        What a server gathers and writes later belongs to the requests that it is about. Raises
+        `BenchmarkError` when that does not come.
+        """
+        deadline = time.monotonic() + LOG_SECONDS
+        with self.log.open("rb") as log:
+            log.seek(self.log_seen)
+            while True:
+                while block := log.read(1 << 20):
+                    lines -= block.count(b"\n")
+                if lines <= 0 or time.monotonic() > deadline:
+                    break
+                time.sleep(0.05)
+            self.log_seen = log.tell()
+        if lines > 0:
+            raise BenchmarkError(f"{self.server.name} did not log {lines} of its requests")
 
     def last_line(self) -> str:
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]

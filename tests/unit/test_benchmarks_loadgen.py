@@ -67,7 +67,7 @@ def test_every_server_of_a_case_has_a_command_line_on_loopback(case, tmp_path):
     for name in case.servers():
         line = " ".join(SERVERS[name].command(Launch(environment, case.wanted, 4711)))
         assert "4711" in line
-        assert name == "limit" or case.wanted.app in line
+        assert name in case.limits or case.wanted.app in line
         assert ("cert.pem" in line) == case.wanted.tls
         assert "0.0.0.0" not in line
 

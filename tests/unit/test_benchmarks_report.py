@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
@@ -17,7 +18,7 @@ from benchmarks.servers import Wanted
 CONTEXT = {
     "date": "2026-01-01 00:00 UTC",
     "command": "python -m benchmarks plain",
-    "versions": {"python": "3.13.0"},
+    "versions": {"python": "3.13.0", "asgiserver": "v1-5-gabc"},
     "machine": {"cpu": "A & B", "cores": 2, "kernel": "Linux 6", "load_average": [0.1, 0.2, 0.3]},
 }
 
@@ -62,7 +63,33 @@ def test_write_leaves_valid_json_svg_and_a_summary(tmp_path):
     ET.parse(tmp_path / "plain.svg")
     summary = (tmp_path / "README.md").read_text()
     assert "[Plain <text>](plain.md)" in summary
-    assert "**met**" in summary
+    assert "**met**: 0.40 of uvicorn" in summary
+    assert "2026-01-01, v1-5-gabc" in summary
+    assert "not measured yet: `python -m benchmarks plaintext`" in summary
+
+
+def test_a_later_run_of_another_case_adds_to_the_summary(tmp_path):
+    write(report(), tmp_path, CONTEXT)
+    missed = replace(report(), name="tls", title="TLS")
+    missed.verdicts = [{**missed.verdicts[0], "verdict": "missed"}]
+    write(missed, tmp_path, {**CONTEXT, "date": "2026-02-02 00:00 UTC"})
+    summary = (tmp_path / "README.md").read_text()
+    assert "1 of the 2 targets that were measured are met." in summary
+    assert "2026-01-01" in summary
+    assert "2026-02-02" in summary
+    assert {path.name for path in tmp_path.glob("*.md")} == {"README.md", "plain.md", "tls.md"}
+
+
+def test_a_missed_target_says_what_the_limit_reaches():
+    case = Case("plain", "Plain", Wanted("apps:plain"), targets=targets(0.3, limit=1.5))
+    results = [
+        Result(name, rounds=[Round(cost, 1e5, 5, 9, 0)])
+        for name, cost in (("asgiserver", 10), ("uvicorn", 25), ("limit", 5))
+    ]
+    text = measurement_report(Measurement(case, results)).table()
+    line = "missed: 0.40 of uvicorn, target <= 0.3 "
+    assert line + "(the limit without any HTTP work: 0.20; ours is 2.00 of that limit)" in text
+    assert text.rstrip().endswith("missed: 2.00 of limit, target <= 1.5")
 
 
 def test_numbers_have_three_digits_and_no_exponent():
