@@ -70,6 +70,8 @@ class Acceptor:
         self._turn = TURN if gate is None else 1
         self._limit = limit if connect is not None else math.inf
         self._make_connection = connect or self._connect
+        self._watches = watches_sockets(loop)
+        self._tasks: list[asyncio.Task[None]] = []  # where it does not
         self._listeners: list[Listener] = []  # of the loop's servers
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[socket.socket] = []
@@ -98,7 +100,9 @@ class Acceptor:
                 text = f"cannot listen on {listener.address}: {error.strerror}"
                 raise BindError(text) from error
             self._sockets.append(sock)
-            if self._own:
+            if not self._watches:
+                self._tasks.append(self._loop.create_task(self._accept_forever(sock)))
+            elif self._own:
                 self._loop.add_reader(sock.fileno(), self._accept, sock)
             else:
                 self._listeners.append(listener)
@@ -124,8 +128,11 @@ class Acceptor:
         """
         for server in self._servers:
             server.close()
+        for task in self._tasks:
+            task.cancel()
         for sock in self._sockets:
-            self._loop.remove_reader(sock.fileno())
+            if self._watches:
+                self._loop.remove_reader(sock.fileno())
             if take_waiting:
                 self._take_waiting(sock)
             sock.close()
@@ -136,6 +143,7 @@ class Acceptor:
         self._listeners.clear()
         self._servers.clear()
         self._sockets.clear()
+        self._tasks.clear()
         self._timers.clear()
 
     async def finish_handshakes(self, timeout: float) -> None:
@@ -169,6 +177,22 @@ class Acceptor:
                 return
             if self._exhausted:
                 self._say_again()
+            if len(self._handshakes) >= self._limit:
+                connection.close()
+            else:
+                self._begin(sock, connection)
+
+    async def _accept_forever(self, sock: socket.socket) -> None:
+        """Accept where the loop watches no sockets: Windows' proactor."""
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(sock)
+            except ConnectionError:
+                continue
+            except OSError as error:
+                self._say_exhausted(error)
+                await asyncio.sleep(RETRY_DELAY)
+                continue
             if len(self._handshakes) >= self._limit:
                 connection.close()
             else:
@@ -255,6 +279,17 @@ class Acceptor:
     def _resume(self, sock: socket.socket) -> None:
         del self._timers[sock]
         self._loop.add_reader(sock.fileno(), self._accept, sock)
+
+
+def watches_sockets(loop: asyncio.AbstractEventLoop) -> bool:
+    """Whether `loop` has readers."""
+    try:
+        loop.add_reader(-1, loop.stop)
+    except NotImplementedError:
+        return False
+    except (ValueError, OSError):  # there is no such descriptor
+        pass
+    return True
 
 
 def scarcity(fd: int) -> OSError | None:

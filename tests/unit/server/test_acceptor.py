@@ -8,9 +8,11 @@ import pytest
 import uvloop
 from fakes import until
 
+from asgiserver.config import Config
 from asgiserver.errors import BindError
 from asgiserver.server.acceptor import Acceptor
 from asgiserver.server.listener import Listener
+from asgiserver.server.server import Server
 
 
 class Echo(asyncio.Protocol):
@@ -67,7 +69,48 @@ async def test_accept_and_close(listener, gate):
     assert "sockets=0" in repr(acceptor)
 
 
-LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+class BlindLoop(asyncio.SelectorEventLoop):
+    """It watches no sockets for others, as Windows' proactor."""
+
+    def add_reader(self, fd, callback, *args):
+        raise NotImplementedError
+
+    add_writer = add_reader
+
+
+LOOPS = {
+    "asyncio": asyncio.new_event_loop,
+    "uvloop": uvloop.new_event_loop,
+    "blind": BlindLoop,
+}
+
+
+def test_a_loop_without_readers_serves():
+    async def main():
+        server = Server(Config(hello, port=0, lifespan="off"))
+        await server.start()
+        address = server.listeners[0].socket.getsockname()
+        replies = await asyncio.gather(*(ask(address) for _ in range(20)))
+        await server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await ask(address)
+        return replies
+
+    async def hello(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def ask(address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        data = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return data
+
+    with asyncio.Runner(loop_factory=BlindLoop) as runner:
+        replies = runner.run(main())
+    assert all(reply.startswith(b"HTTP/1.1 200") for reply in replies)
 
 
 @pytest.mark.parametrize("gate", [None, Gate(9.0)], ids=["none", "waits"])
