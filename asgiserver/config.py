@@ -140,6 +140,7 @@ class Config:
     proxy_headers: bool = option(True, "Believe forwarding headers of trusted proxies", "Proxies")
     forwarded_allow_ips: tuple[str, ...] = option(("loopback", "unix"), "Trusted proxies: addresses, networks, loopback, private, unix, or *", "Proxies", "commas", env=("FORWARDED_ALLOW_IPS",))
     forwarded_headers: str = option("x-forwarded", "Header family to believe: X-Forwarded-*, or RFC 7239", "Proxies", choices=("x-forwarded", "forwarded", "none"))
+    forwarded_fields: tuple[str, ...] = option(("for", "proto"), "Which of its fields to believe; add one only if your proxies always set or clear it", "Proxies", "commas", choices=("for", "proto", "host", "port", "prefix"))
     proxy_hops: int | None = option(None, "Believe exactly this many proxies, counted from the server", "Proxies", "int", minimum=1)
     proxy_protocol: str = option("off", "PROXY protocol that clients must speak first", "Proxies", choices=("off", "v1", "v2", "auto"))
     proxy_protocol_allow_ips: tuple[str, ...] = option(("loopback", "unix"), "Peers that may speak the PROXY protocol", "Proxies", "commas")
@@ -211,10 +212,12 @@ def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
     if info.also_off and result in info.also_off:
         return OFF
     result = dict(info.renamed).get(result, result) if isinstance(result, str) else result
-    if info.choices and info.kind != "bool" and result not in info.choices:
-        close = difflib.get_close_matches(str(result), info.choices, 1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"expected {', '.join(info.choices)}, not {value!r}{hint}")
+    if info.choices and info.kind != "bool":
+        for item in result if isinstance(result, tuple) else (result,):
+            if item not in info.choices:
+                close = difflib.get_close_matches(str(item), info.choices, 1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise ValueError(f"expected {', '.join(info.choices)}, not {item!r}{hint}")
     if isinstance(result, int | float) and not info.minimum <= result <= info.maximum:
         text = f"at least {info.minimum}"
         if info.maximum != OFF:

@@ -34,6 +34,15 @@ NAMED = {
     "loopback": ("127.0.0.0/8", "::1"),
     "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
 }
+ATTRIBUTES = {
+    "for": "client",
+    "proto": "scheme",
+    "host": "host",
+    "port": "port",
+    "prefix": "prefix",
+}
+"""What a proxy may say: the names of --forwarded-fields, and of `Forwarding`."""
+
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _KEPT = 1024
 
@@ -106,23 +115,45 @@ class TrustedPeers:
 class Proxies:
     """What connections ask about their peer, as `ServerContext.proxy`.
 
+    `fields` are believed of what a trusted peer says: for, proto, host, port, prefix. A proxy that
+    does not know one of them passes on what a client wrote, so only those are that are named.
+
     A server behind a proxy that it does not trust is a common and silent mistake: wrong scheme,
     wrong client. So it is said once what has been ignored.
     """
 
-    __slots__ = ("_hops", "_names", "_read", "_said", "_trusted")
+    __slots__ = (
+        "_fields",
+        "_hops",
+        "_ignored",
+        "_names",
+        "_read",
+        "_said",
+        "_said_field",
+        "_trusted",
+    )
 
-    def __init__(self, trusted: TrustedPeers, family: str, hops: int | None = None) -> None:
+    def __init__(
+        self,
+        trusted: TrustedPeers,
+        family: str,
+        hops: int | None = None,
+        fields: tuple[str, ...] = ("for", "proto"),
+    ) -> None:
         self._trusted = trusted
         self._hops = hops
-        self._said = False
+        self._fields = fields
+        self._ignored = [field for field in ATTRIBUTES if field not in fields]
+        self._said = False  # which peer is not believed
+        self._said_field = False  # which field is not
         if family == "forwarded":
             self._names, self._read = FORWARDED, read_forwarded
         else:
             self._names, self._read = X_FORWARDED, read_x_forwarded
 
     def __repr__(self) -> str:
-        return f"<Proxies {self._read.__name__} hops={self._hops} {self._trusted}>"
+        fields = ",".join(self._fields)
+        return f"<Proxies {self._read.__name__} {fields} hops={self._hops} {self._trusted}>"
 
     def __call__(self, peer: Peer) -> Callable[[RequestHead, Peer], Peer | None] | None:
         """What has to look at those requests of a connection that have forwarding fields."""
@@ -141,7 +172,7 @@ class Proxies:
                 break
         else:
             return peer
-        said = self._read(head.fields, self._trusted.trusts, self._hops)
+        said = self._believed(self._read(head.fields, self._trusted.trusts, self._hops), peer)
         if said.host is not None:
             head.fields = _with_host(head.fields, said.host)
         scheme = said.scheme or peer.scheme
@@ -150,19 +181,38 @@ class Proxies:
             said.client or peer.client, _server(said, scheme, peer), scheme, peer.tls, root_path
         )
 
+    def _believed(self, said: Forwarding, peer: Peer) -> Forwarding:
+        """`said` without what was not asked for, which is named once."""
+        ignored = [field for field in self._ignored if getattr(said, ATTRIBUTES[field]) is not None]
+        if not ignored:
+            return said
+        if not self._said_field:
+            self._said_field = True
+            logger.warning(
+                "Ignored the forwarded %s from %s, a trusted proxy; if it always sets or clears"
+                " that: --forwarded-fields %s",
+                ignored[0],
+                _name(peer),
+                ",".join([*self._fields, ignored[0]]),
+            )
+        return said._replace(**{ATTRIBUTES[field]: None for field in ignored})
+
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
         for name, _ in head.fields:
             if name in self._names and not self._said:
                 self._said = True
-                who = "unix" if peer.client is None else peer.client[0]
                 logger.warning(
                     "Ignored %s from %s, which is not a trusted proxy; if it is one of yours:"
                     " --forwarded-allow-ips %s",
                     name.decode().title(),
-                    who,
-                    who,
+                    _name(peer),
+                    _name(peer),
                 )
                 return
+
+
+def _name(peer: Peer) -> str:
+    return "unix" if peer.client is None else peer.client[0]
 
 
 def _with_host(fields: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
@@ -186,4 +236,4 @@ def make_proxies(config: Config) -> Proxies | None:
     trusted = TrustedPeers(config.forwarded_allow_ips, "forwarded_allow_ips")
     if not config.proxy_headers or config.forwarded_headers == "none" or not trusted:
         return None
-    return Proxies(trusted, config.forwarded_headers, config.proxy_hops)
+    return Proxies(trusted, config.forwarded_headers, config.proxy_hops, config.forwarded_fields)

@@ -67,7 +67,7 @@ async def exchange(server, *parts, **options):
 
 async def test_forwarded_by_loopback(serve, parser):
     app = Recorder()
-    server = await serve(app, http=parser)
+    server = await serve(app, http=parser, forwarded_fields="for,proto,host,prefix")
     fields = (
         b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
         b"X-Forwarded-Host: example.com\r\nX-Forwarded-Prefix: /api\r\n"
@@ -80,6 +80,23 @@ async def test_forwarded_by_loopback(serve, parser):
     assert (scope["root_path"], scope["path"]) == ("/api", "/api/x")
     assert dict(scope["headers"])[b"host"] == b"example.com"
     assert "tls" not in scope["extensions"]
+
+
+async def test_what_is_believed_by_default(serve, parser, caplog):
+    app = Recorder()
+    server = await serve(app, http=parser)
+    fields = (
+        b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\n"
+        b"X-Forwarded-Host: evil.example\r\nX-Forwarded-Port: 1\r\nX-Forwarded-Prefix: /evil\r\n"
+    )
+    for _ in range(2):
+        assert await exchange(server, GET % fields)
+    scope = app.scopes[0]
+    assert (scope["client"], scope["scheme"]) == (("203.0.113.9", 0), "https")
+    assert scope["server"] == ("127.0.0.1", server.listeners[0].port)
+    assert (scope["root_path"], scope["path"]) == ("", "/x")
+    assert dict(scope["headers"])[b"host"] == b"a"
+    assert caplog.text.count("--forwarded-fields for,proto,host") == 1
 
 
 async def test_each_request_by_itself(serve, dial):

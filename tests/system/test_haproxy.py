@@ -72,6 +72,43 @@ async def test_forwardfor(serve, tmp_path):
     assert told["scheme"] == "https"
 
 
+async def test_what_a_client_says_passes_haproxy_and_is_not_believed(serve, tmp_path):
+    server = await serve(echo)
+    proxy = haproxy(tmp_path, address(server), defaults="option forwardfor")
+    spoofed = {
+        "Host": "example.com",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Port": "1",
+        "X-Forwarded-Prefix": "/evil",
+    }
+    async with proxy, httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{proxy.port}/a", headers=spoofed)
+    told = answer.json()
+    assert ["x-forwarded-host", "evil.example"] in told["fields"]
+    assert told["host"] == "example.com"
+    assert told["server"] == ["127.0.0.1", server.listeners[0].port]
+    assert (told["root_path"], told["path"]) == ("", "/a")
+
+
+async def test_all_fields(serve, tmp_path):
+    server = await serve(echo, forwarded_fields="for,proto,host,port,prefix")
+    rules = [
+        "http-request set-header X-Forwarded-Host %[req.hdr(Host)]",
+        "http-request set-header X-Forwarded-Port 8443",
+        "http-request set-header X-Forwarded-Prefix /shop",
+    ]
+    proxy = haproxy(
+        tmp_path, address(server), defaults="option forwardfor", backend="\n    ".join(rules)
+    )
+    spoofed = {"Host": "example.com", "X-Forwarded-Host": "evil.example", "X-Forwarded-Port": "1"}
+    async with proxy, httpx.AsyncClient() as client:
+        answer = await client.get(f"http://127.0.0.1:{proxy.port}/a", headers=spoofed)
+    told = answer.json()
+    assert told["host"] == "example.com"
+    assert told["server"] == ["example.com", 8443]
+    assert (told["root_path"], told["path"]) == ("/shop", "/shop/a")
+
+
 async def test_hops(serve, tmp_path):
     server = await serve(echo, proxy_hops=1)
     proxy = haproxy(tmp_path, address(server), defaults="option forwardfor")

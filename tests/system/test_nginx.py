@@ -37,9 +37,17 @@ def documented():
     return re.search(r"```nginx\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
 
 
-def nginx(tmp_path, upstream, *, tls=None):
+ALL_FIELDS = """
+        proxy_set_header X-Forwarded-Host   $http_host;
+        proxy_set_header X-Forwarded-Port   8443;
+        proxy_set_header X-Forwarded-Prefix /shop;
+"""
+
+
+def nginx(tmp_path, upstream, *, tls=None, more=""):
     port = free_port()
     http = documented().replace("127.0.0.1:8000", upstream)
+    http = http.replace("proxy_http_version 1.1;", f"proxy_http_version 1.1; {more}")
     http = http.replace("listen 80;", f"listen 127.0.0.1:{port};")
     if tls is not None:
         certificate = "ssl_certificate {}; ssl_certificate_key {};".format(*tls)
@@ -78,8 +86,30 @@ async def test_request(upstream, tmp_path):
     assert told["client"] == ["127.0.0.1", 0]
     assert told["scheme"] == "http"
     assert told["host"] == "example.com"
-    assert told["server"] == ["example.com", 80]
+    assert told["server"][0] != "evil.example"
+    assert told["server"][1] != 1
     assert (told["root_path"], told["path"], told["raw_path"]) == ("", "/a/b", "/a%2Fb")
+
+
+async def test_all_fields(serve, tmp_path):
+    program("nginx")
+    server = await serve(echo, forwarded_fields="for,proto,host,port,prefix")
+    upstream = f"127.0.0.1:{server.listeners[0].port}"
+    async with (
+        nginx(tmp_path, upstream, more=ALL_FIELDS) as proxy,
+        httpx.AsyncClient() as client,
+    ):
+        spoofed = {
+            "Host": "example.com",
+            "X-Forwarded-Host": "evil.example",
+            "X-Forwarded-Port": "1",
+            "X-Forwarded-Prefix": "/evil",
+        }
+        answer = await client.get(f"http://127.0.0.1:{proxy.port}/a", headers=spoofed)
+    told = answer.json()
+    assert told["host"] == "example.com"
+    assert told["server"] == ["example.com", 8443]
+    assert (told["root_path"], told["path"], told["raw_path"]) == ("/shop", "/shop/a", "/a")
 
 
 async def test_https(upstream, tmp_path):

@@ -9,19 +9,26 @@ from asgiserver.asgi.scope import Peer
 from asgiserver.config import Config
 from asgiserver.errors import ConfigError
 from asgiserver.http.message import RequestHead
-from asgiserver.server.proxy import Proxies, TrustedPeers, make_proxies
+from asgiserver.server.proxy import ATTRIBUTES, Proxies, TrustedPeers, make_proxies
 
 SERVER = ("192.0.2.1", 8000)
 PROXY = Peer(("10.0.0.1", 40000), SERVER, "http", None, "/app")
 UNIX = Peer(None, ("/run/s", None))
 
 
+def as_tuple(peer):
+    return peer.client, peer.server, peer.scheme, peer.root_path
+
+
 def head(*fields):
     return RequestHead("GET", b"/", "1.1", [(b"host", b"inner"), *fields])
 
 
-def proxies(*names, family="x-forwarded", hops=None):
-    return Proxies(TrustedPeers(names or ("10.0.0.0/8",), "x"), family, hops)
+ALL = tuple(ATTRIBUTES)
+
+
+def proxies(*names, family="x-forwarded", hops=None, fields=ALL):
+    return Proxies(TrustedPeers(names or ("10.0.0.0/8",), "x"), family, hops, fields)
 
 
 class TestTrustedPeers:
@@ -120,6 +127,36 @@ class TestForwardedPeer:
         proxies().forwarded_peer(request, PROXY)
         assert request.fields[0] == (b"host", b"a")
 
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ((), PROXY),
+            (("for",), Peer(("203.0.113.9", 0), SERVER, "http", None, "/app")),
+            (("proto",), Peer(PROXY.client, SERVER, "https", None, "/app")),
+            (("host",), Peer(PROXY.client, ("example.com", 80), "http", None, "/app")),
+            (("port",), Peer(PROXY.client, ("192.0.2.1", 8443), "http", None, "/app")),
+            (("prefix",), Peer(PROXY.client, SERVER, "http", None, "/api")),
+        ],
+    )
+    def test_only_the_fields_that_are_named(self, fields, expected):
+        request = head(
+            (b"x-forwarded-for", b"203.0.113.9"),
+            (b"x-forwarded-proto", b"https"),
+            (b"x-forwarded-host", b"example.com"),
+            (b"x-forwarded-port", b"8443"),
+            (b"x-forwarded-prefix", b"/api"),
+        )
+        peer = proxies(fields=fields).forwarded_peer(request, PROXY)
+        assert as_tuple(peer) == as_tuple(expected)
+        host = b"example.com" if "host" in fields else b"inner"
+        assert request.fields[0] == (b"host", host)
+
+    def test_host_of_rfc7239_is_a_field_as_the_others(self):
+        request = head((b"forwarded", b"for=203.0.113.9;host=example.com"))
+        peer = proxies(family="forwarded", fields=("for",)).forwarded_peer(request, PROXY)
+        assert as_tuple(peer) == (("203.0.113.9", 0), SERVER, "http", "/app")
+        assert request.fields[0] == (b"host", b"inner")
+
     def test_one_family_only(self):
         both = ((b"forwarded", b"for=203.0.113.1"), (b"x-forwarded-for", b"203.0.113.2"))
         assert self.peer(*both).client == ("203.0.113.2", 0)
@@ -145,6 +182,17 @@ class TestProxies:
         assert caplog.messages == [
             "Ignored X-Forwarded-Proto from 172.17.0.1, which is not a trusted proxy; if it is one"
             " of yours: --forwarded-allow-ips 172.17.0.1"
+        ]
+
+    def test_an_ignored_field_of_a_trusted_proxy_is_named_once(self, caplog):
+        caplog.set_level(logging.WARNING, "asgiserver")
+        every = make_proxies(Config("a:b", forwarded_allow_ips="10.0.0.0/8"))
+        for field in (b"host", b"host", b"prefix"):
+            value = b"/evil" if field == b"prefix" else b"evil.example"
+            assert every(PROXY)(head((b"x-forwarded-" + field, value)), PROXY).server == SERVER
+        assert caplog.messages == [
+            "Ignored the forwarded host from 10.0.0.1, a trusted proxy; if it always sets or clears"
+            " that: --forwarded-fields for,proto,host"
         ]
 
     def test_another_family_is_not_named(self, caplog):
@@ -198,12 +246,27 @@ class TestConnection:
             (b"x-forwarded-host", b"example.com"),
             (b"x-forwarded-prefix", b"/api"),
             forwarded_allow_ips="10.0.0.1",
+            forwarded_fields="for,proto,host,port,prefix",
         )
         assert scope["client"] == ("203.0.113.9", 0)
         assert scope["root_path"] == "/api"
         assert scope["path"] == "/api/x"
         assert scope["raw_path"] == b"/x"
         assert [value for name, value in scope["headers"] if name == b"host"] == [b"example.com"]
+
+    async def test_a_client_cannot_speak_through_a_proxy_that_forwards_only_for_and_proto(self):
+        scope = await self.answer(
+            (b"x-forwarded-for", b"203.0.113.9"),
+            (b"x-forwarded-proto", b"https"),
+            (b"x-forwarded-host", b"evil.example"),
+            (b"x-forwarded-port", b"1"),
+            (b"x-forwarded-prefix", b"/evil"),
+            forwarded_allow_ips="10.0.0.1",
+        )
+        assert (scope["client"], scope["scheme"]) == (("203.0.113.9", 0), "https")
+        assert scope["server"] == ("192.0.2.1", 8000)
+        assert (scope["root_path"], scope["path"]) == ("", "/x")
+        assert [value for name, value in scope["headers"] if name == b"host"] == [b"a"]
 
     async def test_untrusted(self):
         scope = await self.answer((b"x-forwarded-for", b"203.0.113.9"), forwarded_allow_ips="unix")
