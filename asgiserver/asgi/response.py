@@ -130,7 +130,8 @@ class Response:
 
     def _send_body(self, body: bytes, end: bool) -> None:
         head = self._head
-        if head is None or self.state > BODY:
+        state = self.state
+        if head is None or state > BODY:
             self._refuse_body()
             return
         if head.bodyless:
@@ -138,16 +139,14 @@ class Response:
         size = len(body)
         left = self._left
         if left is not None:
-            self._left = left = left - size
+            left -= size
             if left < 0 or (end and left):
-                self._left = left + size
-                raise ApplicationError(
-                    f"response body is {'longer' if left < 0 else 'shorter'}"
-                    " than its Content-Length"
-                )
+                what = "longer" if left < 0 else "shorter"
+                raise ApplicationError(f"response body is {what} than its Content-Length")
+            self._left = left
         self.sent += size
         last = end and not head.trailers
-        if self.state == BODY:
+        if state == BODY:
             self._channel.send_body(body, last)
         else:
             if last and head.content_length is None and not head.bodyless:

@@ -20,6 +20,7 @@ from asgiserver.h1.encoder import HeadEncoder, encode_fields
 from asgiserver.h1.parser import RequestParser
 from asgiserver.h1.response_writer import DISCARD_SIZE, ResponseWriter
 from asgiserver.h1.sendfile import send_file
+from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
     import asyncio
@@ -230,7 +231,7 @@ class H1Connection(ResponseWriter):
         self.corked = False
         if self.gathered:
             self.flush()
-        if self._session is not None or self._paused or self._eof or self._parser.rest:
+        if self._phase != _IDLE or self._eof or self._parser.rest:
             if self._paused:
                 self._resume_behind()
             if self._eof:
@@ -306,11 +307,15 @@ class H1Connection(ResponseWriter):
         self._is_old = head.http_version == "1.0"
         framing = head.framing
         self._keep_alive = framing.keep_alive and not context.draining
-        peer = self._forwarded_peer(head) if framing.forwarded else self._peer
-        if framing.upgrade == b"websocket" and context.config.ws != "none":
-            self._session = self._make_websocket(head, peer)
-        else:
-            self._session = Exchange(context, self, head, http_scope(context, head, peer))
+        peer = self._peer
+        if framing is not PLAIN:
+            if framing.forwarded:
+                peer = self._forwarded_peer(head)
+            if framing.upgrade == b"websocket" and context.config.ws != "none":
+                self._session = self._make_websocket(head, peer)
+                self._ready = True
+                return
+        self._session = Exchange(context, self, head, http_scope(context, head, peer))
         self._ready = True
 
     def _forwarded_peer(self, head: RequestHead) -> Peer:

@@ -66,24 +66,18 @@ class ResponseWriter(Output):
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
         """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
-        keep = self._keep_alive and not head.close
-        if keep and self._parser.in_body:
-            keep = self._may_discard_body()
-        chunked = False
-        if head.content_length is None and not head.bodyless:
-            if self._is_old:
-                keep = False  # the end of the connection is the end of the body
-            else:
-                chunked = True
-        self._chunked = chunked
-        self._keep_alive = keep
         ending = b"\r\n"
-        if not keep:
-            ending = b"connection: close\r\n\r\n"
-        elif self._is_old:
-            ending = b"connection: keep-alive\r\n\r\n"
-        if chunked:
-            ending = b"transfer-encoding: chunked\r\n" + ending
+        chunked = False
+        if (
+            head.close
+            or (head.content_length is None and not head.bodyless)
+            or not self._keep_alive
+            or self._is_old
+            or self._parser.in_body
+        ):
+            chunked = head.content_length is None and not head.bodyless and not self._is_old
+            ending = self._framing_fields(head, chunked)
+        self._chunked = chunked
         encoder = self._encoder
         start = encoder.starts.get(head.status)
         if start is None or head.overrides:
@@ -96,6 +90,21 @@ class ResponseWriter(Output):
             self._send_chunk(body, end)
         else:
             self.write(body)
+
+    def _framing_fields(self, head: ResponseHead, chunked: bool) -> bytes:
+        """What the wire itself has to say, and the end of the head; decides on the connection."""
+        keep = self._keep_alive and not head.close
+        if keep and self._parser.in_body:
+            keep = self._may_discard_body()
+        if self._is_old and head.content_length is None and not head.bodyless:
+            keep = False  # the end of the connection is the end of the body
+        self._keep_alive = keep
+        ending = b"transfer-encoding: chunked\r\n" if chunked else b""
+        if not keep:
+            return ending + b"connection: close\r\n\r\n"
+        if self._is_old:
+            return ending + b"connection: keep-alive\r\n\r\n"
+        return ending + b"\r\n"
 
     def send_body(self, data: bytes, end: bool) -> None:
         """More of the body."""
