@@ -6,9 +6,11 @@ It knows nothing of what the connection speaks afterwards.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import socket
+import ssl
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -35,6 +37,20 @@ LONGEST = 3600.0
 
 SHUTDOWN_TIME = 5.0
 """Seconds that a client has to answer our end of TLS."""
+
+ANSWER_TIME = 2.0
+ANSWER_SIZE = 1 << 20
+"""Seconds and bytes that a client may go on sending plain HTTP to a TLS port after the answer: closing
+at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+
+PLAIN_HTTP = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
+"""What OpenSSL calls it."""
+
+_USE_HTTPS = b"This port speaks HTTPS: use https:// instead of http://\n"
+PLAIN_HTTP_ANSWER = (
+    b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_USE_HTTPS), _USE_HTTPS)
+)
 
 Address = tuple[str, int]
 
@@ -91,7 +107,11 @@ class Handshake:
         make = make_protocol if header is None else functools.partial(make_protocol, header)
         if self._tls is None:
             await self._loop.connect_accepted_socket(make, sock)
-        else:
+            return
+        # A handshake that fails takes its socket with it, and OpenSSL knows best whether the bytes
+        # it has read were HTTP. A copy of the socket remains to answer that; it costs two system calls.
+        copy = duplicate(sock)
+        try:
             await self._loop.connect_accepted_socket(
                 make,
                 sock,
@@ -99,6 +119,13 @@ class Handshake:
                 ssl_handshake_timeout=self._timeout,
                 ssl_shutdown_timeout=SHUTDOWN_TIME,
             )
+        except ssl.SSLError as error:
+            if copy is not None and error.reason in PLAIN_HTTP:
+                await answer_plain_http(self._loop, copy)
+            raise
+        finally:
+            if copy is not None:
+                copy.close()
 
     async def _receive_header(self, sock: socket.socket, client: Address | None) -> ProxyHeader:
         senders = self._senders
@@ -144,6 +171,25 @@ class OncePerPeer:
         if len(allowed) > self.PEERS:
             allowed.popitem(last=False)
         return True
+
+
+def duplicate(sock: socket.socket) -> socket.socket | None:
+    """The same socket with another descriptor; None when there are no more of these."""
+    try:
+        return sock.dup()
+    except OSError:
+        return None
+
+
+async def answer_plain_http(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Tell a client that speaks HTTP to a TLS port what to do; it may be gone."""
+    left = ANSWER_SIZE
+    with contextlib.suppress(OSError):  # TimeoutError is one
+        async with asyncio.timeout(ANSWER_TIME):
+            await loop.sock_sendall(sock, PLAIN_HTTP_ANSWER)
+            sock.shutdown(socket.SHUT_WR)
+            while left > 0 and (data := await loop.sock_recv(sock, 65536)):
+                left -= len(data)
 
 
 def peer_address(sock: socket.socket) -> Address | None:

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import uvloop
 from cryptography.x509.oid import NameOID
-from fakes import WAIT, until
+from fakes import WAIT, read_reply, until
 from pki import Authority, name
 
 from asgiserver import Config, Server
@@ -47,6 +47,28 @@ async def serve_tls(serve, files):
         return server
 
     return serve_tls
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def serve_on(request, files):
+    """``serve_on(test)`` runs ``await test(server)`` on each event loop."""
+    factories = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+
+    def serve_on(test):
+        async def main():
+            config = Config(Recorder(), port=0, access_log=False, lifespan="off", **files)
+            server = Server(config)
+            await server.start()
+            server.port = tcp_port(server)
+            try:
+                await test(server)
+            finally:
+                await server.stop(timeout=0)
+
+        with asyncio.Runner(loop_factory=factories[request.param]) as runner:
+            runner.run(main())
+
+    return serve_on
 
 
 def tcp_port(server):
@@ -466,7 +488,39 @@ async def line_with(process, text):
 # Mistakes and attacks -------------------------------------------------------------------------
 
 
-async def test_plain_http_on_a_tls_port(serve_tls, caplog):
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"HEAD / HTTP/1.0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 500000\r\n\r\n" + b"x" * 500_000,
+        b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\n\r\n",
+    ],
+    ids=lambda data: data[:4].decode(),
+)
+def test_plain_http_on_a_tls_port_is_told_so(serve_on, ca, data):
+    """On both loops nothing but the answer leaves, and the server goes on."""
+
+    async def test(server):
+        answer = await plain(server, data)
+        reply = read_reply(answer, eof=True)
+        assert reply.status == 400
+        assert b"HTTPS" in reply.body
+        assert reply.value(b"connection") == b"close"
+        assert reply.rest == b""
+        assert (await get(server, ca)).status_code == 200
+        await until(lambda: not server._acceptors[0].is_busy)
+
+    serve_on(test)
+
+
+async def test_plain_http_on_a_tls_port_without_descriptors(serve_tls, monkeypatch):
+    monkeypatch.setattr("asgiserver.server.handshake.duplicate", lambda sock: None)
+    server = await serve_tls()
+    assert await plain(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") == b""
+
+
+async def test_plain_http_on_a_tls_port_is_logged_once(serve_tls, caplog):
     caplog.set_level(logging.INFO, "asgiserver")
     server = await serve_tls()
     for _ in range(3):
