@@ -40,8 +40,8 @@ SHUTDOWN_TIME = 5.0
 
 ANSWER_TIME = 2.0
 ANSWER_SIZE = 1 << 20
-"""Seconds and bytes that a client may go on sending plain HTTP to a TLS port after the answer: closing
-at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+"""Seconds and bytes that a client may go on sending plain HTTP to a TLS port after the answer.
+Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
 
 PLAIN_HTTP = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
 """What OpenSSL calls it."""
@@ -109,7 +109,7 @@ class Handshake:
             await self._loop.connect_accepted_socket(make, sock)
             return
         # A handshake that fails takes its socket with it, and OpenSSL knows best whether the bytes
-        # it has read were HTTP. A copy of the socket remains to answer that; it costs two system calls.
+        # it has read were HTTP. A copy, for two system calls, remains to answer that.
         copy = duplicate(sock)
         try:
             await self._loop.connect_accepted_socket(
