@@ -5,16 +5,14 @@ It must not know where the lines go.
 
 from __future__ import annotations
 
-import json
 import string
 import time
 from collections.abc import Callable
-from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
 from asgiserver.context import AccessRecord
-from asgiserver.errors import ConfigError
+from asgiserver.errors import ConfigError, closest
 from asgiserver.logs import client_text, escape
 
 __all__ = ["Render", "compile_format", "record_fields"]
@@ -127,8 +125,8 @@ def compile_format(access_log_format: str, colors: bool = False) -> Render:
     if access_log_format == "combined":
         return _compile_template(COMBINED)
     if "{" not in access_log_format:
-        close = get_close_matches(access_log_format, PRESETS, n=1)
-        hint = f"did you mean {close[0]}?" if close else "use text, combined, json or a template"
+        close = closest(access_log_format, PRESETS)
+        hint = f"did you mean {close}?" if close else "use text, combined, json or a template"
         raise ConfigError(
             f"--access-log-format {access_log_format!r} has no {{field}} and is no preset; {hint}"
         )
@@ -176,6 +174,8 @@ def _colored_status(status: int) -> str:
 
 
 def _compile_json() -> Render:
+    import json
+
     encode = json.JSONEncoder(separators=(",", ":")).encode
     now = _iso_time()
 
@@ -247,7 +247,7 @@ def _template_field(name: str) -> tuple[Callable[[AccessRecord], object], str]:
 
         return header, ""
     if name not in _FIELDS:
-        close = get_close_matches(name, [*_FIELDS, "h[name]"], n=1, cutoff=0.4)
-        hint = f"did you mean {{{close[0]}}}?" if close else f"use one of {', '.join(_FIELDS)}"
+        close = closest(name, [*_FIELDS, "h[name]"], cutoff=0.4)
+        hint = f"did you mean {{{close}}}?" if close else f"use one of {', '.join(_FIELDS)}"
         raise ValueError(f"unknown field {{{name}}}; {hint}")
     return _FIELDS[name]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -40,7 +39,7 @@ METAVARS = {
     "headers": "NAME:VALUE",
 }
 DEPENDENCIES = ("uvloop", "httptools", "h11")
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = os.path.dirname(__file__)
 
 
 def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
@@ -87,7 +86,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
 
     def read() -> Resolved:
-        return resolve(flags=flags, env=os.environ, cwd=Path.cwd(), config_file=config_file)
+        return resolve(flags=flags, env=os.environ, cwd=os.getcwd(), config_file=config_file)
 
     resolved = read()
     if print_config:

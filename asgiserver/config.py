@@ -9,12 +9,11 @@ fields by `asgiserver.options`. Durations are seconds, sizes are bytes.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from asgiserver.errors import ConfigError
+from asgiserver.errors import ConfigError, closest
 from asgiserver.values import KINDS, LEVELS, OFF
 
 __all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
@@ -215,8 +214,8 @@ def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
     if info.choices and info.kind != "bool":
         for item in result if isinstance(result, tuple) else (result,):
             if item not in info.choices:
-                close = difflib.get_close_matches(str(item), info.choices, 1)
-                hint = f"; did you mean {close[0]}?" if close else ""
+                close = closest(str(item), info.choices)
+                hint = f"; did you mean {close}?" if close else ""
                 raise ValueError(f"expected {', '.join(info.choices)}, not {item!r}{hint}")
     if isinstance(result, int | float) and not info.minimum <= result <= info.maximum:
         text = f"at least {info.minimum}"

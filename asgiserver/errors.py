@@ -16,6 +16,11 @@ Exception               Whose fault                    What becomes of it
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 
 class StartupError(Exception):
     """The server cannot start. `exit_code` is what the command line exits with."""
@@ -76,3 +81,10 @@ class ApplicationError(RuntimeError):
 
 class ClientDisconnected(OSError):
     """`send` on a connection that is gone (ASGI www 2.4). Quiet: the server never logs it."""
+
+
+def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
+    """The one of `names` that somebody may have meant by `word`, for the text of an error."""
+    from difflib import get_close_matches  # its import would cost every start 0.8 ms
+
+    return next(iter(get_close_matches(word, list(names), 1, cutoff)), None)

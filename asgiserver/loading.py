@@ -5,20 +5,17 @@ It knows nothing of the server: only import strings, callables and their signatu
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import inspect
 import logging
 import os
-import pkgutil
 import re
 import sys
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.errors import ApplicationLoadError, ConfigError
+from asgiserver.errors import ApplicationLoadError, ConfigError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -71,8 +68,8 @@ def load_env_files(paths: Iterable[str]) -> None:
     Raises `ConfigError` when a file, or python-dotenv, is missing.
     """
     for path in paths:
-        if not Path(path).is_file():
-            raise ConfigError(f"env_file: no file {path!r} in {Path.cwd()}")
+        if not os.path.isfile(path):
+            raise ConfigError(f"env_file: no file {path!r} in {os.getcwd()}")
         try:
             from dotenv import load_dotenv
         except ImportError:
@@ -149,7 +146,7 @@ def _parse(spec: str) -> re.Match[str]:
 
 
 def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:
-    folder = str(Path(app_dir).resolve())
+    folder = os.path.realpath(app_dir)
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     module = _import(module_name, folder)
@@ -211,13 +208,15 @@ def _module_hint(missing: str, folder: str) -> str:
         return "; did you mean --app-dir src?"
     package = sys.modules.get(parent)
     paths = list(getattr(package, "__path__", ())) if parent else [folder]
+    import pkgutil
+
     siblings = [module.name for module in pkgutil.iter_modules(paths)]
     return _hint(name, siblings)
 
 
 def _hint(word: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(word, list(names), 1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    close = closest(word, names)
+    return f"; did you mean {close!r}?" if close else ""
 
 
 def _describe(error: BaseException) -> str:

@@ -6,24 +6,20 @@ root logger.
 
 from __future__ import annotations
 
-import configparser
-import json
 import logging
-import logging.config
 import os
 import re
 import sys
 import time
-import tomllib
 from collections import OrderedDict
 from collections.abc import Mapping
-from difflib import get_close_matches
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from asgiserver.errors import ConfigError, PeerError
+from asgiserver.errors import ConfigError, PeerError, closest
 
 if TYPE_CHECKING:
+    from configparser import ConfigParser
+
     from asgiserver.config import Config
 
 __all__ = [
@@ -95,8 +91,8 @@ def log_level(level: str | int) -> int:
         return level
     number = LEVELS.get(level.lower())
     if number is None:
-        close = get_close_matches(level.lower(), LEVELS, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"use one of {', '.join(LEVELS)}"
+        close = closest(level.lower(), LEVELS)
+        hint = f"did you mean {close}?" if close else f"use one of {', '.join(LEVELS)}"
         raise ConfigError(f"--log-level: {level!r} is not a level; {hint}")
     return number
 
@@ -268,15 +264,18 @@ _ALIASES = {"uvicorn": LOGGER, "uvicorn.error": LOGGER, "uvicorn.access": ACCESS
 
 def _apply_log_config(source: Any) -> None:
     """Apply a dict, or a .json, .toml, .yaml or ini file. Raises `ConfigError`."""
+    from configparser import ConfigParser  # these cost every start 4 ms
+    from logging.config import dictConfig, fileConfig
+
     name = "--log-config" if isinstance(source, Mapping) else f"--log-config {source}"
     try:
-        settings = source if isinstance(source, Mapping) else _read_log_config(Path(source))
-        if isinstance(settings, configparser.ConfigParser):
+        settings = source if isinstance(source, Mapping) else _read_log_config(source)
+        if isinstance(settings, ConfigParser):
             aliased = _alias_ini(settings)
-            logging.config.fileConfig(settings, disable_existing_loggers=False)
+            fileConfig(settings, disable_existing_loggers=False)
         else:
             plain, aliased = _alias_dict(settings)
-            logging.config.dictConfig(plain)
+            dictConfig(plain)
     except ConfigError as exc:
         raise ConfigError(f"{name}: {exc}") from exc
     except OSError as exc:
@@ -288,12 +287,17 @@ def _apply_log_config(source: Any) -> None:
         logger.warning("%s: uvicorn's loggers are read as %s and %s", name, LOGGER, ACCESS_LOGGER)
 
 
-def _read_log_config(path: Path) -> Mapping[str, Any] | configparser.ConfigParser:
-    suffix = path.suffix.lower()
-    text = path.read_text("utf-8")
+def _read_log_config(path: str) -> Mapping[str, Any] | ConfigParser:
+    suffix = os.path.splitext(path)[1].lower()
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
     if suffix == ".json":
+        import json
+
         settings = json.loads(text)
     elif suffix == ".toml":
+        import tomllib
+
         settings = tomllib.loads(text)
     elif suffix in (".yaml", ".yml"):
         try:
@@ -304,7 +308,9 @@ def _read_log_config(path: Path) -> Mapping[str, Any] | configparser.ConfigParse
             ) from None
         settings = yaml.safe_load(text)
     else:
-        parser = configparser.ConfigParser()
+        from configparser import ConfigParser
+
+        parser = ConfigParser()
         parser.read_string(text, str(path))
         return parser
     if not isinstance(settings, Mapping):
@@ -335,7 +341,7 @@ def _alias_dict(settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     return result, not _ALIASES.keys().isdisjoint(settings.get("loggers") or {})
 
 
-def _alias_ini(parser: configparser.ConfigParser) -> bool:
+def _alias_ini(parser: ConfigParser) -> bool:
     """The same for an ini file, in place: the sections' ``qualname``."""
     aliased = False
     taken: set[str] = set()

@@ -7,13 +7,13 @@ runs no shell and imports no application.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import re
 import shlex
 from typing import TYPE_CHECKING
 
 import click
 
+from asgiserver.errors import closest
 from asgiserver.migrate_tables import SERVERS, Flag, Peer
 from asgiserver.options import flag_names, format_default
 
@@ -185,8 +185,8 @@ def take_value(flag: Flag, left: list[str]) -> str | None:
 
 def skip_unknown(found: Migration, name: str, value: str | None, left: list[str]) -> None:
     names = [known for flag in found.peer.flags for known in flag.names]
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    close = closest(name, names)
+    hint = f"; did you mean {close}?" if close else ""
     # Its value, if it has one, does not look like an application.
     if value is None and left and not left[-1].startswith("-") and ":" not in left[-1]:
         left.pop()

@@ -8,15 +8,12 @@ that uvicorn reads from the environment in a manner of its own.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import json
 import os
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config import OFF, Config, OptionInfo, convert, option_info
-from asgiserver.errors import ConfigError
+from asgiserver.errors import ConfigError, closest
 from asgiserver.values import split_headers
 
 if TYPE_CHECKING:
@@ -76,7 +73,7 @@ def resolve(
     flags: Mapping[str, Any] | None = None,
     keywords: Mapping[str, Any] | None = None,
     env: Mapping[str, str] | None = None,
-    cwd: Path | None = None,
+    cwd: str | os.PathLike[str] | None = None,
     config_file: str | None = None,
 ) -> Resolved:
     """Find each option: flag, keyword, ``ASGISERVER_*``, ``UVICORN_*``, file, default.
@@ -104,7 +101,7 @@ def resolve_keywords(app: Any, keywords: Mapping[str, Any], *, env: bool) -> Res
     """`resolve` for a program that calls the server; without `env`, from its keywords alone."""
     if not env:
         return resolve(app, keywords=keywords)
-    return resolve(app, keywords=keywords, env=os.environ, cwd=Path.cwd())
+    return resolve(app, keywords=keywords, env=os.environ, cwd=os.getcwd())
 
 
 def _check(name: str, item: _Given) -> None:
@@ -134,8 +131,8 @@ NAMES = _aliases()
 def _field_name(key: str, label: str) -> str:
     name = NAMES.get(key.replace("-", "_"))
     if name is None:
-        close = difflib.get_close_matches(key.replace("-", "_"), NAMES, 1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = closest(key.replace("-", "_"), NAMES)
+        hint = f"; did you mean {close!r}?" if close else ""
         raise ConfigError(f"{label}unknown option {key!r}{hint}")
     return name
 
@@ -219,40 +216,42 @@ def _refuse_misspelt(env: Mapping[str, str], notes: list[str]) -> None:
     unknown = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
     for name in unknown:
         word = name.removeprefix(PREFIX).lower()
-        close = difflib.get_close_matches(word, NAMES, 1, cutoff=0.7)
+        close = closest(word, NAMES, cutoff=0.7)
         if close:
-            raise ConfigError(f"{name}: unknown option; did you mean {PREFIX}{close[0].upper()}?")
+            raise ConfigError(f"{name}: unknown option; did you mean {PREFIX}{close.upper()}?")
     if unknown:
         notes.append(f"environment variables that are no options: {', '.join(unknown)}")
 
 
 def _from_file(
-    env: Mapping[str, str], cwd: Path | None, config_file: str | None
+    env: Mapping[str, str], cwd: str | os.PathLike[str] | None, config_file: str | None
 ) -> dict[str, _Given]:
     config_file = config_file or env.get(f"{PREFIX}CONFIG")
     if config_file:
-        path = (cwd or Path()) / config_file
-        if not path.is_file():
-            raise ConfigError(f"config: no file {config_file!r} in {cwd or Path.cwd()}")
+        path = os.path.join(cwd or "", config_file)
+        if not os.path.isfile(path):
+            raise ConfigError(f"config: no file {config_file!r} in {cwd or os.getcwd()}")
         table = _read_table(path)
         if table is None:
             raise ConfigError(f"{config_file}: there is no [tool.asgiserver] in it")
         return _from_table(table, config_file)
     for name in FILES if cwd is not None else ():
-        path = Path(cwd or "") / name
-        table = _read_table(path) if path.is_file() else None
+        path = os.path.join(cwd or "", name)
+        table = _read_table(path) if os.path.isfile(path) else None
         if table is not None:
             return _from_table(table, name)
     return {}
 
 
-def _read_table(path: Path) -> dict[str, Any] | None:
+def _read_table(path: str) -> dict[str, Any] | None:
     """The options in a TOML file; a ``pyproject.toml`` has them in ``[tool.asgiserver]``."""
+    file_name = os.path.basename(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path.name}: cannot be read: {error}") from None
-    inside = path.name == "pyproject.toml"
+        raise ConfigError(f"{file_name}: cannot be read: {error}") from None
+    inside = file_name == "pyproject.toml"
     if inside and "asgiserver" not in text:
         return None
     import tomllib
@@ -260,7 +259,7 @@ def _read_table(path: Path) -> dict[str, Any] | None:
     try:
         table: Any = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path.name}: {error}") from None
+        raise ConfigError(f"{file_name}: {error}") from None
     if inside or "tool" in table:
         table = table.get("tool", {}).get("asgiserver")
     return table if isinstance(table, dict) else None
@@ -297,6 +296,8 @@ def _toml(value: Any) -> str:
         value = int(value)
     if not isinstance(value, str | int | float | tuple | dict):
         value = repr(value)
+    import json
+
     return json.dumps(value, ensure_ascii=False)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,10 @@ def announce_ready(config: Config, addresses: Sequence[str]) -> None:
 
     Raises `StartupError` when it cannot be written: somebody waits for it.
     """
+    if config.ready_file is None and config.ready_fd is None:
+        return
+    import json
+
     data = json.dumps({"addresses": list(addresses), "pid": os.getpid()}).encode() + b"\n"
     try:
         if config.ready_file is not None:
