@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AccessRecord:
     """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
 
-    `outcome` is one of ``ok``, ``client_gone`` (status 499), ``app_error``, ``timeout``,
+    `outcome` is one of ``ok``, ``client_gone`` (status 499), ``refused``, ``app_error``, ``timeout``,
     ``shutdown``, ``protocol_error``. Durations are seconds, sizes are bytes of body, of a WebSocket
     those of its frames.
     """
@@ -273,6 +273,14 @@ class ServerContext:
 
     def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
         self.stats.count_refused(error.reason)
+
+    def refuse(self, session: Runnable, error: PeerError) -> None:
+        """Answer for an application; the access log has a line for it, else the server's log."""
+        if self.access is None:
+            self.refused(session.scope["client"], error)
+        else:
+            self.stats.count_refused(error.reason)
+        session.refuse(error)
 
     def start_now(self, session: Runnable) -> None:
         """Run a session in a copy of the base context; at once where Python can (3.12)."""

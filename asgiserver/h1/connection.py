@@ -285,12 +285,13 @@ class H1Connection(ResponseWriter):
 
     def _refuse(self, error: PeerError) -> None:
         """The client's fault: answer if that is still possible, and close."""
-        self._context.refused(self._peer.client, error)
         self._keep_alive = self._ready = False
         session = self._session
         if isinstance(session, Exchange):
-            session.refuse(error)
-        elif self._mode == _HTTP:
+            self._context.refuse(session, error)
+            return
+        self._context.refused(self._peer.client, error)
+        if self._mode == _HTTP:
             if not self._parser.in_body:
                 text = error.reason.encode()
                 self._is_old = False

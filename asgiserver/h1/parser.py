@@ -15,7 +15,7 @@ from asgiserver.h1.head import bare_lf
 
 if TYPE_CHECKING:
     from asgiserver.h1.head_reader import HeadReader
-    from asgiserver.http.message import Framing, RequestHead
+    from asgiserver.http.message import RequestHead
 
 
 class RequestSink(Protocol):
@@ -146,18 +146,19 @@ class RequestParser:
             self.rest = b"" if whole else data[end:]
             self._sink.on_request(request)
             return
-        self._begin_body(request.framing)
+        self._begin_body(request)
         self._sink.on_request(request)
         if not whole:
             self._feed_body(data, end)
 
-    def _begin_body(self, framing: Framing) -> None:
-        limits = self._limits
+    def _begin_body(self, request: RequestHead) -> None:
+        framing, limits = request.framing, self._limits
         if framing.chunked:
             self._state = _CHUNKED
             self._chunks = ChunkedDecoder(limits.head, limits.fields, limits.body)
         else:
             if framing.content_length > limits.body:
+                self._sink.on_request(request)  # as it can be read, the access log has it
                 raise PeerError(413, "request body too large")
             self._state = _LENGTH
             self._left = framing.content_length

@@ -203,9 +203,7 @@ class RequestLimit:
         self.websockets -= 1
 
     def _refuse(self, session: Runnable, reason: str) -> None:
-        error = PeerError(503, reason, RETRY_AFTER)
-        self._context.refused(session.scope["client"], error)
-        session.refuse(error)
+        self._context.refuse(session, PeerError(503, reason, RETRY_AFTER))
 
 
 def end_late_requests(context: ServerContext) -> None:

@@ -88,6 +88,66 @@ async def test_content_length_above_the_limit_never_reaches_the_application(conn
     await peer.closed()
     assert not peer.transport.aborted
     assert peer.context.stats.refused == {"request body too large": 1}
+    (record,) = peer.records
+    assert (record.status, record.outcome) == (413, "refused")
+    assert (record.method, record.target) == ("POST", b"/")
+
+
+class Lines:
+    """What the server's own log would say of refusals."""
+
+    def __init__(self, peer):
+        self.said = []
+        peer.context.refused = lambda client, error: self.said.append(str(error))
+
+
+@pytest.mark.parametrize("logged", [True, False], ids=["access log", "no access log"])
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (POST + b"content-length: 101\r\n\r\n", 413),
+        (CHUNKED + b"65\r\n", 413),
+        (CHUNKED + b"z\r\n", 400),
+    ],
+)
+async def test_a_request_that_can_be_read_has_one_line(connect, data, status, logged):
+    """In the access log, where that is wanted, else in the server's own; never in both."""
+    peer = connect(Reader(), limit_request_body=100)
+    lines = Lines(peer)
+    if not logged:
+        peer.context.access = None
+    peer.send(data)
+    assert (await peer.reply()).status == status
+    assert [record.status for record in peer.records] == [status] * logged
+    assert len(lines.said) == (not logged)
+
+
+@pytest.mark.parametrize(
+    "data", [b"GET  / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET /%b" % (b"a" * 9000)]
+)
+async def test_what_cannot_be_read_as_a_request_has_one_line(connect, data):
+    """There is nothing that an access log could say of it."""
+    peer = connect(Reader())
+    lines = Lines(peer)
+    peer.send(data)
+    assert (await peer.reply()).status in (400, 414)
+    assert len(lines.said) == 1
+    assert not peer.records
+
+
+async def test_a_request_refused_for_overload_has_one_line(connect):
+    gate = Gate()
+    peer = connect(gate, limit_concurrency=1)
+    other = FakePeer(gate, server=peer.server)
+    lines = Lines(peer)
+    peer.get(b"/1")
+    await until(lambda: gate.entered == ["/1"])
+    other.get(b"/2")
+    assert (await other.reply()).status == 503
+    assert [(record.target, record.status) for record in peer.records] == [(b"/2", 503)]
+    assert not lines.said
+    gate.open("/1")
+    assert (await peer.reply()).status == 200
 
 
 async def test_chunks_above_the_limit(connect, task_start):
