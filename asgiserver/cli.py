@@ -1,6 +1,7 @@
 """The command line: flags derived from `Config`, errors as one line, exit codes.
 
-It knows nothing of sockets and loops: it resolves the options and hands them to the runner.
+It knows nothing of sockets and loops: it resolves the options and hands them to the runner. What it
+does not understand at once, and all help, is left to click.
 """
 
 from __future__ import annotations
@@ -10,19 +11,8 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from asgiserver._version import __version__
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.options import (
-    FIELDS,
-    describe,
-    flag_names,
-    format_default,
-    format_help,
-    groups,
-    resolve,
-)
+from asgiserver.options import FIELDS, describe, flag_names, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,14 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-METAVARS = {
-    "int": "N",
-    "workers": "N",
-    "seconds": "SECONDS",
-    "size": "BYTES",
-    "headers": "NAME:VALUE",
-}
-DEPENDENCIES = ("uvloop", "httptools", "h11")
 PACKAGE = os.path.dirname(__file__)
 
 
@@ -67,22 +49,70 @@ def main(
     if args[:1] == ["run"]:
         args = args[1:]
     try:
-        given = _command().main(args, prog_name="asgiserver", standalone_mode=False)
+        given: dict[str, Any] | int | None = read_plain(args)
+        if given is None:
+            from asgiserver import command
+
+            given = command.read(args)
         if isinstance(given, int):  # --help and --version have said what there is to say
             return given
         return _start(given, run)
-    except click.ClickException as error:
-        return _fail(error.format_message(), error.exit_code)
     except StartupError as error:
         if isinstance(error, ApplicationLoadError) and error.__cause__ is not None:
-            click.echo(application_traceback(error.__cause__), err=True, nl=False)
+            sys.stderr.write(application_traceback(error.__cause__))
         return _fail(str(error), error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
+    except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells have it
 
 
+def read_plain(args: Sequence[str]) -> dict[str, Any] | None:
+    """What a plain command line gives, by parameter; None for any that needs a closer look.
+
+    Plain is an application, known flags, and values that do not look like flags.
+    """
+    if "_ASGISERVER_COMPLETE" in os.environ:  # a shell asks for completions
+        return None
+    takes_value, switches = _plain_flags()
+    given: dict[str, Any] = {}
+    words = iter(args)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not word.startswith("-"):
+            if not word or "app" in given:
+                return None
+            given["app"] = word
+        elif word in switches:
+            parameter, on = switches[word]
+            given[parameter] = on
+        elif name in takes_value and (name.startswith("--") or not equals):
+            if not equals:
+                value = next(words, "-")
+                if value.startswith("-"):
+                    return None
+            parameter = takes_value[name]
+            repeated = parameter in FIELDS and FIELDS[parameter][1].repeat
+            given[parameter] = (*given.get(parameter, ()), value) if repeated else value
+        else:
+            return None
+    return given
+
+
+def _plain_flags() -> tuple[dict[str, str], dict[str, tuple[str, bool]]]:
+    """The parameters of flags that take a value; parameter and value of those that are one."""
+    takes_value = {"--config": "config", "-c": "config"}
+    switches = {"--print-config": ("print_config", True)}
+    for name, (_, info) in FIELDS.items():
+        if info.cli and info.kind == "bool" and not info.choices:
+            flag = flag_names(name)[0]
+            switches[flag] = name, True
+            switches[f"--no-{flag.removeprefix('--')}"] = name, False
+        elif info.cli:
+            takes_value |= dict.fromkeys(flag_names(name), name)
+    return takes_value, switches
+
+
 def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved]], int]) -> int:
-    config_file, print_config = given.pop("config"), given.pop("print_config")
+    config_file, print_config = given.pop("config", None), given.pop("print_config", False)
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
 
     def read() -> Resolved:
@@ -90,7 +120,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
 
     resolved = read()
     if print_config:
-        click.echo(describe(resolved))
+        sys.stdout.write(describe(resolved) + "\n")
         return 0
     if resolved.config.app is None:
         raise ConfigError("APP is missing: write asgiserver module:attribute, such as main:app")
@@ -98,7 +128,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
 
 
 def _fail(text: str, exit_code: int) -> int:
-    click.echo(f"asgiserver: error: {' '.join(text.split())}", err=True)
+    sys.stderr.write(f"asgiserver: error: {' '.join(text.split())}\n")
     return exit_code
 
 
@@ -113,100 +143,4 @@ def application_traceback(error: BaseException) -> str:
 def _is_machinery(filename: str) -> bool:
     return filename.startswith(
         (PACKAGE + os.sep, "<frozen ", os.path.dirname(os.__file__) + "/importlib")
-    )
-
-
-def version_line() -> str:
-    """What `--version` prints."""
-    import platform  # these two cost more than all else here, and nothing else needs them
-    from importlib import metadata
-
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    parts = []
-    for name in DEPENDENCIES:
-        try:
-            parts.append(f"{name} {metadata.version(name)}")
-        except metadata.PackageNotFoundError:
-            parts.append(f"no {name}")
-    return f"asgiserver {__version__} ({python}, {platform.system()}; {', '.join(parts)})"
-
-
-def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    if value and not context.resilient_parsing:
-        click.echo(version_line())
-        context.exit()
-
-
-class _GroupedCommand(click.Command):
-    """Help in the groups of `Config`, with the few options of the command line itself first."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records = {
-            parameter.name: record
-            for parameter in self.get_params(ctx)
-            if isinstance(parameter, click.Option)
-            and (record := parameter.get_help_record(ctx)) is not None
-        }
-        named = [(group, [name for name in names if name in records]) for group, names in groups()]
-        own = [name for name in records if name not in FIELDS]
-        for group, names in [("Options", own), *named]:
-            if names:
-                with formatter.section(group):
-                    formatter.write_dl([records[name] for name in names])
-
-
-def _option(name: str) -> click.Option:
-    """The click option of one field of `Config`; values stay text, to be converted in one place."""
-    info = FIELDS[name][1]
-    flags = list(flag_names(name))
-    text = format_help(name)
-    default = format_default(name)
-    settings: dict[str, Any] = {"default": None}
-    if info.kind == "bool" and not info.choices:
-        flags = [f"{flags[0]}/--no-{flags[0].removeprefix('--')}"]
-        default = {"true": "on", "false": ""}.get(default, default)
-    else:
-        settings["metavar"] = METAVARS.get(info.kind, "TEXT")
-        settings["type"] = str
-        if info.choices:
-            settings["metavar"] = "NAME" if info.kind != "bool" else "[true|false]"
-    if info.repeat:
-        settings |= {"multiple": True, "default": ()}
-        text += " (repeatable)"
-    if default:
-        text += f" (default: {default})"
-    return click.Option([*flags, name], help=text, **settings)
-
-
-def _command() -> click.Command:
-    own = [
-        click.Argument(["app"], required=False, metavar="APP"),
-        click.Option(
-            ["--config", "-c", "config"],
-            metavar="FILE",
-            help="TOML file of options (default: asgiserver.toml, or pyproject.toml)",
-        ),
-        click.Option(
-            ["--print-config"],
-            is_flag=True,
-            help="Print each option, its value and where that comes from; then exit",
-        ),
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
-            callback=_print_version,
-            help="Print the versions of the server and what it runs on; then exit",
-        ),
-    ]
-    options = [_option(name) for name, (_, info) in FIELDS.items() if info.cli]
-    return _GroupedCommand(
-        "asgiserver",
-        params=[*own, *options],
-        callback=lambda **given: given,
-        context_settings={"help_option_names": ["-h", "--help"]},
-        help="Serve the ASGI application APP, written module:attribute.",
-        epilog="Each option is a variable (ASGISERVER_PORT) and a key in the file (port), too."
-        ' asgiserver migrate "uvicorn ..." translates the command line of another server.',
     )

@@ -5,9 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from asgiserver import cli
+from asgiserver import cli, command
 from asgiserver._version import __version__
 from asgiserver.config import Config
 from asgiserver.errors import ApplicationLoadError, BindError, LifespanFailed
@@ -195,8 +198,8 @@ def test_version_names_what_it_runs_on(capsys):
 
 
 def test_version_without_a_dependency(monkeypatch):
-    monkeypatch.setattr(cli, "DEPENDENCIES", ("no-such-distribution-here",))
-    assert "no no-such-distribution-here" in cli.version_line()
+    monkeypatch.setattr(command, "DEPENDENCIES", ("no-such-distribution-here",))
+    assert "no no-such-distribution-here" in command.version_line()
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -226,3 +229,61 @@ def test_python_dash_m():
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "asgiserver: error: --port: expected a whole number, not 'x'\n"
+
+
+FLAGS = sorted(
+    {flag for name, (_, info) in FIELDS.items() if info.cli for flag in flag_names(name)}
+)
+SWITCHES = [f"--no-{flag[2:]}" for flag in FLAGS if flag.startswith("--")]
+WORDS = st.one_of(
+    st.sampled_from([*FLAGS, *SWITCHES, "--config", "-c", "--print-config"]),
+    st.sampled_from(
+        ["main:app", "1", "", "-", "--", "=", "-1", "a b", "--prot", "-b=x", "-bx", "x"]
+    ),
+    st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(["", "1", "-1", "a=b", "x"])),
+)
+
+
+@given(st.lists(WORDS, max_size=6))
+def test_what_is_read_without_click_is_what_click_reads(args):
+    plain = cli.read_plain(args)
+    if plain is not None:
+        found = command.read(args)
+        not_given = {name: value for name, value in found.items() if name not in plain}
+        assert {name: found[name] for name in plain} == plain
+        assert not any(value not in (None, (), False) for value in not_given.values())
+
+
+def test_every_flag_is_plain():
+    for name, (_, info) in FIELDS.items():
+        if info.cli:
+            flag = flag_names(name)[-1]
+            switch = info.kind == "bool" and not info.choices
+            assert cli.read_plain(["main:app", flag, *([] if switch else ["1"])]) is not None, name
+
+
+@pytest.mark.parametrize(
+    "line", ["--help", "-h", "--version", "a:b c:d", "--prot 1", "--port", "-bx"]
+)
+def test_what_is_not_plain_is_left_to_click(line):
+    assert cli.read_plain(line.split()) is None
+
+
+def test_completion_for_a_shell_is_left_to_click(monkeypatch):
+    monkeypatch.setenv("_ASGISERVER_COMPLETE", "bash_complete")
+    assert cli.read_plain(["main:app"]) is None
+
+
+def test_an_abort_is_an_interrupt(monkeypatch, runner):
+    def abort(args):
+        raise click.Abort
+
+    monkeypatch.setattr(command, "_command", lambda: Fake(abort))
+    assert cli.main(["--prot"], run=runner) == 130
+
+
+class Fake:
+    """A command whose `main` is a function."""
+
+    def __init__(self, function):
+        self.main = lambda args, **options: function(args)

@@ -1,0 +1,137 @@
+"""The command line as click reads it: help, versions, and what is wrong with a line of flags.
+
+It knows nothing of what becomes of the flags. `asgiserver.cli` asks it only for lines that are not
+plain: a start that does not import click is a tenth shorter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from asgiserver._version import __version__
+from asgiserver.errors import ConfigError
+from asgiserver.options import FIELDS, flag_names, format_default, format_help, groups
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["read", "version_line"]
+
+METAVARS = {
+    "int": "N",
+    "workers": "N",
+    "seconds": "SECONDS",
+    "size": "BYTES",
+    "headers": "NAME:VALUE",
+}
+DEPENDENCIES = ("uvloop", "httptools", "h11")
+
+
+def read(args: Sequence[str]) -> dict[str, Any] | int:
+    """What `args` give, by parameter; or the exit code when all is said. Raises `ConfigError`."""
+    try:
+        given = _command().main(list(args), prog_name="asgiserver", standalone_mode=False)
+    except click.ClickException as error:
+        raise ConfigError(error.format_message()) from None
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    assert isinstance(given, dict | int)
+    return given
+
+
+def version_line() -> str:
+    """What `--version` prints."""
+    import platform  # these two cost more than all else here, and nothing else needs them
+    from importlib import metadata
+
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    parts = []
+    for name in DEPENDENCIES:
+        try:
+            parts.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            parts.append(f"no {name}")
+    return f"asgiserver {__version__} ({python}, {platform.system()}; {', '.join(parts)})"
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(version_line())
+        context.exit()
+
+
+class _GroupedCommand(click.Command):
+    """Help in the groups of `Config`, with the few options of the command line itself first."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records = {
+            parameter.name: record
+            for parameter in self.get_params(ctx)
+            if isinstance(parameter, click.Option)
+            and (record := parameter.get_help_record(ctx)) is not None
+        }
+        named = [(group, [name for name in names if name in records]) for group, names in groups()]
+        own = [name for name in records if name not in FIELDS]
+        for group, names in [("Options", own), *named]:
+            if names:
+                with formatter.section(group):
+                    formatter.write_dl([records[name] for name in names])
+
+
+def _option(name: str) -> click.Option:
+    """The click option of one field of `Config`; values stay text, to be converted in one place."""
+    info = FIELDS[name][1]
+    flags = list(flag_names(name))
+    text = format_help(name)
+    default = format_default(name)
+    settings: dict[str, Any] = {"default": None}
+    if info.kind == "bool" and not info.choices:
+        flags = [f"{flags[0]}/--no-{flags[0].removeprefix('--')}"]
+        default = {"true": "on", "false": ""}.get(default, default)
+    else:
+        settings["metavar"] = METAVARS.get(info.kind, "TEXT")
+        settings["type"] = str
+        if info.choices:
+            settings["metavar"] = "NAME" if info.kind != "bool" else "[true|false]"
+    if info.repeat:
+        settings |= {"multiple": True, "default": ()}
+        text += " (repeatable)"
+    if default:
+        text += f" (default: {default})"
+    return click.Option([*flags, name], help=text, **settings)
+
+
+def _command() -> click.Command:
+    own = [
+        click.Argument(["app"], required=False, metavar="APP"),
+        click.Option(
+            ["--config", "-c", "config"],
+            metavar="FILE",
+            help="TOML file of options (default: asgiserver.toml, or pyproject.toml)",
+        ),
+        click.Option(
+            ["--print-config"],
+            is_flag=True,
+            help="Print each option, its value and where that comes from; then exit",
+        ),
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            is_eager=True,
+            expose_value=False,
+            callback=_print_version,
+            help="Print the versions of the server and what it runs on; then exit",
+        ),
+    ]
+    options = [_option(name) for name, (_, info) in FIELDS.items() if info.cli]
+    return _GroupedCommand(
+        "asgiserver",
+        params=[*own, *options],
+        callback=lambda **given: given,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        help="Serve the ASGI application APP, written module:attribute.",
+        epilog="Each option is a variable (ASGISERVER_PORT) and a key in the file (port), too."
+        ' asgiserver migrate "uvicorn ..." translates the command line of another server.',
+    )
