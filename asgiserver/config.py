@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from asgiserver.errors import ConfigError, closest
 from asgiserver.values import KINDS, LEVELS, OFF
@@ -19,8 +19,7 @@ from asgiserver.values import KINDS, LEVELS, OFF
 __all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
 
 
-@dataclass(frozen=True, slots=True)
-class OptionInfo:
+class OptionInfo(NamedTuple):
     """What the derived interfaces need to know about one field of `Config`."""
 
     help: str
@@ -58,7 +57,7 @@ LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 
 
 # fmt: off
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Config:
     """The configuration of one server; see ``asgiserver --help`` for each option.
 
@@ -197,6 +196,15 @@ class Config:
     def __post_init__(self) -> None:
         _normalise(self)
         validate(self)
+
+    def __repr__(self) -> str:
+        """What differs from the defaults; no secrets."""
+        parts = [] if self.app is None else [repr(self.app)]
+        for config_field in dataclasses.fields(self):
+            info, value = option_info(config_field), getattr(self, config_field.name)
+            if info is not None and value != config_field.default:
+                parts.append(f"{config_field.name}={'***' if info.secret else repr(value)}")
+        return f"Config({', '.join(parts)})"
 
 
 def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:

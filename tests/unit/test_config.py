@@ -245,3 +245,10 @@ def test_refused(options, text):
     with pytest.raises(ConfigError, match=f"^{text}") as caught:
         Config(**options)
     assert "\n" not in str(caught.value)
+
+
+def test_the_repr_shows_what_was_set_and_no_secret():
+    assert repr(Config()) == "Config()"
+    config = Config("main:app", port=1, ssl_certfile="a", ssl_keyfile_password="geheim")
+    shown = "Config('main:app', port=1, ssl_certfile='a', ssl_keyfile_password=***)"
+    assert repr(config) == shown
