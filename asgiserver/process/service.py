@@ -12,8 +12,6 @@ import os
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import ConfigError
-from asgiserver.process.pidfile import PidFile
-from asgiserver.process.privileges import drop_privileges
 from asgiserver.process.sockets import Sockets
 from asgiserver.process.systemd import Notifier, inherited_sockets
 from asgiserver.process.upgrade import Predecessor, Successor
@@ -22,6 +20,7 @@ from asgiserver.server.readiness import announce_ready, withdraw_ready
 
 if TYPE_CHECKING:
     from asgiserver.config import Config
+    from asgiserver.process.pidfile import PidFile
     from asgiserver.server.listener import Listener
 
 __all__ = ["Service"]
@@ -36,7 +35,7 @@ class Service:
         self._config = config
         self._notifier = Notifier()
         self._watchdog_at = -math.inf
-        self._pidfile = PidFile(config.pid) if config.pid is not None else None
+        self._pidfile = _pid_file(config.pid)
         self._predecessor: Predecessor | None = None
         self._announced = False
         self._handed_over = False
@@ -58,9 +57,13 @@ class Service:
         self._predecessor = Predecessor.find()
         if self._pidfile is not None and self._predecessor is None:
             self._pidfile.open()
-        self._opened = Sockets(self._bind(), self._config)
+        queues = self._predecessor.queues if self._predecessor is not None else ()
+        self._opened = Sockets(self._bind(), self._config, queues)
         self._listening = True
-        drop_privileges(self._config.user, self._config.group)
+        if self._config.user is not None or self._config.group is not None:
+            from asgiserver.process.privileges import drop_privileges
+
+            drop_privileges(self._config.user, self._config.group)
 
     def _bind(self) -> list[Listener]:
         if self._predecessor is not None:
@@ -116,7 +119,7 @@ class Service:
 
     def upgrade(self) -> Successor:
         """Start the same command line anew, with the same sockets. Raises `OSError`."""
-        return Successor(self.sockets.listeners)
+        return Successor(self.sockets.listeners, self.sockets.further_queues)
 
     def hand_over(self) -> None:
         """The successor serves: files and systemd are its business now."""
@@ -160,3 +163,11 @@ class Service:
             self._pidfile.abandon()
         if self._predecessor is not None:
             self._predecessor.close()
+
+
+def _pid_file(path: str | None) -> PidFile | None:
+    if path is None:
+        return None
+    from asgiserver.process.pidfile import PidFile  # not on Windows, as is what is wanted for it
+
+    return PidFile(path)

@@ -29,9 +29,15 @@ class Sockets:
     *shared*: every worker has the same sockets and takes turns by the `LoadBoard`. *reuseport*:
     each slot has its own queue for as long as the supervisor lives, whichever process serves it,
     so a queue is never lost with a worker; `open_to` tells the kernel which queues to fill.
+    `queues` are those of a predecessor, for the slots from 1.
     """
 
-    def __init__(self, listeners: Sequence[Listener], config: Config) -> None:
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        config: Config,
+        queues: Sequence[list[socket.socket]] = (),
+    ) -> None:
         self.listeners = list(listeners)
         self.board = LoadBoard.create()
         self._backlog = config.backlog
@@ -47,7 +53,10 @@ class Sockets:
             for listener in self._tcp:
                 listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
                 listener.socket.listen(self._backlog)
-            self._queues.append([listener.socket for listener in self._tcp])
+            self._queues = [[listener.socket for listener in self._tcp], *queues]
+        else:
+            for queue in queues:
+                _close_all(queue)
 
     def __repr__(self) -> str:
         how = f"reuseport open={self._open}" if self.reuseport else "shared"
@@ -57,6 +66,11 @@ class Sockets:
     def addresses(self) -> list[str]:
         """The addresses as text."""
         return [listener.address for listener in self.listeners]
+
+    @property
+    def further_queues(self) -> list[list[socket.socket]]:
+        """The queues of the slots from 1, each as many as there are TCP listeners."""
+        return self._queues[1:]
 
     def for_slot(self, slot: int) -> list[tuple[int, str]]:
         """Descriptor and scheme of each socket that the worker of `slot` accepts from."""
@@ -124,11 +138,16 @@ class Sockets:
         """Close the supervisor's side. What workers hold stays open in them."""
         for listener in self.listeners:
             listener.close(unlink)
-        for queue in self._queues[1:]:
-            for sock in queue:
-                sock.close()
+        for queue in self.further_queues:
+            _close_all(queue)
         self._queues.clear()
+        self.reuseport = False  # which queues are filled is not this process's business any more
 
     def close_board(self) -> None:
         """When the last worker is gone."""
         self.board.close()
+
+
+def _close_all(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()

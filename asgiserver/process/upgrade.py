@@ -6,6 +6,7 @@ through a pipe that it serves. It knows nothing of workers.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import socket
@@ -26,16 +27,20 @@ VARIABLE = "_ASGISERVER_TAKEOVER"
 class Successor:
     """The new supervisor, as the old one sees it."""
 
-    def __init__(self, listeners: Sequence[Listener]) -> None:
+    def __init__(
+        self, listeners: Sequence[Listener], queues: Sequence[Sequence[socket.socket]]
+    ) -> None:
         """Start it. Raises `OSError`."""
         self._reader, writer = os.pipe()
         fds = [listener.fileno() for listener in listeners]
+        queue_fds = [[sock.fileno() for sock in queue] for queue in queues]
         told = {
             "pid": os.getpid(),
             "ready": writer,
             "listeners": [
                 [listener.fileno(), listener.path, listener.scheme] for listener in listeners
             ],
+            "queues": queue_fds,
         }
         environ = {**os.environ, VARIABLE: json.dumps(told)}
         if environ.get("WATCHDOG_PID") == str(os.getpid()):
@@ -44,7 +49,7 @@ class Successor:
             self._process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]],
                 env=environ,
-                pass_fds=(writer, *fds),
+                pass_fds=(writer, *fds, *itertools.chain(*queue_fds)),
             )
         except OSError:
             os.close(self._reader)
@@ -75,7 +80,7 @@ class Successor:
 
 
 class Predecessor:
-    """The old supervisor, as the new one sees it: `listeners` are its sockets."""
+    """The old supervisor, as the new one sees it: `listeners` and `queues` are its sockets."""
 
     def __init__(self, told: str) -> None:
         values = json.loads(told)
@@ -84,8 +89,9 @@ class Predecessor:
         os.set_inheritable(self._ready, False)
         self.listeners = []
         for fd, path, scheme in values["listeners"]:
-            os.set_inheritable(fd, False)
-            self.listeners.append(Listener(socket.socket(fileno=fd), path, scheme))
+            self.listeners.append(Listener(_adopt(fd), path, scheme))
+        # Of an older version there are none.
+        self.queues = [[_adopt(fd) for fd in queue] for queue in values.get("queues", ())]
 
     def __repr__(self) -> str:
         return f"<Predecessor pid={self.pid}>"
@@ -110,3 +116,8 @@ class Predecessor:
         if self._ready >= 0:
             os.close(self._ready)
             self._ready = -1
+
+
+def _adopt(fd: int) -> socket.socket:
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
