@@ -9,6 +9,7 @@ import math
 import mmap
 import os
 import struct
+import sys
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,12 @@ class LoadBoard:
 
     @classmethod
     def create(cls) -> LoadBoard:
-        """An empty board, in memory that child processes can map by its descriptor."""
+        """An empty board, in memory that child processes can map by its descriptor.
+
+        On Windows there is no such: it is this process's own, and `fd` is -1.
+        """
+        if sys.platform == "win32":
+            return cls(-1)
         with tempfile.TemporaryFile() as file:
             file.truncate(_HEADER.size + CELLS * _CELL.size)
             return cls(os.dup(file.fileno()))
@@ -50,7 +56,8 @@ class LoadBoard:
     def close(self) -> None:
         """Unmap it and close its descriptor."""
         self._map.close()
-        os.close(self.fd)
+        if self.fd >= 0:
+            os.close(self.fd)
 
     @property
     def used(self) -> int:

@@ -10,6 +10,7 @@ import logging
 import math
 import selectors
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -17,6 +18,7 @@ from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop
 from asgiserver.process.handle import exit_text, size_text
 from asgiserver.process.memory import own_and_shared_bytes
 from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
+from asgiserver.process.signals import KILL
 from asgiserver.process.stacks import STACKS_SIGNAL
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ logger = logging.getLogger("asgiserver")
 
 BEAT = 1.0  # seconds between two beats of a worker's loop
 SILENT = 2.5  # seconds without a beat after which a worker's own queue gets no more connections
-EMPTYING = 0.25  # seconds to empty a queue of its own that gets no more connections
+EMPTYING = 1.0  # seconds to empty a queue that gets no more connections, and has no other worker
 KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
 TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop is blocked
 BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
@@ -49,6 +51,17 @@ _NOT_FOR_WORKERS: dict[str, Any] = {
     "ready_fd": None,
     "drain_delay": 0.0,  # part of the order to stop, as a restart must not wait for it
 }
+
+
+# What Windows can select of, less those that linger, those of the application and our own.
+SELECTABLE = 400
+
+
+def _config_of_worker(config: Config, app: Any) -> Config:
+    changes = {**_NOT_FOR_WORKERS, "app": app}
+    if sys.platform == "win32":
+        changes["limit_connections"] = min(config.limit_connections or SELECTABLE, SELECTABLE)
+    return dataclasses.replace(config, **changes)
 
 
 class Owner(Protocol):
@@ -93,15 +106,15 @@ class Fleet:
         match action:
             case Leave(reason=reason):
                 logger.debug("%s is told to end: %s", worker, reason)
-                # A queue of its own is closed to new connections in a moment; it empties it first.
-                accept = max(order.accept, EMPTYING if self.sockets.reuseport else 0.0)
-                order = dataclasses.replace(order, reason=reason, accept=accept)
+                order = dataclasses.replace(order, reason=reason)
+                if self._abandons_queue(worker, now) and not config.reload:
+                    order = dataclasses.replace(order, accept=EMPTYING, last=True)
                 self.leave(worker, order, config, now)
             case AskStacks():
                 silence = now - worker.beat_at
                 logger.error("%s: event loop blocked for %.1f s", worker, silence)
                 worker.stacks_at = now
-                worker.signal(STACKS_SIGNAL)
+                self._ask(worker)
             case Terminate():
                 logger.error("%s is still blocked: SIGTERM", worker)
                 worker.phase, worker.reason = Phase.LEAVING, "blocked"
@@ -110,7 +123,15 @@ class Fleet:
             case Kill():
                 logger.error("%s did not end in time (%s): SIGKILL", worker, worker.reason)
                 worker.killed = True
-                worker.signal(signal.SIGKILL)
+                worker.signal(KILL)
+
+    def _abandons_queue(self, worker: WorkerHandle, now: float) -> bool:
+        """Whether `worker` has a queue that nobody else takes from; it gets nothing new then."""
+        others = {other.slot for other in self.heard(now) if other is not worker}
+        if not self.sockets.reuseport or worker.slot in others:
+            return False
+        self.sockets.open_to(others)
+        return True
 
     def leave(self, worker: WorkerHandle, order: Stop, config: Config, now: float) -> None:
         """Tell a worker to end, or to hurry; it is killed when it does not."""
@@ -132,14 +153,14 @@ class Fleet:
         shared = shared and not sockets.reuseport
         cell = sockets.take_cell()
         setup = Setup(
-            config=dataclasses.replace(config, app=app, **_NOT_FOR_WORKERS),
+            config=_config_of_worker(config, app),
             index=slot,
             listeners=tuple(listeners),
             beat=min(BEAT, config.timeout_worker_stuck / 4),
             board=sockets.board.fd if shared else -1,
             cell=cell,
         )
-        inherit = [fd for fd, _ in listeners] + ([sockets.board.fd] if shared else [])
+        inherit = [fd for fd, _ in listeners] + [setup.board] * (setup.board >= 0)
         try:
             worker = self.launcher.start(setup, inherit)
         except OSError as exc:
@@ -156,7 +177,7 @@ class Fleet:
     def _adopt(self, worker: WorkerHandle) -> None:
         def on_stacks() -> None:
             if not worker.read_stacks(time.monotonic()):
-                self._selector.unregister(worker.stacks_fd)
+                self._selector.unregister(worker.stacks_channel)
 
         def on_control() -> None:
             if not self._read(worker):
@@ -164,7 +185,7 @@ class Fleet:
 
         self.workers.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, on_control)
-        self._selector.register(worker.stacks_fd, selectors.EVENT_READ, on_stacks)
+        self._selector.register(worker.stacks_channel, selectors.EVENT_READ, on_stacks)
 
     # What happens to workers -------------------------------------------------------------------
 
@@ -208,7 +229,9 @@ class Fleet:
         self._forget(worker)
         assert worker.exit_code is not None
         ending = exit_text(worker.exit_code)
-        details = f"{ending}, {now - worker.born:.0f} s old, last RSS {size_text(worker.last.rss)}"
+        details = f"{ending}, {now - worker.born:.0f} s old"
+        if worker.last.rss:
+            details += f", last RSS {size_text(worker.last.rss)}"
         if worker.phase is Phase.LEAVING:
             level = logging.WARNING if worker.exit_code else logging.INFO
             logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
@@ -224,9 +247,9 @@ class Fleet:
         if worker.control in registered:
             self._read(worker)
             self._selector.unregister(worker.control)
-        if worker.stacks_fd in registered:
+        if worker.stacks_channel in registered:
             worker.read_stacks(time.monotonic())
-            self._selector.unregister(worker.stacks_fd)
+            self._selector.unregister(worker.stacks_channel)
         self._log_stacks(worker)
         worker.close()
         self.workers.remove(worker)
@@ -262,6 +285,10 @@ class Fleet:
     def ask_stacks(self) -> None:
         """Log what all workers are doing."""
         for worker in self.in_phase(Phase.READY):
+            self._ask(worker)
+
+    def _ask(self, worker: WorkerHandle) -> None:
+        if STACKS_SIGNAL is not None:  # else it writes them unasked
             worker.signal(STACKS_SIGNAL)
 
     def abandon(self) -> None:

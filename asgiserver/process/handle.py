@@ -1,4 +1,4 @@
-"""A worker as the supervisor sees it: its process, its pipes, and what is known of its health.
+"""A worker as the supervisor sees it: its process, its channels, and what is known of its health.
 
 It decides nothing (see `plan`) and contains none of the logic that the worker itself executes.
 """
@@ -34,7 +34,7 @@ class WorkerHandle:
         pid: int,
         poll: Callable[[], int | None],
         control: socket.socket,
-        stacks_fd: int,
+        stacks_channel: socket.socket,
         *,
         slot: int = 0,
         generation: int = 0,
@@ -44,7 +44,7 @@ class WorkerHandle:
         self.slot = slot
         self.generation = generation
         self.control = control
-        self.stacks_fd = stacks_fd
+        self.stacks_channel = stacks_channel
         self._poll = poll
         self._lines = Lines()
 
@@ -92,7 +92,7 @@ class WorkerHandle:
             killed=self.killed,
         )
 
-    # Pipes -----------------------------------------------------------------------------------
+    # Channels --------------------------------------------------------------------------------
 
     def read_control(self) -> list[Message]:
         """What the worker has reported; nothing when there is nothing. Raises `EOFError`."""
@@ -115,11 +115,13 @@ class WorkerHandle:
         return next((message.text for message in messages if isinstance(message, Failed)), "")
 
     def read_stacks(self, now: float) -> bool:
-        """Gather what the worker wrote about its stacks; False at the end of the pipe."""
+        """Gather what the worker wrote about its stacks; False at the end of the channel."""
         try:
-            data = os.read(self.stacks_fd, 65536)
+            data = self.stacks_channel.recv(65536)
         except BlockingIOError:
             return True
+        except OSError:
+            data = b""
         if data and len(self.stacks) < MAX_STACKS:
             self.stacks += data
             self.flush_at = now + 0.2
@@ -133,9 +135,9 @@ class WorkerHandle:
         return text
 
     def close(self) -> None:
-        """Close both pipes."""
+        """Close both channels."""
         self.control.close()
-        os.close(self.stacks_fd)
+        self.stacks_channel.close()
 
     # Orders ----------------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class WorkerHandle:
         if self.exit_code is None:
             try:
                 os.kill(self.pid, signum)
-            except ProcessLookupError:
+            except OSError:  # on Windows that is no ProcessLookupError
                 pass
 
     def has_ended(self) -> bool:

@@ -50,20 +50,17 @@ class Spawn:
 
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
         """See `Launcher`."""
-        control, theirs, stacks, stacks_theirs = _pipes()
+        control, theirs, stacks, stacks_theirs = _channels()
+        numbers = [theirs.fileno(), stacks_theirs.fileno()]
         try:
-            with spawn_mask():
-                process = subprocess.Popen(
-                    [*self._command, str(theirs.fileno()), str(stacks_theirs)],
-                    pass_fds=(theirs.fileno(), stacks_theirs, *inherit),
-                )
+            process = _popen([*self._command, *map(str, numbers)], [*numbers, *inherit])
         except OSError:
             control.close()
-            os.close(stacks)
+            stacks.close()
             raise
         finally:
             theirs.close()
-            os.close(stacks_theirs)
+            stacks_theirs.close()
         handle = WorkerHandle(process.pid, process.poll, control, stacks)
         try:
             send_setup(control, setup)
@@ -87,17 +84,17 @@ class Fork:
 
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
         """See `Launcher`; everything is inherited."""
-        control, theirs, stacks, stacks_theirs = _pipes()
+        control, theirs, stacks, stacks_theirs = _channels()
         sys.stdout.flush()
         sys.stderr.flush()
         with spawn_mask():
             pid = os.fork()
             if pid == 0:
                 control.close()
-                os.close(stacks)
-                self._be_the_child(setup, theirs, stacks_theirs)
+                stacks.close()
+                self._be_the_child(setup, theirs, stacks_theirs.detach())
         theirs.close()
-        os.close(stacks_theirs)
+        stacks_theirs.close()
         control.setblocking(False)
         handle = WorkerHandle(pid, lambda: _poll(pid), control, stacks)
         handle.forked = True
@@ -141,11 +138,31 @@ def preload(config: Config) -> Any:
     return app
 
 
-def _pipes() -> tuple[socket.socket, socket.socket, int, int]:
+def _channels() -> tuple[socket.socket, socket.socket, socket.socket, socket.socket]:
+    """Two pairs of sockets, ours first. Sockets and not pipes: Windows selects nothing else."""
     control, theirs = socket.socketpair()
-    stacks, stacks_theirs = os.pipe()
-    os.set_blocking(stacks, False)
+    stacks, stacks_theirs = socket.socketpair()
+    stacks.setblocking(False)
     return control, theirs, stacks, stacks_theirs
+
+
+def _popen(command: Sequence[str], inherit: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start a program that has the descriptors `inherit` under their numbers. Raises `OSError`."""
+    if sys.platform == "win32":
+        # A child has every handle that is inheritable at this moment. Unlike `socket.share`, which
+        # is for one process id, that also reaches the interpreter behind the python.exe of a
+        # virtual environment, a process that only starts another one.
+        for handle in inherit:
+            os.set_handle_inheritable(handle, True)
+        try:
+            # A group of its own does not get Ctrl-C: the supervisor decides what it means.
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP
+            return subprocess.Popen(command, close_fds=False, creationflags=flags)
+        finally:
+            for handle in inherit:
+                os.set_handle_inheritable(handle, False)
+    with spawn_mask():
+        return subprocess.Popen(command, pass_fds=inherit)
 
 
 def _poll(pid: int) -> int | None:

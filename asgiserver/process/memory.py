@@ -14,11 +14,13 @@ _SMAPS = re.compile(r"^(Private|Shared)_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILI
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; its peak where the kernel tells no more."""
+    """Resident memory of this process; its peak where the kernel tells no more, 0 on Windows."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE
     except OSError:
+        if sys.platform == "win32":
+            return 0
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

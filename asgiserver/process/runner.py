@@ -27,6 +27,7 @@ _NEED_PARENT = (
     "user",
     "group",
 )
+_NOT_ON_WINDOWS = frozenset({"preload", "max_worker_rss", "pid", "user", "group"})
 
 
 def needs_supervisor(config: Config) -> bool:
@@ -66,9 +67,8 @@ def run(
         from asgiserver.server.runner import run as run_here
 
         return run_here(config, notes)
-    if sys.platform == "win32":
-        names = ", ".join([*(["workers"] if config.workers != 1 else []), *_wanted(config)])
-        raise ConfigError(f"{names}: not on Windows, where one process serves; leave it out")
+    if sys.platform == "win32" and (wanted := [*_NOT_ON_WINDOWS.intersection(_wanted(config))]):
+        raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
     from asgiserver.logs import setup_logging
     from asgiserver.process.supervisor import Supervisor
 

@@ -18,25 +18,33 @@ if TYPE_CHECKING:
     from types import FrameType
 
 __all__ = [
+    "CHILD_LOOK",
+    "KILL",
     "SignalQueue",
     "die_with_parent",
     "ignore",
+    "named",
     "reap_strangers",
     "set_process_title",
     "spawn_mask",
     "unblock",
 ]
 
+
+def named(*names: str) -> list[signal.Signals]:
+    """Those of these signals that the platform has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+
 # Blocked while a child is started: what comes before it has its handlers waits until then.
-_HELD = {
-    signal.SIGINT,
-    signal.SIGTERM,
-    signal.SIGHUP,
-    signal.SIGQUIT,
-    signal.SIGUSR1,
-    signal.SIGUSR2,
-}
+_HELD = named("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _PR_SET_PDEATHSIG = 1
+
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+"""Ends a process at once. On Windows SIGTERM does."""
+
+CHILD_LOOK = None if hasattr(signal, "SIGCHLD") else 0.1
+"""Seconds between two looks at child processes, where no signal tells of their end."""
 
 
 def ignore(_signum: int, _frame: FrameType | None) -> None:
@@ -46,6 +54,9 @@ def ignore(_signum: int, _frame: FrameType | None) -> None:
 @contextmanager
 def spawn_mask() -> Iterator[None]:
     """Start a child in here: it begins with the signals held back that it must not lose."""
+    if sys.platform == "win32":
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD)
     try:
         yield
@@ -55,7 +66,8 @@ def spawn_mask() -> Iterator[None]:
 
 def unblock() -> None:
     """In the child, once its handlers are in place."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
+    if sys.platform != "win32":
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
 
 def die_with_parent(signum: int, parent: int) -> None:

@@ -10,14 +10,17 @@ import faulthandler
 import io
 import os
 import signal
+import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from types import FrameType
 
-__all__ = ["STACKS_SIGNAL", "write_on_signal"]
+__all__ = ["STACKS_SIGNAL", "write_on_signal", "write_when_silent"]
 
-STACKS_SIGNAL = signal.SIGUSR1
+STACKS_SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
+"""What to send for the stacks of a process; None on Windows, see `write_when_silent`."""
+
 MAX_TASKS = 200
 MAX_FRAMES = 12
 
@@ -30,6 +33,9 @@ def write_on_signal(loop: asyncio.AbstractEventLoop, fd: int) -> None:
     or a system call that signals interrupt, `time.sleep` for one; not inside a C computation.
     """
 
+    if STACKS_SIGNAL is None:
+        return
+
     def write_tasks(_signum: int, _frame: FrameType | None) -> None:
         try:
             os.write(fd, describe_tasks(loop).encode("utf-8", "replace"))
@@ -39,6 +45,15 @@ def write_on_signal(loop: asyncio.AbstractEventLoop, fd: int) -> None:
     signal.signal(STACKS_SIGNAL, write_tasks)
     # chain: the handler above is called after the threads were written.
     faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True, chain=True)
+
+
+def write_when_silent(after: float) -> None:
+    """Write the stacks to the standard error unless this is called again within `after` seconds.
+
+    For Windows: nobody else can ask a process that does not turn its loop. Threads only.
+    """
+    if STACKS_SIGNAL is None and after <= threading.TIMEOUT_MAX:
+        faulthandler.dump_traceback_later(after)
 
 
 def describe_tasks(loop: asyncio.AbstractEventLoop) -> str:

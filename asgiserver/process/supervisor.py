@@ -25,7 +25,14 @@ from asgiserver.process.handle import exit_text
 from asgiserver.process.plan import Goal, Phase, Spawn, plan
 from asgiserver.process.reload import Watcher
 from asgiserver.process.service import Service
-from asgiserver.process.signals import SignalQueue, reap_strangers, set_process_title
+from asgiserver.process.signals import (
+    CHILD_LOOK,
+    KILL,
+    SignalQueue,
+    named,
+    reap_strangers,
+    set_process_title,
+)
 from asgiserver.process.worker import work
 
 if TYPE_CHECKING:
@@ -133,9 +140,9 @@ class Supervisor:
         setup = Setup(config=self._config, index=0, run_once=self._config.run_once)
         worker = self._fleet.launcher.start(setup, ())
         while not worker.has_ended():
-            self._selector.select()
+            self._selector.select(CHILD_LOOK)
             for number in self._signals.read():
-                if number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                if number in _STOPS:
                     logger.info("Stopping (%s)", number.name)
                     worker.signal(signal.SIGTERM)
                     self._change_goal(stopping=True)
@@ -173,7 +180,9 @@ class Supervisor:
 
     def _wait(self, until: float, now: float) -> None:
         """Handle what happens, at the latest at `until`."""
-        timeout = None if until == math.inf else max(0.0, until - now)
+        timeout = CHILD_LOOK
+        if until != math.inf:
+            timeout = min(max(0.0, until - now), CHILD_LOOK or math.inf)
         events = self._selector.select(timeout)
         self._woken = woken = time.monotonic()
         self._excuse_silence(until, woken)
@@ -232,7 +241,7 @@ class Supervisor:
         """See `fleet.Owner`."""
         young = worker.ready_at is not None and now - worker.ready_at < Failures.STEADY
         # SIGKILL comes from outside, an operator or the kernel: the application did not fail.
-        if young and worker.exit_code != -signal.SIGKILL and not self._goal.stopping:
+        if young and worker.exit_code != -KILL and not self._goal.stopping:
             self._failures.add(now, booted=True)
             self._give_up_if_hopeless(now)
 
@@ -401,7 +410,7 @@ class Supervisor:
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:
             return
-        logger.warning("%s changed, reloading", os.path.relpath(path))
+        logger.warning("%s changed, reloading", _short(path))
         self._files.clear()
         self._renew()
 
@@ -429,20 +438,34 @@ class Supervisor:
         if successor.serves():
             logger.info("The new supervisor (pid %d) serves", successor.pid)
             self._service.hand_over()
-            self._stop(dataclasses.replace(REPLACED, reason="handed over"))
+            self._stop(dataclasses.replace(REPLACED, reason="handed over", last=True))
         else:
             logger.error("The new supervisor (pid %d) failed, this one goes on", successor.pid)
         successor.close()
 
 
+def _short(path: str) -> str:
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive
+        return path
+
+
+_STOPS = named("SIGTERM", "SIGINT", "SIGQUIT", "SIGBREAK")
+
 _COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = {
-    signal.SIGCHLD: None,  # seen to after every wake-up
-    signal.SIGTERM: Supervisor.terminate,
-    signal.SIGINT: Supervisor.interrupt,
-    signal.SIGQUIT: Supervisor.quit,
-    signal.SIGHUP: Supervisor.restart,
-    signal.SIGTTIN: Supervisor.scale_up,
-    signal.SIGTTOU: Supervisor.scale_down,
-    signal.SIGUSR1: Supervisor.stacks,
-    signal.SIGUSR2: Supervisor.upgrade,
+    getattr(signal, name): command
+    for name, command in {
+        "SIGCHLD": None,  # seen to after every wake-up
+        "SIGTERM": Supervisor.terminate,
+        "SIGINT": Supervisor.interrupt,
+        "SIGQUIT": Supervisor.quit,
+        "SIGHUP": Supervisor.restart,
+        "SIGTTIN": Supervisor.scale_up,
+        "SIGTTOU": Supervisor.scale_down,
+        "SIGUSR1": Supervisor.stacks,
+        "SIGUSR2": Supervisor.upgrade,
+        "SIGBREAK": Supervisor.terminate,  # Windows: what a program can send to another
+    }.items()
+    if hasattr(signal, name)
 }

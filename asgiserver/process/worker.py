@@ -18,7 +18,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgiserver.errors import ApplicationLoadError, StartupError
+from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
 from asgiserver.loading import load_env_files, load_object
 from asgiserver.logs import LOGGER, setup_logging
 from asgiserver.loops import loop_factory
@@ -36,8 +36,8 @@ from asgiserver.process.control import (
     receive_setup,
 )
 from asgiserver.process.memory import resident_bytes
-from asgiserver.process.signals import die_with_parent, ignore, set_process_title, unblock
-from asgiserver.process.stacks import write_on_signal
+from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
+from asgiserver.process.stacks import write_on_signal, write_when_silent
 from asgiserver.server.listener import Listener
 from asgiserver.server.server import Server
 
@@ -109,12 +109,12 @@ class Worker:
     def run(self) -> int:
         """Serve until told to stop; the exit code."""
         config = self._setup.config
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR2):
+        for number in named("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGBREAK"):
             # A terminal sends these to the whole group; the supervisor decides what they mean.
             signal.signal(number, ignore)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         try:
-            with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+            with asyncio.Runner(loop_factory=shareable_loop(config.loop)) as runner:
                 self._loop = runner.get_loop()
                 write_on_signal(self._loop, self._stacks_fd)
                 unblock()
@@ -194,7 +194,8 @@ class Worker:
         assert self._loop is not None
         assert self._server is not None
         self._server.stop_accepting(take_waiting=order.last)
-        self._stop_after(order, self._loop.time() + order.delay)
+        # Not at once: what the loop has just accepted becomes a connection in its next turn.
+        self._loop.call_later(LOOK, self._stop_after, order, self._loop.time() + order.delay)
 
     def _stop_after(self, order: Stop, at: float) -> None:
         """Stop at `at`, or once no connection is left that would have to be told."""
@@ -244,6 +245,8 @@ class Worker:
         stats, connections = context.stats, len(context.connections)
         if self._share is not None:
             self._share.publish(connections, stats.connections, time.monotonic())
+        if not self._stopping:
+            write_when_silent(self._setup.config.timeout_worker_stuck)
         rss, running = resident_bytes(), len(context.running)
         self._report(Beat(rss, stats.requests, stats.connections, connections, running))
         self._loop.call_later(self._setup.beat, self._beat)
@@ -278,6 +281,19 @@ def describe_failure(exc: BaseException) -> str:
 
 
 _OWN = frozenset({__file__, sys.modules[load_object.__module__].__file__ or ""})
+
+
+def shareable_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes the loop called `name`, for a worker. Raises `ConfigError`.
+
+    On Windows a listening socket belongs to one completion port, however many processes have it,
+    so the proactor is for a single process.
+    """
+    if sys.platform == "win32":
+        if name in ("auto", "asyncio"):
+            return asyncio.SelectorEventLoop
+        raise ConfigError(f"loop: workers on Windows need --loop auto or asyncio, not {name}")
+    return loop_factory(name)
 
 
 def call_once(setup: Setup) -> None:

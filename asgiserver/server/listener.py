@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 import stat
+import sys
 from typing import TYPE_CHECKING
 
 from asgiserver.config import has_tls
@@ -154,7 +155,10 @@ def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
     # With the protocol named, asyncio sets TCP_NODELAY on what it accepts.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if sys.platform == "win32":  # SO_REUSEADDR lets another program take the port there
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # Explicit, so that it does not depend on the system or on the number of workers:
             # `::` takes IPv4 too, any other address only what it says.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import logging
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
@@ -82,11 +84,11 @@ class StopSignals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOPS:
                 self._before[number] = signal.signal(number, self._on_signal)
-            if has_tls(self._server.config):  # without TLS it means that the terminal is gone
-                number = signal.SIGHUP
-                self._before[number] = signal.signal(number, self._on_hangup)
+            # Without TLS it means that the terminal is gone.
+            if _HANGUP is not None and has_tls(self._server.config):
+                self._before[_HANGUP] = signal.signal(_HANGUP, self._on_hangup)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,8 +101,7 @@ class StopSignals:
         if self.count > (2 if self._server.started else 1):
             raise KeyboardInterrupt
         if not self._server.started:
-            main = threading.main_thread().ident
-            self._blocked = threading.Timer(BLOCKED_TIME, signal.pthread_kill, (main, number))
+            self._blocked = threading.Timer(BLOCKED_TIME, interrupt_main, (number,))
             self._blocked.daemon = True
             self._blocked.start()
         timeout = 0.0 if self.count > 1 else None
@@ -122,3 +123,18 @@ class StopSignals:
             self._server.request_stop(timeout=timeout, reason=name)
         elif self.starting is not None:
             self.starting.cancel()
+
+
+def interrupt_main(number: int) -> None:
+    """Send a signal to the main thread, as if it came from outside."""
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
+
+
+# One of each is on Windows only, or not there.
+_STOPS: list[signal.Signals] = [
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
+]
+_HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)

@@ -13,14 +13,14 @@ from asgiserver.process.plan import Phase
 @pytest.fixture
 def pair():
     ours, theirs = socket.socketpair()
-    reader, writer = os.pipe()
+    reader, writer = socket.socketpair()
     ours.setblocking(False)
     handle = WorkerHandle(os.getpid(), lambda: None, ours, reader, slot=1, now=100.0)
     handle.phase, handle.ready_at = Phase.READY, 100.0
     yield handle, theirs
     handle.close()
     theirs.close()
-    os.close(writer)
+    writer.close()
 
 
 def test_recycles_by_requests_within_the_jitter(pair):

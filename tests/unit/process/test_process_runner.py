@@ -43,12 +43,12 @@ def test_systemd_needs_a_parent(monkeypatch, environ, needed):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        ({"workers": 2}, "workers"),
-        ({"reload": True}, "reload"),
-        ({"workers": "auto", "pid": "server.pid"}, "workers, pid"),
+        ({"preload": True}, "preload"),
+        ({"workers": 2, "user": "nobody", "pid": "server.pid"}, "pid, user"),
+        ({"group": "nobody", "max_worker_rss": "1G"}, "group, max_worker_rss"),
     ],
 )
-def test_windows_has_no_supervisor(monkeypatch, options, named):
+def test_what_windows_cannot_do_is_refused(monkeypatch, options, named):
     for name in [name for name in sys.modules if name.startswith("asgiserver.process.")]:
         monkeypatch.delitem(sys.modules, name)
     for name in ("fcntl", "grp", "pwd", "resource"):

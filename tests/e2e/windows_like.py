@@ -1,0 +1,96 @@
+"""Runs a module in an interpreter that has nothing of what Windows does not have.
+
+``python windows_like.py MODULE ARGUMENTS``. The few calls that only Windows has are imitated; all
+else of asgiserver that is for Windows runs as it is. Workers become the same kind of process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import runpy
+import selectors
+import signal
+import socket
+import stat
+import subprocess
+import sys
+
+# Whatever looks at the platform while it is imported, and belongs to somebody else.
+EARLY = ("asyncio", "tempfile", "ctypes", "ssl", "logging.config", "click", "watchfiles")
+for name in EARLY:
+    with contextlib.suppress(ImportError):
+        importlib.import_module(name)
+
+POSIX_MODULES = ("fcntl", "grp", "pwd", "resource", "termios", "uvloop", "setproctitle")
+POSIX_SIGNALS = (
+    *("SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGKILL"),
+    *("SIGALRM", "SIGPIPE", "pthread_sigmask", "pthread_kill", "sigwait", "siginterrupt"),
+)
+POSIX_OS = (
+    *("fork", "register_at_fork", "waitid", "WNOHANG", "killpg", "setuid", "setgid", "getuid"),
+    *("geteuid", "getgid", "setgroups", "initgroups", "sysconf", "sched_getaffinity", "sendfile"),
+    *("set_blocking", "mkfifo"),
+)
+POSIX_SOCKET = ("AF_UNIX", "SO_REUSEPORT", "send_fds", "recv_fds")
+
+
+class SocketSelector(selectors.SelectSelector):
+    """Waits for sockets only."""
+
+    def register(self, fileobj, events, data=None):
+        key = super().register(fileobj, events, data)
+        assert stat.S_ISSOCK(os.fstat(key.fd).st_mode), fileobj
+        return key
+
+
+def loopback_pair(*_args):
+    """As `socket.socketpair` is there."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ours = socket.create_connection(listener.getsockname())
+        theirs, _ = listener.accept()
+    return ours, theirs
+
+
+def kill(pid, number):
+    """`TerminateProcess`: there is nothing else that reaches another process."""
+    assert number == signal.SIGTERM
+    real_kill(pid, REAL_SIGKILL)
+
+
+def imitate() -> None:
+    os.set_handle_inheritable = os.set_inheritable
+    subprocess.CREATE_NEW_PROCESS_GROUP = 0
+    socket.SO_EXCLUSIVEADDRUSE = socket.SO_REUSEADDR
+    signal.SIGBREAK = signal.SIGUSR1
+    socket.socketpair = loopback_pair
+    selectors.DefaultSelector = SocketSelector
+    os.kill = kill
+
+
+def take_away() -> None:
+    for module in POSIX_MODULES:
+        sys.modules[module] = None  # importing it fails
+    for module, names in ((signal, POSIX_SIGNALS), (os, POSIX_OS), (socket, POSIX_SOCKET)):
+        for name in names:
+            with contextlib.suppress(AttributeError):
+                delattr(module, name)
+    import faulthandler
+
+    del faulthandler.register
+    sys.platform = "win32"
+
+
+real_kill, REAL_SIGKILL = os.kill, signal.SIGKILL
+
+if __name__ == "__main__":
+    imitate()
+    take_away()
+    if sys.argv[1] == "asgiserver":
+        from asgiserver.process import launch
+
+        worker = (sys.executable, __file__, "asgiserver.process.worker")
+        launch.Spawn.__init__.__defaults__ = (worker,)
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
