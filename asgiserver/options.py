@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asgiserver.config import OFF, Config, OptionInfo, convert, option_info
 from asgiserver.errors import ConfigError, closest
@@ -43,8 +43,7 @@ FIELDS: dict[str, tuple[dataclasses.Field[Any], OptionInfo]] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """A configuration, and where each of its values comes from.
 
     An origin is one of ``argument APP``, ``flag --port``, ``keyword port``, ``ASGISERVER_PORT``,
@@ -60,8 +59,7 @@ class Resolved:
         return list(self.config.notes)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Given:
+class _Given(NamedTuple):
     value: Any
     origin: str
     label: str  # how an error names it

@@ -9,12 +9,12 @@ import asyncio
 import os
 import secrets
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from asgiserver.errors import ConfigError
 from asgiserver.http.conditions import failed_condition, range_applies
+from asgiserver.http.dates import http_date
 from asgiserver.http.ranges import Range, content_range, parse_range, part_heads
 from asgiserver.static_lookup import StaticFile, find
 
@@ -138,7 +138,7 @@ async def _respond(method: str, request: dict[bytes, bytes], file: StaticFile, s
     """Answer with a file, part of it, or what the request's conditions ask for."""
     fields: Fields = [
         (b"etag", file.etag),
-        (b"last-modified", formatdate(file.modified, usegmt=True).encode()),
+        (b"last-modified", http_date(file.modified)),
         (b"accept-ranges", b"bytes"),
     ]
     if file.varies:

@@ -18,16 +18,17 @@ OFF = math.inf
 
 LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
+# Patterns are compiled when they are first used: few starts use any of them.
 # RFC 9110 section 5.6.2 (token) and 5.5 (a field value has no CR, LF or NUL).
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_HEADER = re.compile(rf"({_TOKEN})\s*:[ \t]*([^\x00\r\n]*?)[ \t]*")
-_NEXT_HEADER = re.compile(rf"\s*,\s*(?={_TOKEN}:)")
+_HEADER = rf"({_TOKEN})\s*:[ \t]*([^\x00\r\n]*?)[ \t]*"
+_NEXT_HEADER = rf"\s*,\s*(?={_TOKEN}:)"
 
 _NUMBER = r"\d+(?:\.\d+)?"
-_DURATION = re.compile(rf"(?:{_NUMBER}(?:ms|[smhd]))+")
-_DURATION_PART = re.compile(rf"({_NUMBER})(ms|[smhd])")
+_DURATION = rf"(?:{_NUMBER}(?:ms|[smhd]))+"
+_DURATION_PART = rf"({_NUMBER})(ms|[smhd])"
 _DURATION_UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_SIZE = re.compile(rf"({_NUMBER})\s*([kmgt])(?:ib)?", re.IGNORECASE)
+_SIZE = rf"({_NUMBER})\s*([kmgt])(?:ib)?"
 _SIZE_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _TRUE = ("true", "yes", "on", "1", "t", "y")
@@ -82,8 +83,8 @@ def to_seconds(value: Any) -> float:
             return OFF
         if re.fullmatch(_NUMBER, text):
             return float(text)
-        if _DURATION.fullmatch(text):
-            parts = _DURATION_PART.findall(text)
+        if re.fullmatch(_DURATION, text):
+            parts = re.findall(_DURATION_PART, text)
             return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
     elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
         return float(value)
@@ -98,7 +99,7 @@ def to_size(value: Any) -> float:
             return OFF
         if re.fullmatch(r"\d+", text):
             return int(text)
-        match = _SIZE.fullmatch(text)
+        match = re.fullmatch(_SIZE, text, re.IGNORECASE)
         if match:
             return int(float(match[1]) * _SIZE_UNITS[match[2]])
     elif value == OFF or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
@@ -135,7 +136,7 @@ def _header(item: Any) -> str:
         item = ":".join(
             part.decode("latin-1") if isinstance(part, bytes) else part for part in item
         )
-    match = _HEADER.fullmatch(item) if isinstance(item, str) else None
+    match = re.fullmatch(_HEADER, item) if isinstance(item, str) else None
     if match is None:
         raise _wrong("Name:Value, a valid field name and a value on one line", item)
     return f"{match[1]}:{match[2]}"
@@ -143,7 +144,7 @@ def _header(item: Any) -> str:
 
 def split_headers(text: str) -> list[str]:
     """Split ``Name:Value,Name:Value``: commas inside a value stay where they are."""
-    return _NEXT_HEADER.split(text)
+    return re.split(_NEXT_HEADER, text)
 
 
 def to_workers(value: Any) -> int | str:

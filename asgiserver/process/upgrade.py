@@ -7,7 +7,6 @@ through a pipe that it serves. It knows nothing of workers.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import socket
 import subprocess
@@ -33,6 +32,8 @@ class Successor:
         """Start it. Raises `OSError`."""
         self._reader, writer = os.pipe()
         fds = [listener.fileno() for listener in listeners]
+        import json
+
         queue_fds = [[sock.fileno() for sock in queue] for queue in queues]
         told = {
             "pid": os.getpid(),
@@ -83,6 +84,8 @@ class Predecessor:
     """The old supervisor, as the new one sees it: `listeners` and `queues` are its sockets."""
 
     def __init__(self, told: str) -> None:
+        import json
+
         values = json.loads(told)
         self.pid = int(values["pid"])
         self._ready = int(values["ready"])

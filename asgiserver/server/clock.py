@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING
+
+from asgiserver.http import dates
 
 if TYPE_CHECKING:
     import asyncio
@@ -74,4 +75,4 @@ class CoarseClock:
 
 def http_date() -> bytes:
     """The time as the Date field has it (RFC 9110 section 5.6.7)."""
-    return formatdate(time.time(), usegmt=True).encode()
+    return dates.http_date(time.time())
