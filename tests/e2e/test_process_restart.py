@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import signal
 import socket
+import ssl
 import threading
+from urllib.parse import urlsplit
 
 import pytest
+from pki import Authority
 from process_server import DEADLINE, ServerProcess, wait_until_gone
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_websocket
@@ -110,6 +114,55 @@ def test_a_restart_brings_new_code(tmp_path):
         assert server.stop() == 0
 
 
+def test_new_certificates_come_with_sighup_and_fail_no_request(tmp_path):
+    ca = Authority()
+    old, new = ca.issue("127.0.0.1"), ca.issue("127.0.0.1")
+    certificate, key = old.write(tmp_path, "server")
+    context = ssl.create_default_context(cadata=ca.pem)
+    options = ("--ssl-certfile", certificate, "--ssl-keyfile", key)
+
+    def get() -> bytes:
+        """The certificate with which a request on a connection of its own was answered."""
+        parts = urlsplit(server.address)
+        client = http.client.HTTPSConnection(
+            parts.hostname, parts.port, timeout=DEADLINE, context=context
+        )
+        try:
+            client.request("GET", "/", headers={"Connection": "close"})
+            shown = client.sock.getpeercert(binary_form=True)
+            response = client.getresponse()
+            assert response.status == 200
+            assert response.read()
+            return shown
+        finally:
+            client.close()
+
+    def load() -> None:
+        try:
+            while not stop.is_set():
+                seen.add(get())
+        except BaseException as exc:
+            failures.append(exc)
+
+    with ServerProcess(tmp_path, "--workers", "2", *options) as server:
+        server.ready()
+        assert get() == old.der
+        seen, failures, stop = set(), [], threading.Event()
+        threads = [threading.Thread(target=load) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        new.write(tmp_path, "server")
+        server.restart()
+        server.see("has ended", 2)
+        stop.set()
+        for thread in threads:
+            thread.join()
+        assert not failures
+        assert seen <= {old.der, new.der}
+        assert {get() for _ in range(10)} == {new.der}
+        assert server.stop() == 0
+
+
 def test_a_failing_replacement_leaves_the_old_ones_serving(tmp_path):
     with ServerProcess(tmp_path, "--workers", "2") as server:
         server.ready()
@@ -194,8 +247,10 @@ def test_what_waits_in_the_queue_at_the_stop_is_answered(tmp_path, loop, options
 # Handing over ---------------------------------------------------------------------------------
 
 
-def test_upgrade_hands_the_sockets_over(tmp_path):
-    with ServerProcess(tmp_path, "--workers", "2", "--pid", "server.pid") as server:
+@pytest.mark.parametrize("balance", ["shared", "reuseport"])
+def test_upgrade_hands_the_sockets_over(tmp_path, balance):
+    options = ("--workers", "3", "--pid", "server.pid", "--balance", balance)
+    with ServerProcess(tmp_path, *options) as server:
         server.ready()
         old = server.process.pid
         workers = server.worker_pids()
@@ -206,7 +261,9 @@ def test_upgrade_hands_the_sockets_over(tmp_path):
             assert server.process.wait(DEADLINE) == 0
             wait_until_gone(workers)
             assert (tmp_path / "server.pid").read_text().strip() == str(new)
-            pids = {server.get()["pid"] for _ in range(10)}
+            os.kill(new, signal.SIGTTOU)  # it knows which queue is whose
+            server.see(r"has ended \(scale down\)")
+            pids = {server.get()["pid"] for _ in range(20)}
             assert not pids & set(workers)
         assert not load.failures
         assert new != old

@@ -269,8 +269,6 @@ def test_recycles_by_memory(tmp_path):
         assert server.stop() == 0
 
 
-# With queues of their own, a leaving worker has closed one fresh connection in many runs: see the
-# known weakness in docs/adr/0012. `auto` does not use them.
 @pytest.mark.parametrize("balance", ["shared", "reuseport"])
 def test_a_retired_worker_loses_no_connection(tmp_path, balance):
     """Connections that wait in a queue when its worker goes are served by the others."""
