@@ -124,10 +124,11 @@ def _split(spec: str, default_port: int) -> tuple[str, int]:
 
 def _bind_tcp(host: str, port: int) -> list[socket.socket]:
     """One socket for each address of `host`; none given means all interfaces."""
+    name: str | bytes = host or "::"
+    if host.isascii():  # not as text: that loads the IDNA codec with its tables
+        name = (host or "::").encode()
     try:
-        infos = socket.getaddrinfo(
-            host or "::", port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
+        infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise BindError(f"cannot resolve {host!r}: {error.strerror}") from error
     sockets: list[socket.socket] = []

@@ -1,0 +1,69 @@
+"""What a served GET has imported: a start is mostly imports, so nothing comes in unnoticed."""
+
+import subprocess
+import sys
+
+import pytest
+from cli_server import Command
+
+pytest.importorskip("uvloop")
+
+APP = """
+import sys
+
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    body = " ".join(sys.modules).encode()
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+OURS = """
+    access_format access_log cli config context errors loading logs loops options values
+    asgi.exchange asgi.files asgi.interface asgi.lifespan asgi.response asgi.scope
+    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser h1.output
+    h1.parser h1.response_writer h1.sendfile
+    http.dates http.fields http.forwarded http.framing http.message http.target
+    process.runner process.upgrade
+    server.acceptor server.clock server.limits server.listener server.proxy server.readiness
+    server.redirect server.runner server.server
+    ws.codec
+"""
+OTHERS = """
+    __future__ copy dataclasses http importlib._abc importlib.util ipaddress runpy traceback
+    urllib urllib.parse
+"""
+
+
+def loop_modules():
+    """What asyncio, uvloop and httptools need, whoever serves."""
+    code = "import asyncio, httptools, sys, typing, uvloop; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+    return set(done.stdout.split())
+
+
+@pytest.fixture
+def imported(tmp_path):
+    """The modules that were there when the application was called."""
+    (tmp_path / "served.py").write_text(APP)
+    command = Command(tmp_path, "served:app", "--port", "0", ready=False)
+    try:
+        command.wait_output("Serving on http://")
+        address = command.output.partition("Serving on ")[2].split()[0]
+        return set(command.get(address=address).partition(b"\r\n\r\n")[2].decode().split())
+    finally:
+        command.close()
+
+
+def test_a_served_get_has_imported_no_more_than_this(imported):
+    ours = {name for name in imported if name.partition(".")[0] == "asgiserver"}
+    packages = {name.rpartition(".")[0] for name in ours}
+    found = {name.removeprefix("asgiserver.") for name in ours - packages - {"asgiserver"}}
+    assert found - {"_version"} <= set(OURS.split())
+    others = imported - ours - loop_modules() - set(OTHERS.split()) - {"served"}
+    assert not {name for name in others if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ["click", "json", "logging.config", "tomllib", "h11", "wsproto"])
+def test_what_is_loaded_only_when_it_is_used(name, imported):
+    assert name not in imported
