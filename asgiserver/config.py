@@ -97,6 +97,7 @@ class Config:
     server_header: bool = option(True, "Send a Server field unless the application does", "Protocol")
     date_header: bool = option(True, "Send a Date field unless the application does", "Protocol")
     headers: tuple[str, ...] = option((), "Name:Value to send with each response unless the application does", "Protocol", "headers", flags=("--header",))
+    header_underscore: str = option("drop", "Request fields with an underscore in their name, which many applications take for others", "Protocol", choices=("drop", "keep", "refuse"))
     h11_max_incomplete_event_size: int | None = option(None, "uvicorn's name for --limit-request-head", "Protocol", "size", minimum=1)
 
     # WebSocket

@@ -197,7 +197,7 @@ GUNICORN = Peer(
         *(gone(f"--http2-{name}", "belongs to HTTP/2, which is not served yet") for name in ("max-concurrent-streams", "initial-window-size", "max-frame-size", "max-header-list-size")),
         *(switch(name, note="is not there: what is unsafe is refused") for name in ("--permit-obsolete-folding", "--strip-header-spaces", "--permit-unconventional-http-method", "--permit-unconventional-http-version", "--casefold-http-method")),
         gone("--forwarder-headers", "is not there: names with an underscore never reach WSGI"),
-        gone("--header-map", "is 'drop' for WSGI"),
+        value("--header-map", "--header-underscore", convert=_choice(dangerous="keep")),
         value("--asgi-loop", "--loop"),
         value("--asgi-lifespan", "--lifespan"),
         gone("--asgi-disconnect-grace-period", "is not there; see --on-disconnect"),

@@ -335,7 +335,8 @@ class FakeServer:
             config.limit_request_body,
         )
         self.request_limit = apply_limits(self.context, self.clock)
-        self.wire = Wire(HeadReader(make_head_parser(parser), limits), encoder)
+        reader = HeadReader(make_head_parser(parser), limits, config.header_underscore)
+        self.wire = Wire(reader, encoder)
 
     async def finish(self):
         """Cancel what runs, and drop the connections."""

@@ -31,7 +31,9 @@ Stricter than the RFCs have it, because the leniency is what attacks are made of
 - the authority of an absolute target must be that of `Host`;
 - `Transfer-Encoding` is `chunked` or refused, and a tab around it is refused;
 - white space around the parts of a chunk extension is refused;
-- an HTTP/1.x version that does not exist is refused.
+- an HTTP/1.x version that does not exist is refused;
+- a field with an underscore in its name is dropped (`--header-underscore`), behind which many
+  applications would see another one.
 
 What public test suites say of them is [a page of its own](probes.md).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from typing import TYPE_CHECKING, Protocol
@@ -12,6 +13,8 @@ from asgiserver.http.message import Framing, RequestHead
 
 if TYPE_CHECKING:
     from asgiserver.h1.head import RawHead
+
+logger = logging.getLogger("asgiserver")
 
 # A request line whose rest of the head may be known: its target is a path, so that no other rule
 # ties the two together (an absolute target has to agree with Host, HTTP/1.0 has other framing).
@@ -67,10 +70,12 @@ class HeadReader:
     quarter of the work. Where all heads differ, behind a proxy that numbers them, it costs 2 %.
     """
 
-    __slots__ = ("_known", "_parse", "limits")
+    __slots__ = ("_known", "_parse", "_said", "_underscores", "limits")
 
-    def __init__(self, parser: HeadParser, limits: Limits) -> None:
+    def __init__(self, parser: HeadParser, limits: Limits, underscores: str = "drop") -> None:
         self._parse = parser.parse
+        self._underscores = underscores  # of --header-underscore
+        self._said = False
         self.limits = limits
         # By everything behind the request line.
         self._known: dict[bytes, tuple[list[tuple[bytes, bytes]], Framing]] = {}
@@ -93,9 +98,30 @@ class HeadReader:
         method, target, version, fields = self._parse(head)
         if len(fields) > self.limits.fields:
             raise PeerError(431, "too many header fields")
+        if 0x5F in rest and self._underscores != "keep":
+            fields = self._without_underscores(fields)
         request = read_request_head(method, target, version, fields)
         if version == "1.1" and target[0] == 0x2F and len(rest) <= _KEPT_SIZE:
             if len(self._known) >= _KEPT:
                 self._known.clear()
             self._known[rest] = fields.copy(), request.framing
         return request
+
+    def _without_underscores(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """The fields whose names no gateway turns into those of others (CVE-2015-0219).
+
+        CGI has no hyphens, so ``x_real_ip`` and ``x-real-ip`` are one variable of WSGI and Django.
+        """
+        kept = [field for field in fields if b"_" not in field[0]]
+        if len(kept) != len(fields):
+            if self._underscores == "refuse":
+                raise PeerError(400, "underscore in a header name")
+            if not self._said:
+                self._said = True
+                name = next(name for name, _ in fields if b"_" in name)
+                logger.info(
+                    "Dropped the field %s: many applications take it for another; if yours needs"
+                    " such names: --header-underscore keep",
+                    name.decode(),
+                )
+        return kept

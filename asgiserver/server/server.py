@@ -221,7 +221,8 @@ class Server:
             config.limit_request_fields,
             config.limit_request_body,
         )
-        wire = Wire(HeadReader(make_head_parser(config.http), limits), encoder)
+        parser = make_head_parser(config.http)
+        wire = Wire(HeadReader(parser, limits, config.header_underscore), encoder)
         clock.call_each_tick(lambda: encoder.set_date(clock.date))
         clock.start()
         return wire

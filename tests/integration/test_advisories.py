@@ -92,6 +92,46 @@ def test_lines_of_a_flood_of_faults_are_bounded(lines):
     assert not any("\x1b" in line for line in lines())
 
 
+UNDERSCORES = [
+    (b"X_Forwarded_For", b"6.6.6.6"),
+    (b"transfer_encoding", b"chunked"),
+    (b"x-real-ip", b"192.0.2.1"),
+    (b"x_", b"1"),
+    (b"cookie", b"_ga=1"),
+]
+
+
+async def test_underscores_in_names(connect, caplog):
+    """CVE-2015-0219: Django and WSGI have one name for X-Forwarded-For and X_Forwarded_For."""
+    caplog.set_level("INFO", "asgiserver")
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        await hello(scope, receive, send)
+
+    peer = connect(app)
+    for _ in range(2):  # the second time the head is known
+        peer.get(fields=UNDERSCORES)
+        assert (await peer.reply()).status == 200
+    for scope in scopes:
+        assert [name for name, _ in scope["headers"]] == [b"host", b"x-real-ip", b"cookie"]
+    assert caplog.text.count("--header-underscore keep") == 1
+    assert "Dropped the field x_forwarded_for" in caplog.text
+
+    peer = connect(app, header_underscore="keep")
+    peer.get(fields=UNDERSCORES)
+    assert (await peer.reply()).status == 200
+    assert [name for name, _ in scopes[-1]["headers"]][1:] == [
+        name.lower() for name, _ in UNDERSCORES
+    ]
+
+    peer = connect(app, header_underscore="refuse")
+    peer.get(fields=UNDERSCORES)
+    assert (await peer.reply()).status == 400
+    assert len(scopes) == 3
+
+
 @pytest.mark.parametrize(
     "protocol",
     [b"\x80\xff", b"b" + b" " * 32_000 + b"x", b"," * 30_000, b"a," * 10_000],

@@ -11,7 +11,8 @@ from asgiserver.cli import main as cli
 from asgiserver.migrate import Unusable, migrate
 from asgiserver.migrate_tables import SERVERS
 
-VALUES = {  # by what it is called here, or there; anything else takes "7"
+VALUES = {
+    "--header-map": "drop",  # by what it is called here, or there; anything else takes "7"
     "--loop": "asyncio",
     "--http": "auto",
     "--ws": "wsproto",
