@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import threading
@@ -322,10 +323,14 @@ def test_a_blocked_worker_gets_no_connections(tmp_path, balance):
         assert server.stop() == 0
 
 
+CHANCE = 5 * math.sqrt((1 - 1 / 8) / 50)  # five standard deviations of what a worker gets
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.004], ids=["high rate", "low rate"])
-def test_new_connections_are_spread_evenly(tmp_path, pause):
+@pytest.mark.parametrize(("balance", "within"), [("auto", 0.25), ("reuseport", CHANCE)])
+def test_new_connections_are_spread_evenly(tmp_path, balance, within, pause):
     workers, connections = 8, 400
-    with ServerProcess(tmp_path, "--workers", str(workers)) as server:
+    with ServerProcess(tmp_path, "--workers", str(workers), "--balance", balance) as server:
         server.ready()
         counts = dict.fromkeys(server.worker_pids(), 0)
         wait = threading.Event().wait
@@ -339,5 +344,5 @@ def test_new_connections_are_spread_evenly(tmp_path, pause):
             counts[json.loads(client.getresponse().read())["pid"]] += 1
             client.close()
         mean = connections / workers
-        assert all(abs(count - mean) <= 0.25 * mean for count in counts.values()), counts
+        assert all(abs(count - mean) <= within * mean for count in counts.values()), counts
         assert server.stop() == 0
