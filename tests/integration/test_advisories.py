@@ -1,5 +1,6 @@
 """What has brought other servers down, sent to this one; `docs/THREAT_MODEL.md` names each."""
 
+import contextvars
 import logging
 import tracemalloc
 
@@ -191,11 +192,127 @@ async def test_a_client_that_is_gone_before_anybody_asks_who_it_is(connect, capl
     assert not caplog.records
 
 
-async def test_fields_without_number(connect):
-    """CVE-2025-67725, CVE-2025-67726: the same field again and again."""
+@pytest.mark.parametrize(
+    ("fields", "status"),
+    [
+        (b"x: y\r\n" * 10_000, 431),
+        (b"x: " + b"y" * 60_000 + b"\x10\r\n", 400),
+        (b"content-type: " + b";" * 60_000 + b"\r\n", 200),
+        (b"connection: " + b"," * 60_000 + b"\r\n", 200),
+        (b"te: " + b" ," * 30_000 + b"\r\n", 200),
+        (b"x:" + b" \t" * 30_000 + b"y\r\n", 200),
+    ],
+    ids=["10,000 fields", "a control at the end", "semicolons", "commas", "blanks", "white space"],
+)
+async def test_fields_without_number(connect, fields, status):
+    """CVE-2025-67725, CVE-2025-67726, CVE-2020-5236: the same again and again."""
     peer = connect(hello)
-    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"x: y\r\n" * 10_000 + b"\r\n")
-    assert (await peer.reply()).status == 431
+    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n" + fields + b"\r\n")
+    assert (await peer.reply()).status == status
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        b"example.com/abc?bar=",
+        b"a/../b",
+        b"a?b",
+        b"a#b",
+        b"u@a",
+        b"a\\b",
+        b"a,b",
+        b"a b",
+        b"",
+        b"a:65536",
+        b"a:x",
+        b"[::1",
+        b"[a]",
+        b"\xff",
+    ],
+)
+@pytest.mark.parametrize("request_bytes", [b"GET / HTTP/1.1\r\n\r\n", UPGRADE % b""])
+async def test_a_host_that_is_more_than_a_host(connect, host, request_bytes):
+    """CVE-2026-48710: an application that builds an URL of it would see another path."""
+    calls = []
+
+    async def app(scope, receive, send):
+        calls.append(scope)
+        await hello(scope, receive, send)
+
+    line, _, rest = request_bytes.replace(b"host: a\r\n", b"").partition(b"\r\n")
+    peer = connect(app)
+    peer.send(line + b"\r\nhost: " + host + b"\r\n" + rest)
+    assert (await peer.reply()).status == 400
+    assert not calls
+
+
+@pytest.mark.parametrize("behind", [b"x", b"\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"])
+@pytest.mark.parametrize("together", [True, False])
+async def test_bytes_behind_the_last_request_are_ignored(connect, behind, together, lines):
+    """They are no request, and no fault either: the client said that there is no next one."""
+    request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
+    peer = connect(hello)
+    if together:
+        peer.send(request + behind)
+        reply = await peer.reply()
+    else:
+        peer.send(request)
+        reply = await peer.reply()
+        peer.send(behind)
+    assert (reply.status, reply.rest) == (200, b"")
+    await peer.closed()
+    assert not lines()
+    assert not peer.context.stats.refused
+
+
+@pytest.mark.parametrize("data", [b"0\r\n", b"0\r\n\r", b"0", b"5\r\nhello\r\n", b"5\r\nhe"])
+async def test_a_body_without_its_end_is_never_whole(connect, data):
+    """An application that acts on what it has read must know that there should be more."""
+    messages = []
+
+    async def app(scope, receive, send):
+        while not messages or messages[-1]["type"] == "http.request":
+            messages.append(await receive())
+
+    peer = connect(app)
+    peer.send(b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n" + data)
+    peer.send_eof()
+    await peer.closed()
+    await until(lambda: messages and messages[-1]["type"] == "http.disconnect")
+    assert all(message.get("more_body", True) for message in messages)
+
+
+async def test_pipelined_requests_have_contexts_of_their_own(connect, task_start):
+    """CVE-2023-46137: what one request leaves behind is not the next one's."""
+    variable = contextvars.ContextVar("variable", default="clean")
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(variable.get())
+        variable.set("used")
+        await hello(scope, receive, send)
+
+    peer = connect(app)
+    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" * 5)
+    for _ in range(5):
+        assert (await peer.reply()).status == 200
+    assert seen == ["clean"] * 5
+
+
+async def test_content_length_of_a_304_is_kept(connect):
+    """It is that of the body which is not sent; on a 204 there is none."""
+
+    async def app(scope, receive, send):
+        status = int(scope["path"][1:])
+        await send({**START, "status": status, "headers": [(b"content-length", b"1234")]})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    peer = connect(app)
+    for status, length in ((304, b"1234"), (204, None)):
+        peer.get(b"/%d" % status)
+        reply = await peer.reply()
+        assert (reply.status, reply.value(b"content-length")) == (status, length)
+        assert (reply.body, reply.rest) == (b"", b"")
 
 
 async def test_numbers_are_exact(connect):
