@@ -252,3 +252,19 @@ def test_the_repr_shows_what_was_set_and_no_secret():
     config = Config("main:app", port=1, ssl_certfile="a", ssl_keyfile_password="geheim")
     shown = "Config('main:app', port=1, ssl_certfile='a', ssl_keyfile_password=***)"
     assert repr(config) == shown
+
+
+def test_what_is_on_without_asking():
+    """The defaults are safe on the open internet, and documented as they are: change both."""
+    config = Config("a:b")
+    assert (config.timeout_request_head, config.timeout_request_body) == (20, 30)
+    assert (config.timeout_write, config.timeout_keep_alive) == (60, 75)
+    assert (config.limit_request_line, config.limit_request_head) == (8 * 1024, 64 * 1024)
+    assert config.limit_request_fields == 128
+    assert config.forwarded_allow_ips == ("loopback", "unix")
+    assert config.forwarded_fields == ("for", "proto")
+    assert config.header_underscore == "drop"
+    assert config.proxy_protocol == "off"
+    assert config.ssl_min_version == "1.2"
+    assert config.timeout_request == config.limit_request_body == OFF
+    assert config.limit_connections is config.limit_concurrency is None
