@@ -69,14 +69,44 @@ def run(
         return run_here(config, notes)
     if sys.platform == "win32" and (wanted := [*_NOT_ON_WINDOWS.intersection(_wanted(config))]):
         raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
-    from asgiserver.logs import setup_logging
     from asgiserver.process.supervisor import Supervisor
 
-    logging_handle = setup_logging(config)
+    log = _Logging(config)
     try:
-        return Supervisor(config, notes, reread=reread).run()
+        return Supervisor(config, notes, reread=reread and log.following(reread)).run()
     finally:
-        logging_handle.close()
+        log.close()
+
+
+class _Logging:
+    """The supervisor's own log, set up anew with each configuration that is read."""
+
+    def __init__(self, config: Config) -> None:
+        from asgiserver.logs import setup_logging
+
+        self._set_up = setup_logging
+        self._config = config
+        self._handle = setup_logging(config)
+
+    def following(self, reread: Callable[[], Config]) -> Callable[[], Config]:
+        """`reread`, but what it returns is used for the log. Raises `ConfigError` as it does."""
+
+        def reread_and_use() -> Config:
+            config = reread()
+            self._handle.close()
+            try:
+                self._handle = self._set_up(config)
+            except ConfigError:
+                self._handle = self._set_up(self._config)
+                raise
+            self._config = config
+            return config
+
+        return reread_and_use
+
+    def close(self) -> None:
+        """Undo it."""
+        self._handle.close()
 
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:

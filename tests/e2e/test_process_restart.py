@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 import socket
@@ -192,9 +193,12 @@ def test_descriptors_do_not_leak(tmp_path):
         assert server.stop() == 0
 
 
-def test_drain_delay_keeps_accepting(tmp_path):
-    with ServerProcess(tmp_path, "--workers", "2", "--drain-delay", "1.5") as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_drain_delay_keeps_accepting(tmp_path, workers):
+    options = ("--workers", workers, "--drain-delay", "1.5", "--ready-file", "ready")
+    with ServerProcess(tmp_path, *options) as server:
         server.ready()
+        assert (tmp_path / "ready").exists()
         server.signal(signal.SIGTERM)
         server.see(r"Stopping \(SIGTERM\)")
         announced = False
@@ -205,7 +209,49 @@ def test_drain_delay_keeps_accepting(tmp_path):
             assert response.read()
             announced = response.getheader("connection") == "close"
             client.close()
+        assert not (tmp_path / "ready").exists()
+        assert server.get()["version"] == 1
         assert server.wait() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_interrupt_does_not_wait_for_the_drain_delay(tmp_path, workers):
+    with ServerProcess(tmp_path, "--workers", workers, "--drain-delay", "600") as server:
+        server.ready()
+        os.killpg(server.process.pid, signal.SIGINT)
+        assert server.wait() == 0
+
+
+def test_logging_is_read_again(tmp_path):
+    def log_to(name: str) -> None:
+        file = {"class": "logging.FileHandler", "filename": name}
+        stderr = {"class": "logging.StreamHandler"}
+        handlers = {"file": file, "stderr": stderr}
+        loggers = {"asgiserver": {"handlers": list(handlers), "level": "INFO"}}
+        text = json.dumps({"version": 1, "handlers": handlers, "loggers": loggers})
+        (tmp_path / "log.json").write_text(text)
+
+    log_to("first")
+    with ServerProcess(tmp_path, "--workers", "2", "--log-config", "log.json") as server:
+        server.ready()
+        log_to("second")
+        server.restart()
+        server.see("has ended", 2)
+        assert server.stop() == 0
+        second = (tmp_path / "second").read_text()
+        assert "Serving on" in (tmp_path / "first").read_text()
+        assert "Restart complete" in second  # the supervisor
+        assert second.count("Stopped") == 2  # the workers
+    with ServerProcess(tmp_path, "--workers", "2") as server:
+        server.ready()
+        (tmp_path / "asgiserver.toml").write_text('log_level = "nonsense"')
+        server.signal(signal.SIGHUP)
+        server.see("kept as it was, no restart: .*nonsense")
+        (tmp_path / "asgiserver.toml").write_text('log_level = "debug"\nworkers = 3')
+        server.restart()
+        server.see("has ended", 2)
+        assert server.get()["pid"] in server.worker_pids()
+        assert server.stop() == 0
 
 
 def test_requests_in_flight_are_finished(tmp_path):
