@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Self
 from asgiserver.config import has_tls
 from asgiserver.logs import setup_logging
 from asgiserver.loops import loop_factory
-from asgiserver.server.server import Server, load
+from asgiserver.server.application import load
+from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -120,7 +121,7 @@ class StopSignals:
     def _stop(self, timeout: float | None, name: str) -> None:
         self._unblocked()
         if self._server.started:
-            self._server.request_stop(timeout=timeout, reason=name)
+            self._server.request_stop(timeout=timeout, reason=name, at_once=name == "SIGINT")
         elif self.starting is not None:
             self.starting.cancel()
 

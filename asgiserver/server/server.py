@@ -13,7 +13,6 @@ import math
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiserver.access_log import make_access_log
-from asgiserver.asgi.interface import as_asgi3
 from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.config import has_tls
 from asgiserver.context import ServerContext
@@ -21,9 +20,9 @@ from asgiserver.errors import ConfigError
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
-from asgiserver.loading import detect_interface, load_application, load_env_files
 from asgiserver.logs import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor
+from asgiserver.server.application import load
 from asgiserver.server.clock import CoarseClock
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
@@ -81,6 +80,8 @@ class Server:
         self.started = False
         self.context: ServerContext
         self._owns_paths = listeners is None
+        self._announced = False  # in the ready file
+        self._announce_time = config.drain_delay
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: CoarseClock | None = None
         self._acceptors: list[Acceptor] = []
@@ -122,6 +123,7 @@ class Server:
             self.started = True
             if self._owns_paths:
                 announce_ready(config, self.addresses)
+                self._announced = True
         except BaseException:
             try:
                 await self._release()
@@ -290,13 +292,20 @@ class Server:
         elif not self._loop.is_closed():
             self._loop.call_soon_threadsafe(lambda: self.request_stop(timeout=timeout))
 
-    def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
-        """Begin to stop and return at once. Asked again with `timeout` 0, stop without waiting."""
+    def request_stop(
+        self, *, timeout: float | None = None, reason: str = "stop", at_once: bool = False
+    ) -> None:
+        """Begin to stop and return at once. Asked again with `timeout` 0, stop without waiting.
+
+        `at_once` leaves out --drain-delay: somebody is waiting.
+        """
         if not self.started:
             self._early_stop = (timeout, reason)
             return
         if timeout is None:
             timeout = self.config.timeout_graceful_shutdown
+        if at_once:
+            self._announce_time = 0.0
         if timeout <= 0:
             self._hurry.set()
         if self._stopping is None and self._loop is not None:
@@ -323,13 +332,15 @@ class Server:
         context = self.context
         loop = context.loop
         deadline = loop.time() + timeout
+        self._withdraw_ready()
         context.shutdown.give()
-        if self.config.drain_delay and not self._hurry.is_set():
-            await self._until_hurry(self.config.drain_delay)
-        self.stop_accepting(take_waiting=not self._hurry.is_set())
-        context.draining = True
+        context.draining = True  # each response announces the end of its connection
         if self._redirect is not None:
             self._redirect.draining = True
+        if self._announce_time and not self._hurry.is_set():
+            await self._until_hurry(self._announce_time)
+            deadline = loop.time() + timeout
+        self.stop_accepting(take_waiting=not self._hurry.is_set())
         for acceptor in self._acceptors:
             await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
         for _ in range(FIRST_LOOKS):
@@ -347,6 +358,11 @@ class Server:
         for connection in list(context.connections):
             connection.abort("shutdown")
         await asyncio.sleep(0)  # the connections hear of it
+
+    def _withdraw_ready(self) -> None:
+        if self._announced:
+            self._announced = False
+            withdraw_ready(self.config)
 
     async def _until_hurry(self, seconds: float) -> None:
         try:
@@ -405,8 +421,7 @@ class Server:
                 await acceptor.finish_handshakes(0)
             if self._clock is not None:
                 self._clock.stop()
-            if self.started and self._owns_paths:
-                withdraw_ready(self.config)
+            self._withdraw_ready()
             for listener in self.listeners:
                 listener.close(unlink=self._owns_paths)
             self.listeners.clear()
@@ -433,23 +448,3 @@ def check_codec(name: str) -> None:
             raise ConfigError(
                 f"ws: {name} is not installed; pip install {name}, or use --ws native"
             ) from None
-
-
-def load(config: Config) -> ASGIApplication:
-    """Import the application, make it ASGI 3 and put static files in front of it.
-
-    Raises `ApplicationLoadError` or `ConfigError`.
-    """
-    load_env_files(config.env_file)
-    app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
-    interface = config.interface
-    if interface == "auto":
-        interface = detect_interface(app)
-        if interface != "asgi3":
-            logger.info("The application is served as %s", interface.upper())
-    asgi3 = as_asgi3(app, interface, config.wsgi_threads)
-    if not config.static:
-        return asgi3
-    from asgiserver.static import StaticFiles
-
-    return StaticFiles(asgi3, config.static)

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from asgiserver import Config, ConfigError, static_lookup
-from asgiserver.server.server import load
+from asgiserver.server.application import load
 from asgiserver.static import StaticFiles
 from asgiserver.static_lookup import INDEX, StaticFile, find, media_type
 

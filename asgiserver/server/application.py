@@ -1,0 +1,40 @@
+"""The application as it is configured: imported, ASGI 3, with static files in front of it.
+
+It knows nothing of loops and listeners.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.interface import as_asgi3
+from asgiserver.loading import detect_interface, load_application, load_env_files
+
+if TYPE_CHECKING:
+    from asgiserver.config import Config
+    from asgiserver.types import ASGIApplication
+
+__all__ = ["load"]
+
+logger = logging.getLogger("asgiserver")
+
+
+def load(config: Config) -> ASGIApplication:
+    """Import the application, make it ASGI 3 and put static files in front of it.
+
+    Raises `ApplicationLoadError` or `ConfigError`.
+    """
+    load_env_files(config.env_file)
+    app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    interface = config.interface
+    if interface == "auto":
+        interface = detect_interface(app)
+        if interface != "asgi3":
+            logger.info("The application is served as %s", interface.upper())
+    asgi3 = as_asgi3(app, interface, config.wsgi_threads)
+    if not config.static:
+        return asgi3
+    from asgiserver.static import StaticFiles
+
+    return StaticFiles(asgi3, config.static)
