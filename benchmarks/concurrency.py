@@ -27,7 +27,11 @@ SECONDS = 2.0
 # label, server, applications by handler
 CONTENDERS = (
     ("ASGI on asgiserver", "asgiserver", {"wait": "apps:wait", "cpu": "apps:cpu"}),
-    ("WSGI on asgiserver", "asgiserver-wsgi", {"wait": "wsgi_apps:wait", "cpu": "wsgi_apps:cpu"}),
+    (
+        "WSGI on asgiserver, 40 threads",
+        "asgiserver-wsgi",
+        {"wait": "wsgi_apps:wait", "cpu": "wsgi_apps:cpu"},
+    ),
     ("WSGI on gunicorn, sync", "gunicorn-sync", {"wait": "wsgi_apps:wait", "cpu": "wsgi_apps:cpu"}),
     (
         "WSGI on gunicorn, 40 threads",

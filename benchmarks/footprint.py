@@ -232,6 +232,7 @@ STUDIES: dict[str, Study] = dict(
             "Memory per idle keep-alive connection",
             HTTP,
             memory_per_connection(CROWD),
+            rounds=3,
             wanted_lowest=("KiB per connection",),
         ),
         study(

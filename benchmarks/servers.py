@@ -166,7 +166,10 @@ SERVERS: dict[str, Server] = {
         ),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
         Server("asgiserver-wsproto", uvicorn_style("asgiserver", *FAST, "--ws", "wsproto")),
-        Server("asgiserver-wsgi", uvicorn_style("asgiserver", *FAST, "--interface", "wsgi")),
+        Server(
+            "asgiserver-wsgi",
+            uvicorn_style("asgiserver", *FAST, "--interface", "wsgi", "--wsgi-threads", "40"),
+        ),
         Server("uvicorn", uvicorn_style("uvicorn", *FAST), distribution="uvicorn"),
         Server(
             "uvicorn-zttp",
