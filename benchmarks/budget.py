@@ -359,8 +359,8 @@ SCENARIOS: dict[str, Scenario] = {
 
 EAGER = sys.version_info >= (3, 12)  # tasks begin at once: an application that never waits is free
 
-# What may be used; bytecodes are those of 3.12 to 3.14. Lower it with every gain, raise it only with
-# a reason.
+# What may be used; bytecodes are those of 3.12 to 3.14. Lower it with every gain, raise it only
+# with a reason.
 BUDGET: dict[str, Counts] = (
     {
         "get": Counts(1, 1, 0, 0, 0, 1080, 40, 0),
