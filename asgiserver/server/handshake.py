@@ -19,6 +19,7 @@ from asgiserver.http.proxy_protocol import MAX_SIZE, read_header
 from asgiserver.logs import client_text
 from asgiserver.server.proxy import TrustedPeers
 from asgiserver.server.tls import failure_reason
+from asgiserver.server.tls_transport import TLSTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +37,7 @@ LONGEST = 3600.0
 """Seconds that a handshake may take where no deadline is wanted."""
 
 SHUTDOWN_TIME = 5.0
-"""Seconds that a client has to answer our end of TLS."""
+"""Seconds that the loop's TLS gives a client to read the rest and answer our end."""
 
 ANSWER_TIME = 2.0
 ANSWER_SIZE = 1 << 20
@@ -64,6 +65,7 @@ class Handshake:
         self._loop = loop
         self._stats = stats
         self._tls = tls
+        self._by_loop = config.tls_transport == "loop"
         self._timeout = min(config.timeout_request_head, LONGEST)
         self._versions = config.proxy_protocol
         self._senders = TrustedPeers(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
@@ -112,13 +114,7 @@ class Handshake:
         # it has read were HTTP. A copy, for two system calls, remains to answer that.
         copy = duplicate(sock)
         try:
-            await self._loop.connect_accepted_socket(
-                make,
-                sock,
-                ssl=self._tls.context,
-                ssl_handshake_timeout=self._timeout,
-                ssl_shutdown_timeout=SHUTDOWN_TIME,
-            )
+            await self._shake_hands(make, sock, self._tls.context)
         except ssl.SSLError as error:
             if copy is not None and error.reason in PLAIN_HTTP:
                 await answer_plain_http(self._loop, copy)
@@ -126,6 +122,23 @@ class Handshake:
         finally:
             if copy is not None:
                 copy.close()
+
+    async def _shake_hands(
+        self, make: Callable[[], asyncio.Protocol], sock: socket.socket, context: ssl.SSLContext
+    ) -> None:
+        if self._by_loop:
+            await self._loop.connect_accepted_socket(
+                make,
+                sock,
+                ssl=context,
+                ssl_handshake_timeout=self._timeout,
+                ssl_shutdown_timeout=SHUTDOWN_TIME,
+            )
+            return
+        transport = TLSTransport(self._loop, context, make)
+        async with asyncio.timeout(self._timeout):
+            await self._loop.connect_accepted_socket(lambda: transport, sock)
+            await transport.handshake()
 
     async def _receive_header(self, sock: socket.socket, client: Address | None) -> ProxyHeader:
         senders = self._senders

@@ -387,7 +387,7 @@ async def test_wrong_client_certificate(serve_tls, ca, tmp_path, caplog, version
     app = Recorder()
     server = await serve_tls(app, ssl_ca_certs=str(tmp_path / "ca.pem"), ssl_cert_reqs="required")
     context = client_context(ca, client=client, tmp_path=tmp_path, version=version)
-    with pytest.raises(httpx.TransportError):
+    with pytest.raises((httpx.TransportError, ssl.SSLError)):  # the alert that says why
         await get(server, ca, context=context)
     await logged(caplog, reason)
     assert app.scopes == []
@@ -562,6 +562,21 @@ async def test_silent_handshake_times_out(serve_tls, caplog):
     server = await serve_tls(timeout_request_head=0.2)
     assert await plain(server, b"\x16\x03\x01") == b""
     await logged(caplog, "TLS handshake timed out")
+
+
+async def test_a_handshake_that_drips_times_out(serve_tls):
+    server = await serve_tls(timeout_request_head=0.3)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    end = asyncio.create_task(reader.read())
+    writer.write(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03")
+    async with asyncio.timeout(WAIT):
+        while not end.done():  # a byte now and then wins no time
+            writer.write(b"a")
+            await asyncio.sleep(0.02)
+    with contextlib.suppress(ConnectionError):
+        assert await end == b""
+    await hang_up(writer)
+    assert server.context.stats.refused == {"TLS handshake timed out": 1}
 
 
 async def test_failed_handshakes_free_everything(serve_tls, ca):

@@ -1,0 +1,331 @@
+"""TLS over a transport of the event loop, spoken by the standard library's `ssl.SSLObject`.
+
+To the loop it is a protocol, to the connection above it a transport. It knows nothing of what is
+transported, and of certificates only the context it is given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+__all__ = ["TLSTransport"]
+
+RECORD_SIZE = 16384
+"""Bytes of a whole record (RFC 8446 section 5.1): read at once, nothing of it is left behind."""
+
+PIECE_SIZE = 32768
+"""Bytes encrypted at a time. What OpenSSL writes to grows with it and never shrinks: written at
+once, 1 MiB cost a quarter more, and left 1.3 MiB behind on every idle connection."""
+
+ANSWERS_SIZE = 16384
+"""Bytes of answers to key updates that a client may leave unread."""
+
+NOBODY = asyncio.Protocol()
+"""Hears what happens before the handshake is done, and after the connection is lost."""
+
+
+class TLSTransport(asyncio.Transport, asyncio.Protocol):
+    """One connection. `await handshake()`, then the protocol that `make_protocol` makes has it.
+
+    Closing sends what was written and our close_notify, and waits for none (RFC 8446 section 6.1).
+    """
+
+    __slots__ = (
+        "_context",
+        "_cut",
+        "_deaf",
+        "_incoming",
+        "_loop",
+        "_make_protocol",
+        "_object",
+        "_outgoing",
+        "_paused",
+        "_protocol",
+        "_reading",
+        "_shaken",
+        "_transport",
+        "_write_closed",
+        "_write_paused",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        context: ssl.SSLContext,
+        make_protocol: Callable[[], asyncio.BaseProtocol],
+    ) -> None:
+        super().__init__()
+        self._loop = loop
+        self._context = context
+        self._make_protocol = make_protocol
+        self._protocol: asyncio.Protocol = NOBODY
+        self._incoming = ssl.MemoryBIO()  # encrypted, both
+        self._outgoing = ssl.MemoryBIO()
+        self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self._shaken: asyncio.Future[None] | None = loop.create_future()
+        self._reading = False  # the protocol takes what arrives
+        self._paused = False  # by the protocol
+        self._deaf = False  # what arrives is dropped
+        self._cut = False  # the socket has ended before TLS did
+        self._write_paused = False
+        self._write_closed = False  # our close_notify has been written
+
+    def __repr__(self) -> str:
+        flags = ("paused", "deaf", "cut", "write_paused", "write_closed")
+        state = " ".join(flag for flag in flags if getattr(self, f"_{flag}"))
+        return f"<TLSTransport {self._object.version()} {state} {self._protocol!r}>"
+
+    async def handshake(self) -> None:
+        """Return once the protocol has its connection.
+
+        Raises `ssl.SSLError` when TLS fails, `ConnectionResetError` when the client leaves.
+        """
+        assert self._shaken is not None, "awaited once"
+        try:
+            await self._shaken
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+        finally:
+            self._shaken = None  # its exception would keep all this alive
+
+    # Called by the transport of the loop.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Wait for the client, who speaks first."""
+        self._transport = transport  # type: ignore[assignment] # a stream transport it is
+
+    def data_received(self, data: bytes) -> None:
+        """Decrypt, and pass on."""
+        if self._deaf:
+            return
+        self._incoming.write(data)
+        if self._reading:
+            self._read()
+        elif self._is_shaking_hands:
+            self._shake_hands()
+
+    def eof_received(self) -> bool:
+        """The socket has ended; true keeps our side open."""
+        if self._deaf:
+            return not self._write_closed  # after close_notify: somebody still answers
+        # A cut, whoever made it (RFC 8446 section 6.1). What came before is still passed on.
+        self._cut = True
+        return self._incoming.pending > 0 and not self._reading and not self._is_shaking_hands
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell whoever has the connection, and let go of it."""
+        self._stop_reading()
+        self._write_closed = True
+        self._give_up(exc or ConnectionResetError("closed during the handshake"))
+        protocol, self._protocol = self._protocol, NOBODY
+        protocol.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The loop's transport has a full buffer."""
+        self._write_paused = True
+        self._protocol.pause_writing()
+
+    def resume_writing(self) -> None:
+        """The buffer has room again."""
+        self._write_paused = False
+        self._answer()
+        self._protocol.resume_writing()
+
+    # TLS.
+
+    @property
+    def _is_shaking_hands(self) -> bool:
+        return self._protocol is NOBODY
+
+    def _shake_hands(self) -> None:
+        try:
+            self._object.do_handshake()
+        except ssl.SSLWantReadError:
+            self._answer()
+        except ssl.SSLError as error:
+            self._give_up(error)
+            self._fail()
+        else:
+            self._answer()
+            self._protocol = protocol = self._make_protocol()  # type: ignore[assignment] # the same
+            self._reading = True
+            if self._shaken is not None and not self._shaken.done():
+                self._shaken.set_result(None)
+            protocol.connection_made(self)
+            if self._incoming.pending and self._reading:
+                self._read()
+
+    def _give_up(self, error: Exception) -> None:
+        if self._shaken is not None and not self._shaken.done():
+            self._shaken.set_exception(error)
+            self._shaken.exception()  # it is no fault that nobody waits for it any more
+
+    def _read(self) -> None:
+        """Pass on all records that are complete, as long as the protocol wants them."""
+        incoming, read = self._incoming, self._object.read
+        try:
+            while self._reading and incoming.pending:
+                data = read(RECORD_SIZE)
+                if not data:
+                    self._end()
+                    break
+                self._protocol.data_received(data)
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError:
+            self._fail()
+            return
+        if self._outgoing.pending:
+            self._answer()
+        if self._cut and self._reading:
+            self._transport.close()
+
+    def _read_rest(self) -> None:
+        if self._reading:
+            self._read()
+
+    def _answer(self) -> None:
+        """Send what TLS itself has to say, within bounds when the client does not read."""
+        size = self._outgoing.pending
+        if size and not self._write_closed:
+            if not self._write_paused:
+                self._transport.write(self._outgoing.read())
+            elif size > ANSWERS_SIZE:
+                self.abort()
+
+    def _end(self) -> None:
+        """The client's close_notify has come."""
+        self._stop_reading()
+        if not self._protocol.eof_received():
+            self.close()
+
+    def _fail(self) -> None:
+        """Say why, in an alert, and close."""
+        self._stop_reading()
+        self._answer()
+        self._write_closed = True
+        self._transport.close()
+
+    def _stop_reading(self) -> None:
+        self._reading = False
+        self._deaf = True
+
+    def _close_writing(self) -> None:
+        self._stop_reading()
+        self._write_closed = True
+        try:
+            self._object.unwrap()
+        except ssl.SSLError:
+            pass  # that the client's close_notify is still to come, or that all is lost already
+        rest = self._outgoing.read()
+        if rest:
+            self._transport.write(rest)
+
+    # Called by the protocol.
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Encrypt and send; nothing once the connection is closing."""
+        if not data or self._write_closed:
+            return
+        try:
+            if len(data) <= PIECE_SIZE:
+                self._object.write(data)
+                self._transport.write(self._outgoing.read())
+            else:
+                view = memoryview(data).cast("B")
+                for start in range(0, len(view), PIECE_SIZE):
+                    if self._transport.is_closing():
+                        break  # the client has gone; asyncio warns of each write
+                    self._object.write(view[start : start + PIECE_SIZE])
+                    self._transport.write(self._outgoing.read())
+        except ssl.SSLError:
+            self.abort()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """`write` each."""
+        for data in list_of_data:
+            self.write(data)
+
+    def can_write_eof(self) -> bool:
+        """Whether one side may close before the other: from TLS 1.3 on (RFC 8446 section 6.1)."""
+        return self._object.version() == "TLSv1.3"
+
+    def write_eof(self) -> None:
+        """Write no more. What still arrives is dropped: nobody asks who has ended."""
+        if not self._write_closed:
+            self._close_writing()
+            self._transport.write_eof()
+
+    def close(self) -> None:
+        """Send what was written, and close."""
+        if not self._write_closed:
+            self._close_writing()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._stop_reading()
+        self._write_closed = True
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether nothing more can be written, or soon."""
+        return self._transport.is_closing()
+
+    def is_reading(self) -> bool:
+        """Whether what arrives is passed on."""
+        return self._reading
+
+    def pause_reading(self) -> None:
+        """Pass nothing on for now."""
+        if not self._paused and not self._transport.is_closing():
+            self._paused = True
+            self._reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Pass on what has arrived, and what arrives."""
+        if not self._paused or self._transport.is_closing():
+            return
+        self._paused = False
+        self._transport.resume_reading()
+        if not self._deaf:
+            self._reading = True
+            if self._incoming.pending or self._cut:
+                self._loop.call_soon(self._read_rest)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """`ssl_object` and `sslcontext`, or what the loop's transport knows."""
+        if name == "ssl_object":
+            return self._object
+        if name == "sslcontext":
+            return self._context
+        return self._transport.get_extra_info(name, default)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Hand the connection over."""
+        self._protocol = protocol  # type: ignore[assignment] # of streams it has to be
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """Who has the connection."""
+        return self._protocol
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes, encrypted, that the system has not taken yet."""
+        return self._transport.get_write_buffer_size()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """Bytes below and above which the protocol is resumed and paused."""
+        return self._transport.get_write_buffer_limits()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """As of any transport."""
+        self._transport.set_write_buffer_limits(high, low)
