@@ -102,8 +102,8 @@ class Response:
             if type(body) is not bytes:
                 body = _as_bytes(body)
             self._send_body(body, not message.get("more_body", False))
-            if self._channel.writable:
-                return
+            if self.state == DONE or self._channel.writable:
+                return  # behind its end nobody waits: the wire sees to the next request
         elif kind == self.start_event and state == START:
             self._start(message)
             return
@@ -146,18 +146,20 @@ class Response:
             self._left = left
         self.sent += size
         last = end and not head.trailers
-        if state == BODY:
-            self._channel.send_body(body, last)
-        else:
+        if state == HEAD:
             if last and head.content_length is None and not head.bodyless:
                 head = head.with_length(size)  # all of it is here: no need to chunk
             self.status = head.status
             self._channel.send_head(head, body, last)
+        else:
+            self._channel.send_body(body, last)
         if last:
             self.state = DONE
             self.completed()
-        else:
-            self.state = TRAILERS if end else BODY
+        elif end:
+            self.state = TRAILERS
+        elif state == HEAD:
+            self.state = BODY
 
     def _refuse_body(self) -> None:
         """A body out of order; nobody minds one behind the end."""

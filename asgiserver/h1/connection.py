@@ -17,6 +17,7 @@ from asgiserver.asgi.response import plain_head
 from asgiserver.asgi.scope import Peer, http_scope, websocket_scope
 from asgiserver.errors import PeerError
 from asgiserver.h1.encoder import HeadEncoder, encode_fields
+from asgiserver.h1.output import TURN_SIZE
 from asgiserver.h1.parser import RequestParser
 from asgiserver.h1.response_writer import DISCARD_SIZE, ResponseWriter
 from asgiserver.h1.sendfile import send_file
@@ -224,6 +225,7 @@ class H1Connection(ResponseWriter):
             return
         self._phase = _RUNNING
         self._ready = False
+        self._turn_left = TURN_SIZE
         self.corked = True
         self._context.start(session)
         if self._parser.rest:
@@ -231,7 +233,7 @@ class H1Connection(ResponseWriter):
         self.corked = False
         if self.gathered:
             self.flush()
-        if self._phase != _IDLE or self._eof or self._parser.rest:
+        if self._phase != _IDLE or self._paused or self._eof or self._parser.rest:
             if self._paused:
                 self._resume_behind()
             if self._eof:

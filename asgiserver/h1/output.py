@@ -17,6 +17,10 @@ JOIN_SIZE = 4096
 one by one (joining 1 MiB to its head costs 40 % under TLS, 16 KiB a tenth of an echo). The
 transports of asyncio do not pause their protocol in `writelines`: there, from `FLUSH_SIZE` on."""
 
+JOIN_PART = 1024
+"""Bytes: many parts that are smaller on average are joined too, which costs less than each of them
+does in a system call (a stream of 20 chunks: 8 %)."""
+
 TURN_SIZE = 1 << 20
 """Bytes that may be written before the others have a turn of the loop, so that a fast reader of an
 endless response does not starve them."""
@@ -69,10 +73,7 @@ class Output(asyncio.Protocol):
         if not gathered:
             return
         size = self._gathered_size
-        self._gathered_size = 0
-        if len(gathered) == 1:
-            self.transport.write(gathered[0])
-        elif size < self._join_size:
+        if size < self._join_size or size < JOIN_PART * len(gathered):
             data = b"".join(gathered)
             size = len(data)
             self.transport.write(data)
@@ -81,16 +82,24 @@ class Output(asyncio.Protocol):
         else:
             self._write_apart(gathered)
         gathered.clear()
+        self._gathered_size = 0
         self._turn_left -= size
         if self._turn_left < 0:
             self.spend(0)
 
     def _write_apart(self, gathered: list[bytes]) -> None:
-        """Join all but a last part that is large."""
-        large = gathered.pop() if len(gathered[-1]) >= FLUSH_SIZE else b""
-        self.transport.write(b"".join(gathered))
-        if large:
-            self.transport.write(large)
+        """Join all but what is large."""
+        small = []
+        for part in gathered:
+            if len(part) < FLUSH_SIZE:
+                small.append(part)
+                continue
+            if small:
+                self.transport.write(b"".join(small))
+                small.clear()
+            self.transport.write(part)
+        if small:
+            self.transport.write(b"".join(small))
 
     def spend(self, size: int) -> None:
         """Count bytes that went to the socket against the share of this turn."""

@@ -86,10 +86,7 @@ class ResponseWriter(Output):
             self.gathered += (start, head.block, ending, body)
             return
         self.gathered += (start, head.block, ending)
-        if chunked:
-            self._send_chunk(body, end)
-        else:
-            self.write(body)
+        self.send_body(body, end)
 
     def _framing_fields(self, head: ResponseHead, chunked: bool) -> bytes:
         """What the wire itself has to say, and the end of the head; decides on the connection."""
@@ -107,28 +104,22 @@ class ResponseWriter(Output):
         return ending + b"\r\n"
 
     def send_body(self, data: bytes, end: bool) -> None:
-        """More of the body."""
+        """More of the body; in chunks of RFC 9112 section 7.1 unless its length is known."""
         if not self.corked and self.transport.is_closing():
             return  # lost, though not told yet; asyncio would warn of every write
-        if self._chunked:
-            self._send_chunk(data, end)
-        elif data:
-            self.write(data)
-
-    def _send_chunk(self, data: bytes, end: bool) -> None:
-        """One chunk, and what ends the body (RFC 9112 section 7.1)."""
-        tail = b""
-        if end:
-            tail = b"0\r\n%b\r\n" % self._trailers
-            self._trailers = b""
-        if not data:
-            self.write(tail)
-        elif len(data) < FLUSH_SIZE:
-            self.write(b"%x\r\n%b\r\n%b" % (len(data), data, tail))
+        size = len(data)
+        if not self._chunked:
+            if size:
+                self.gathered.append(data)
         else:
-            self.gathered.append(b"%x\r\n" % len(data))
-            self.write(data)
-            self.write(b"\r\n" + tail)
+            if size:
+                self.gathered += (b"%x\r\n" % size, data, b"\r\n")
+            if end:
+                self.gathered.append(b"0\r\n%b\r\n" % self._trailers)
+                self._trailers = b""
+        self._gathered_size = size = self._gathered_size + size
+        if size >= FLUSH_SIZE or not self.corked:
+            self.flush()
 
     def send_trailers(self, fields: Fields) -> None:
         """Keep trailer fields for the end of the body, when the client takes them (TE)."""
