@@ -9,6 +9,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", usage=USAGE)
     parser.add_argument("names", nargs="*", metavar="NAME", help="a case; see the list")
     parser.add_argument("--all", action="store_true", help="every case")
-    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5")
+    parser.add_argument("--quick", action="store_true", help="3 rounds instead of 5, and less")
     parser.add_argument("--check", action="store_true", help="start and ask every server only")
     parser.add_argument("--rounds", type=int, help="alternations of the servers, default 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of load per round and server")
@@ -122,7 +123,7 @@ def run(arguments: list[str]) -> int:
     if options.check:
         return check_cases(environment, names, options)
     rounds = options.rounds or (3 if options.quick else 5)
-    settings = Settings(environment, rounds, options.seconds, progress)
+    settings = Settings(environment, rounds, options.seconds, progress, options.quick)
     context = {
         "command": shlex.join(["python", "-m", "benchmarks", *arguments]),
         "versions": ground.versions(environment),
@@ -130,6 +131,7 @@ def run(arguments: list[str]) -> int:
     }
     # A part of the servers is not the record of a case.
     output = options.output or (None if options.servers else HERE / "results")
+    started = time.monotonic()
     missed = failed = 0
     for position, name in enumerate(names, 1):
         settings.prefix = f"[{position}/{len(names)}] "
@@ -148,7 +150,8 @@ def run(arguments: list[str]) -> int:
             write(report, output, {"date": date, **context})
         missed += sum(verdict["verdict"] != "met" for verdict in report.verdicts)
     kept = f"written to {os.path.relpath(output)}" if output else "not written: no --output"
-    print(f"{kept}; {missed} targets missed or not measured")
+    minutes = (time.monotonic() - started) / 60
+    print(f"{kept}; {missed} targets missed or not measured; {minutes:.0f} min")
     return 1 if failed else 0
 
 

@@ -13,6 +13,7 @@ HTTP_PEERS = ("uvicorn", "uvicorn-zttp", "granian", "granian-mt", "hypercorn", "
 WEBSOCKET_PEERS = (
     "uvicorn",
     "uvicorn-wsproto",
+    "uvicorn-ws-legacy",
     "granian",
     "granian-mt",
     "hypercorn",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.loadgen import Load
 
 LEVELS = (1, 10, 100, 400)
-SECONDS = 2.0
+SECONDS, QUICK_SECONDS = 2.0, 1.0
 
 # label, server, applications by handler
 CONTENDERS = (
@@ -83,11 +83,12 @@ def measure_levels(
 ) -> list[tuple[int, Load]]:
     """Load one server at each level. Raises `BenchmarkError` when it cannot be measured."""
     found = []
+    seconds = QUICK_SECONDS if settings.quick else SECONDS
     for level in LEVELS:  # each with fresh processes: a slow server still works off the last crowd
         settings.progress(f"{label}: {app}, {level} connections, {workers} workers")
         wanted = case(app, level, workers)
         with serving(settings.environment, SERVERS[server], wanted) as running:
-            load = loadgen.generate(settings.environment, wanted, running.port, SECONDS)
+            load = loadgen.generate(settings.environment, wanted, running.port, seconds)
         if not load.requests:
             load = replace(load, p50_us=math.nan, p99_us=math.nan)
         found.append((level, load))

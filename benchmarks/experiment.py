@@ -20,6 +20,7 @@ class Settings:
     rounds: int
     seconds: float
     show: Callable[[str], None]
+    quick: bool = False
     prefix: str = field(default="")
 
     def progress(self, words: str) -> None:
