@@ -371,6 +371,32 @@ def test_systemd_is_told_the_truth(tmp_path, options):
             stream.close()
 
 
+def test_systemd_hears_nothing_while_every_loop_is_blocked(tmp_path):
+    path = str(tmp_path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(path)
+        systemd.settimeout(DEADLINE)
+        environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "200000"}
+        with ServerProcess(tmp_path, "--workers", "2", **environ) as server:
+            server.ready()
+            while not systemd.recv(999).startswith(b"READY=1"):
+                pass
+            workers = server.worker_pids()
+            os.kill(workers[0], signal.SIGSTOP)
+            for _ in range(30):  # 3 s: longer than a silence is waited out
+                assert systemd.recv(999) == b"WATCHDOG=1"
+            os.kill(workers[1], signal.SIGSTOP)
+            systemd.settimeout(1)
+            with contextlib.suppress(TimeoutError):
+                while True:
+                    systemd.recv(999)
+            os.kill(workers[1], signal.SIGCONT)
+            systemd.settimeout(DEADLINE)
+            assert systemd.recv(999) == b"WATCHDOG=1"
+            os.kill(workers[0], signal.SIGCONT)
+            assert server.stop() == 0
+
+
 ACTIVATED = """
 import os, socket, sys
 sock = socket.create_server(("127.0.0.1", 0))

@@ -9,7 +9,7 @@ import signal
 import threading
 
 import pytest
-from process_server import ServerProcess, wait_until_gone
+from process_server import APP, ServerProcess, wait_until_gone
 
 STUCK = ("--timeout-worker-stuck", "0.8")
 
@@ -28,6 +28,16 @@ def test_serves_with_workers_and_stops_without_leftovers(tmp_path):
         wait_until_gone(workers)
         assert not (tmp_path / "server.pid").exists()
         assert len((tmp_path / "shutdowns").read_text().split()) == 2
+
+
+def test_is_ready_when_the_start_up_of_the_lifespan_is_complete(tmp_path):
+    (tmp_path / "slow").write_text("0.7")
+    with ServerProcess(tmp_path, "--workers", "2") as server:
+        server.ready()
+        for count in (1, 2):
+            assert float(server.see(r"is ready after ([\d.]+) s", count)[1]) >= 0.7
+        assert server.get()["version"] == 1
+        assert server.stop() == 0
 
 
 def test_a_worker_killed_under_load_is_replaced_at_once(tmp_path):
@@ -192,6 +202,16 @@ def test_second_interrupt_does_not_wait(tmp_path):
         client.close()
 
 
+def test_a_worker_that_does_not_end_is_killed(tmp_path):
+    options = ("--timeout-graceful-shutdown", "0.3", "--timeout-lifespan-shutdown", "0.3")
+    with ServerProcess(tmp_path, "--workers", "2", *options) as server:
+        server.ready()
+        os.kill(server.worker_pids()[0], signal.SIGSTOP)
+        server.signal(signal.SIGTERM)
+        server.see(r"did not end in time \(.*\): SIGKILL")
+        assert server.wait() == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stopped_while_it_starts(tmp_path, number):
     (tmp_path / "slow").write_text("600")
@@ -226,15 +246,24 @@ def test_runs_a_function_once_before_the_workers(tmp_path):
     assert "is ready" not in server_log
 
 
-def test_preload_shares_memory_and_refuses_threads(tmp_path):
-    with ServerProcess(tmp_path, "--workers", "2", "--preload") as server:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_preload_imports_once_and_shares_memory(tmp_path, workers):
+    (tmp_path / "app.py").write_text(APP + "open('imports', 'a').write('x')\n")
+    with ServerProcess(tmp_path, "--workers", str(workers), "--preload") as server:
         server.ready()
-        server.see(r"is ready after .*, [\d.]+ MiB of its memory are shared", 2)
+        server.see(r"is ready after .*, [\d.]+ MiB of its memory are shared", workers)
         assert {server.get()["pid"] for _ in range(20)} <= set(server.worker_pids())
         os.kill(server.worker_pids()[0], signal.SIGKILL)
-        server.see("is ready", 3)
+        server.see("is ready", workers + 1)
+        server.restart()
+        assert server.get()["pid"] in server.worker_pids()
         assert server.stop() == 0
-    with (tmp_path / "app.py").open("a") as file:
+    assert (tmp_path / "imports").read_text() == "x"
+
+
+def test_preload_refuses_threads(tmp_path):
+    with (tmp_path / "app.py").open("w") as file:
+        file.write(APP)
         file.write("import threading\n")
         file.write(
             "threading.Thread(target=time.sleep, args=(9,), name='bg', daemon=True).start()\n"
@@ -257,6 +286,17 @@ def test_recycles_by_requests_and_announces_the_last_answer(tmp_path):
         assert announced >= 2  # and http.client opened a new connection each time
         client.close()
         server.see("is replaced: it has served 3[0-9]+ requests|is replaced: it has served")
+        assert server.stop() == 0
+
+
+def test_recycles_by_age(tmp_path):
+    with ServerProcess(tmp_path, "--workers", "2", "--max-worker-age", "2") as server:
+        server.ready()
+        first = set(server.worker_pids())
+        server.see(r"is replaced: it is [23] s old", 2)
+        server.see("has ended", 2)
+        assert not first & set(server.worker_pids())
+        assert server.get()["pid"] in server.worker_pids()
         assert server.stop() == 0
 
 

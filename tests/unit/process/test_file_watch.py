@@ -1,5 +1,6 @@
 """Which files count for a reload, and that a change of one is noticed."""
 
+import itertools
 import os
 import queue
 import sys
@@ -62,6 +63,28 @@ def test_warnings(tree):
     assert "missing is not a directory" in lines[0]
     assert "'*.nope' matches nothing" in lines[1]
     assert "'*.never' matches nothing" in lines[2]
+
+
+def test_looking_at_files_costs_less_than_a_percent_of_a_cpu(tree, monkeypatch):
+    class Stop:
+        """Lets three looks pass, and keeps the pauses before them."""
+
+        def __init__(self):
+            self.pauses = []
+
+        def wait(self, pause):
+            self.pauses.append(pause)
+            return len(self.pauses) > 3
+
+    used = itertools.count(step=0.5)  # seconds of CPU: each look takes half a second
+    monkeypatch.setattr("asgiserver.process.reload.time.thread_time", lambda: next(used))
+    watcher = Watcher(Config("app:app", reload_delay=0.25), print)
+    watcher._stop = Stop()
+    watcher._known = watcher._look()
+    watcher._poll()
+    first, *others = watcher._stop.pauses
+    assert first == 0.25
+    assert all(0.5 / pause < 0.01 for pause in others)
 
 
 @pytest.mark.parametrize("native", [True, False], ids=["watchfiles", "stat"])
