@@ -7,6 +7,7 @@ exits the process; whoever runs it does.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import math
@@ -21,7 +22,7 @@ from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.logs import PeerErrorLog, setup_logging
-from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor
+from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
 from asgiserver.server.clock import CoarseClock
 from asgiserver.server.limits import apply_limits
@@ -193,6 +194,8 @@ class Server:
     def _make_acceptor(self, context: ServerContext, wire: Wire, tls: TLS | None) -> Acceptor:
         config = self.config
         connect = None
+        if config.proxy_protocol != "off" and not watches_sockets(context.loop):
+            raise ConfigError("proxy_protocol: on Windows use --loop asyncio:SelectorEventLoop")
         if tls is not None or config.proxy_protocol != "off":
             from asgiserver.server.handshake import Handshake
 
@@ -365,11 +368,8 @@ class Server:
             withdraw_ready(self.config)
 
     async def _until_hurry(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._hurry.wait()
-        except TimeoutError:
-            pass
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
 
     async def _wait_quiet(self, deadline: float) -> None:
         """Until no connection and no application is left, it is late, or somebody hurries."""

@@ -9,7 +9,7 @@ import uvloop
 from fakes import until
 
 from asgiserver.config import Config
-from asgiserver.errors import BindError
+from asgiserver.errors import BindError, ConfigError
 from asgiserver.server.acceptor import Acceptor
 from asgiserver.server.listener import Listener
 from asgiserver.server.server import Server
@@ -85,6 +85,11 @@ LOOPS = {
 }
 
 
+async def hello(scope, receive, send):
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
 def test_a_loop_without_readers_serves():
     async def main():
         server = Server(Config(hello, port=0, lifespan="off"))
@@ -95,10 +100,6 @@ def test_a_loop_without_readers_serves():
         with pytest.raises(ConnectionRefusedError):
             await ask(address)
         return replies
-
-    async def hello(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"hello"})
 
     async def ask(address):
         reader, writer = await asyncio.open_connection(*address)
@@ -145,6 +146,12 @@ def test_what_waits_when_it_is_closed(listener, gate, loop, take):
     assert heard == ([b"hello"] * 20 if take else [])
     for client in clients:
         client.close()
+
+
+def test_a_loop_without_readers_cannot_read_a_proxy_header():
+    config = Config(hello, port=0, lifespan="off", proxy_protocol="v1")
+    with asyncio.Runner(loop_factory=BlindLoop) as runner, pytest.raises(ConfigError, match="loop"):
+        runner.run(Server(config).start())
 
 
 async def test_two_cannot_listen_on_one_port(listener):
