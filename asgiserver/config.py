@@ -156,7 +156,7 @@ class Config:
     ssl_sni: tuple[str, ...] = option((), "name=certfile:keyfile, another certificate for that server name", "TLS")
     ssl_redirect: str | None = option(None, "host:port of a plain listener that redirects to https", "TLS")
     ssl_context_factory: Callable[..., Any] | None = option(None, "Called with the configuration and a function that makes the default context; returns an ssl.SSLContext", "TLS", "object", cli=False)
-    tls_transport: str = option("auto", "What speaks TLS: the event loop", "TLS", choices=("auto", "loop"), renamed=(("aiofastnet", "loop"),))
+    tls_transport: str = option("auto", "What speaks TLS: the server, or the event loop", "TLS", choices=("auto", "loop"), renamed=(("aiofastnet", "auto"),))
 
     # Timeouts
     timeout_keep_alive: float = option(75.0, "Close a connection that is idle for this long", "Timeouts", "seconds")

@@ -139,10 +139,8 @@ class TestFiles:
             assert len(sendfile_calls) == large  # as cheap as a body
         assert server.context.stats.connections == 1
 
-    @pytest.mark.parametrize("transport", ["loop", "aiofastnet"])
+    @pytest.mark.parametrize("transport", ["auto", "loop"])
     async def test_under_tls(self, serve, file, ca, tls, sendfile_calls, transport):
-        if transport == "aiofastnet":
-            pytest.importorskip("aiofastnet")
         server = await serve(Files(file), tls_transport=transport, **tls)
         async with client(server, ca) as http:
             assert digest((await http.get("/path")).content) == digest(CONTENT)

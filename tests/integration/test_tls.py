@@ -700,4 +700,4 @@ async def test_stop_with_a_silent_client_of_the_redirect(serve_tls, dial):
 
 def test_other_transports_are_refused_in_words(files):
     config = Config("a:b", tls_transport="aiofastnet", **files)
-    assert config.notes == ("tls_transport=aiofastnet is not available here: loop is used",)
+    assert config.notes == ("tls_transport=aiofastnet is not available here: auto is used",)
