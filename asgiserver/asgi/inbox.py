@@ -35,22 +35,25 @@ class Inbox:
     The codec is paused while as many messages wait as the configuration allows, or `MAX_WAITING`
     bytes, and while others have their turn of the loop; what arrives then is kept undecoded.
     `buffered` counts messages and kept bytes: above a limit of its own the channel stops reading.
+    A message for which the application waits already goes straight to it and is not counted.
     """
 
     __slots__ = (
         "_channel",
         "_codec",
+        "_consumed",
         "_kept",
         "_max_queue",
         "_messages",
-        "_owed",
         "_pongs",
         "_waiters",
         "buffered",
+        "closed",
         "context",
         "messages_received",
         "open",
         "reading",
+        "received",
     )
 
     def __init__(self, context: ServerContext, channel: Channel, deflate: Deflate | None) -> None:
@@ -58,7 +61,9 @@ class Inbox:
         self.context = context
         self.open = False  # messages are wanted: from the handshake on, until closing begins
         self.reading = False  # frames are: until the closing handshake is over
+        self.closed = False  # nothing is looked at any more
         self.buffered = 0
+        self.received = 0  # bytes
         self.messages_received = 0
         self._channel = channel
         self._codec = codec_factory(config.ws)(self, config.ws_max_size, deflate)
@@ -66,9 +71,9 @@ class Inbox:
         self._max_queue: int = config.ws_max_queue
         self._messages: list[str | bytes] = []  # a deque costs 700 bytes even when it is empty
         self._kept = 0  # bytes of the codec's backlog that `buffered` counts
-        self._owed = 0  # bytes fed that the channel was not told of yet
+        self._consumed = 0  # bytes received that the channel was told of
         self._pongs: list[bytes] = []
-        self._waiters: list[Future[None]] = []
+        self._waiters: list[Future[str | bytes | None]] = []
 
     def failed(self, violation: ProtocolViolation) -> None:
         """The peer broke the protocol; nothing is decoded any more."""
@@ -78,12 +83,13 @@ class Inbox:
 
     # From the wire.
 
-    def decode(self, data: bytes) -> None:
-        """Feed the codec, within the bounds of one turn of the loop."""
-        codec = self._codec
-        self._owed += len(data)
+    def feed(self, data: bytes) -> None:
+        """Raw bytes of the tunnel. A bounded part is decoded now; the application runs later."""
+        self.received += len(data)
+        if self.closed:
+            return
         try:
-            more = codec.feed(data)
+            more = self._codec.feed(data)
         except ProtocolViolation as violation:
             self.buffered -= self._kept
             self._kept = 0
@@ -92,14 +98,19 @@ class Inbox:
         if self._pongs:
             self.answer_pings()
         if more or self._kept:
-            if more and not codec.paused:
-                codec.paused = True  # enough for one turn: the others first
-                self.context.loop.call_soon(self.resume)
-            kept = codec.backlog if codec.paused else 0
-            self.buffered += kept - self._kept
-            self._kept = kept
-        if self._owed >= CREDIT and self.buffered < CREDIT:
+            self._keep(more)
+        if self.received - self._consumed >= CREDIT and self.buffered < CREDIT:
             self.consume()
+
+    def _keep(self, more: bool) -> None:
+        """Count what the codec keeps; `more` when that holds frames it could go on with."""
+        codec = self._codec
+        if more and not codec.paused:
+            codec.paused = True  # enough for one turn: the others first
+            self.context.loop.call_soon(self.resume)
+        kept = codec.backlog if codec.paused else 0
+        self.buffered += kept - self._kept
+        self._kept = kept
 
     def resume(self) -> None:
         """Decode what was kept, unless the application has to take messages first."""
@@ -108,12 +119,13 @@ class Inbox:
         )
         if self.reading and (has_room or not self.open):
             self._codec.paused = False
-            self.decode(b"")
+            self.feed(b"")
 
     def consume(self) -> None:
         """Tell the channel what was taken."""
-        owed, self._owed = self._owed, 0
-        self._channel.consumed(owed)
+        size = self.received - self._consumed
+        self._consumed = self.received
+        self._channel.consumed(size)
 
     # From the codec.
 
@@ -122,13 +134,17 @@ class Inbox:
         if not self.open:
             return
         self.messages_received += 1
+        waiters = self._waiters
+        while waiters:
+            waiter = waiters.pop(0)
+            if not waiter.done():
+                waiter.set_result(data)
+                return
         self.buffered += len(data)
         messages = self._messages
         messages.append(data)
         if len(messages) >= self._max_queue or self.buffered >= MAX_WAITING:
             self._codec.paused = True
-        if self._waiters:
-            self.wake()
 
     def on_ping(self, payload: bytes) -> None:
         """See `MessageSink`."""
@@ -153,21 +169,28 @@ class Inbox:
         self.buffered -= len(data)
         if self._codec.paused and 2 * len(messages) <= self._max_queue:
             self.resume()
-        if self.buffered < CREDIT and (self._owed >= CREDIT or before >= CREDIT):
+        owed = self.received - self._consumed
+        if self.buffered < CREDIT and (owed >= CREDIT or before >= CREDIT):
             self.consume()
         return data
 
-    def arrival(self) -> Future[None]:
-        """A future of the next thing to come; made only here."""
-        waiters = self._waiters
-        while waiters and waiters[-1].done():
-            waiters.pop()  # of a task that was cancelled while it waited
-        waiter: Future[None] = self.context.loop.create_future()
-        waiters.append(waiter)
+    def arrival(self) -> Future[str | bytes | None]:
+        """A future of the next message, or of None: something else came. Made only here."""
+        waiter: Future[str | bytes | None] = self.context.loop.create_future()
+        self._waiters.append(waiter)
         return waiter
 
+    def withdraw(self, waiter: Future[str | bytes | None]) -> None:
+        """The task that waited was cancelled: the message it has not seen is the next again."""
+        if waiter in self._waiters:
+            self._waiters.remove(waiter)
+        elif waiter.done() and not waiter.cancelled() and (data := waiter.result()) is not None:
+            self._messages.insert(0, data)
+            self.buffered += len(data)
+            self.wake()
+
     def wake(self) -> None:
-        """Something came."""
+        """All who wait have to look again."""
         for waiter in self._waiters:
             if not waiter.done():
                 waiter.set_result(None)

@@ -68,10 +68,10 @@ class WebSocketSession(Inbox):
         "_deflate",
         "_denial",
         "_draining",
+        "_heard",
         "_messages_sent",
         "_outcome",
         "_pinged",
-        "_received",
         "_sent",
         "_silence",
         "_ticked",
@@ -106,12 +106,13 @@ class WebSocketSession(Inbox):
         self._close_told = False
         # Seconds, counted in ticks, since anything came and since the closing handshake began.
         self._silence = 0.0
+        self._heard = 0  # bytes received when that was looked at last
         self._closing = 0.0
         self._ticked: float = context.clock.now
         self._pinged = False
         # For the access log.
         self._begun = perf_counter()
-        self._received = self._sent = self._messages_sent = 0
+        self._sent = self._messages_sent = 0
         self._outcome = "ok"
         scope["extensions"]["websocket.http.response"] = {}
 
@@ -129,14 +130,6 @@ class WebSocketSession(Inbox):
         return perf_counter() - self._begun
 
     # From the wire.
-
-    def feed(self, data: bytes) -> None:
-        """Raw bytes of the tunnel; they are decoded here, the application runs later."""
-        self._silence = 0.0
-        self._pinged = False
-        self._received += len(data)
-        if self.state != CLOSED:
-            self.decode(data)
 
     def feed_end(self) -> None:
         """The request is complete; or the peer closed its side of the tunnel, and is gone."""
@@ -181,6 +174,10 @@ class WebSocketSession(Inbox):
         late = elapsed > LATE
         if late:
             elapsed = 1.0  # while our loop was blocked nothing could be read: not the peer's fault
+        if self._heard != self.received:
+            self._heard = self.received
+            self._silence = 0.0
+            self._pinged = False
         self._silence += elapsed
         if self.state == OPEN:
             self._keep_alive(late)
@@ -240,18 +237,26 @@ class WebSocketSession(Inbox):
 
         Raises `ApplicationError` when it is called once more after the disconnect.
         """
-        while not self._messages:
-            if not self._connect_told:
+        data: str | bytes | None = None
+        while data is None:
+            if self._messages:
+                data = self.take()
+            elif not self._connect_told:
                 self._connect_told = True
                 return {"type": "websocket.connect"}
-            if self._close is not None:
+            elif self._close is not None:
                 if self._close_told:
                     raise ApplicationError("receive() after websocket.disconnect")
                 self._close_told = True
                 code, reason = self._close
                 return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            await self.arrival()
-        data = self.take()
+            else:
+                waiter = self.arrival()
+                try:
+                    data = await waiter
+                except CancelledError:
+                    self.withdraw(waiter)
+                    raise
         if isinstance(data, str):
             return {"type": "websocket.receive", "text": data}
         return {"type": "websocket.receive", "bytes": data}
@@ -262,30 +267,25 @@ class WebSocketSession(Inbox):
         Raises `ApplicationError` for an event out of order or malformed, `ClientDisconnected`
         once the connection is closing, whoever closed it.
         """
-        if message["type"] != "websocket.send" or self.state != OPEN:
+        if message["type"] != "websocket.send" or not self.open:
             await self._send_other(message)
             return
         channel = self._channel
         if not channel.writable:
             await channel.wait_writable()
-            if self.state != OPEN:
+            if not self.open:
                 raise ClientDisconnected("the WebSocket is closed")
         text = message.get("text")
         if isinstance(text, str):
-            parts = self._codec.encode_text(text)
+            frame, payload = self._codec.encode_text(text)
         else:
             data = message.get("bytes")
             if text is not None or type(data) is not bytes:
                 data = _as_bytes(text, data)
-            parts = self._codec.encode_binary(data)
+            frame, payload = self._codec.encode_binary(data)
         self._messages_sent += 1
-        if len(parts) == 1:
-            self._sent += len(parts[0])
-            channel.send_tunnel(parts[0])
-        else:
-            head, payload = parts
-            self._sent += len(head) + len(payload)
-            channel.send_tunnel(head, payload)
+        self._sent += len(frame) + len(payload)
+        channel.send_tunnel(frame, payload)
 
     async def _send_other(self, message: Message) -> None:
         kind = message["type"]
@@ -335,6 +335,7 @@ class WebSocketSession(Inbox):
         self.state = state
         self.open = state == OPEN
         self.reading = state in (OPEN, CLOSING)
+        self.closed = state == CLOSED
 
     def _write(self, data: bytes) -> None:
         self._sent += len(data)
@@ -444,7 +445,7 @@ class WebSocketSession(Inbox):
             self._outcome,
             request.fields,
             self.scope["scheme"],
-            self._received,
+            self.received,
         )
         record.event = event
         if event == "websocket_close":

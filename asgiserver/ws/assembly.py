@@ -22,6 +22,8 @@ from asgiserver.ws.codec import (
 if TYPE_CHECKING:
     from asgiserver.ws.deflate import Deflate
 
+NOT_UTF8 = "text is not UTF-8"
+
 _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 
 
@@ -103,7 +105,7 @@ class MessageAssembler:
                 self.utf8 = _utf8_decoder()
             return self.utf8.decode(payload, final)
         except UnicodeDecodeError:
-            raise ProtocolViolation(1007, "text is not UTF-8") from None
+            raise ProtocolViolation(1007, NOT_UTF8) from None
 
     def control(self, opcode: int, payload: bytes) -> bool:
         """Report a control frame; True for the close frame, after which nothing is read."""

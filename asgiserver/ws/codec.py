@@ -60,8 +60,8 @@ class FrameCodec(Protocol):
     """The server's side of one connection's frames.
 
     Every codec reports the same messages and the same violations for the same bytes, however they
-    are split. Encoded frames come as buffers to be sent in order: a large payload is not copied
-    onto its head.
+    are split. An encoded message is a frame and nothing, or a head and a large payload, which is
+    not copied onto its head.
     """
 
     paused: bool
@@ -78,10 +78,10 @@ class FrameCodec(Protocol):
         after clearing `paused`). Raises `ProtocolViolation`; the codec is not fed after that.
         """
 
-    def encode_text(self, text: str) -> tuple[bytes, ...]:
+    def encode_text(self, text: str) -> tuple[bytes, bytes]:
         """One text message. Raises `UnicodeEncodeError` for lone surrogates."""
 
-    def encode_binary(self, data: bytes) -> tuple[bytes, ...]:
+    def encode_binary(self, data: bytes) -> tuple[bytes, bytes]:
         """One binary message."""
 
     def encode_ping(self, payload: bytes) -> bytes:

@@ -6,9 +6,10 @@ through `MessageAssembler` like the frames of the other codecs.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING
 
-from asgiserver.ws.assembly import MessageAssembler
+from asgiserver.ws.assembly import NOT_UTF8, MessageAssembler
 from asgiserver.ws.codec import (
     BINARY,
     CLOSE,
@@ -37,8 +38,15 @@ _RSV1 = 0x40
 _TEXT_HEADS = [bytes((_FIN | TEXT, size)) for size in range(126)]
 _BINARY_HEADS = [bytes((_FIN | BINARY, size)) for size in range(126)]
 
-# Payloads from here on are neither joined to their heads nor copied before they are unmasked.
+_HEAD_16 = Struct(">BBH").pack
+_HEAD_64 = Struct(">BBQ").pack
+
+# Payloads from here on are not joined to their heads.
 _LARGE = 2048
+
+# Payloads above this are not copied before they are unmasked; up to it a copy costs less than a
+# `memoryview`.
+_VIEWED = 16384
 
 
 def xor_mask(data: bytes | memoryview, mask: bytes) -> bytes:
@@ -60,15 +68,8 @@ def _head(first: int, size: int) -> bytes:
     if size < 126:
         return bytes((first, size))
     if size < 65536:
-        return bytes((first, 126, size >> 8, size & 0xFF))
-    return bytes((first, 127)) + size.to_bytes(8, "big")
-
-
-def _decoded(payload: bytes) -> str:
-    try:
-        return payload.decode()
-    except UnicodeDecodeError:
-        raise ProtocolViolation(1007, "text is not UTF-8") from None
+        return _HEAD_16(first, 126, size)
+    return _HEAD_64(first, 127, size)
 
 
 class NativeCodec:
@@ -76,27 +77,30 @@ class NativeCodec:
 
     Either between frames, with the beginning of a frame in `rest`; or inside a data frame whose
     last `remaining` bytes are missing. What has arrived of those is unmasked and checked already.
+    `between` messages the next frame may be a whole one.
     """
 
     __slots__ = (
         "assembler",
+        "between",
         "deflate",
         "final",
         "mask",
         "max_size",
-        "on_message",
         "paused",
         "remaining",
         "rest",
+        "sink",
     )
 
     def __init__(self, sink: MessageSink, max_size: float, deflate: Deflate | None) -> None:
         self.assembler = MessageAssembler(sink, max_size, deflate)
-        self.on_message = sink.on_message
+        self.sink = sink
         self.deflate = deflate
         self.max_size = max_size
         self.paused = False
         self.rest = b""
+        self.between = True
         self.remaining = 0
         self.mask = b""  # of the frame in progress, turned to its next byte
         self.final = False  # the frame in progress is its message's last
@@ -119,33 +123,31 @@ class NativeCodec:
         budget = FRAMES_PER_FEED
         while position < end and budget and not self.paused:
             budget -= 1
-            if self.remaining:
-                position = self._feed_payload(data, position)
-                continue
             # The short path: masked, up to 64 KiB, final, nothing compressed or in progress.
             start = position + 6
-            if start + 2 <= end:
+            if self.between and start + 2 <= end:
                 first = data[position]
                 size = data[position + 1] - 0x80
-                if size == 126:
+                if size > 125:
                     start += 2
-                    size = data[position + 2] << 8 | data[position + 3]
-                    if size < 126:
+                    size = data[position + 2] << 8 | data[position + 3] if size == 126 else -1
+                    if 0 <= size < 126:
                         raise ProtocolViolation(1002, _LONG_LENGTH)
-                elif size == 127:
-                    size = -1
-                if (
-                    (first == 0x82 or first == 0x81)
-                    and 0 <= size <= self.max_size
-                    and start + size <= end
-                    and not self.assembler.opcode
-                ):
-                    position = start + size
-                    masked = data if size < _LARGE else memoryview(data)
-                    payload = apply_mask(masked[start:position], data[start - 4 : start])
-                    self.on_message(payload if first == 0x82 else _decoded(payload))
+                stop = start + size
+                if (first == 0x82 or first == 0x81) and stop <= end and 0 <= size <= self.max_size:
+                    position = stop
+                    masked = data if size <= _VIEWED else memoryview(data)
+                    payload = apply_mask(masked[start:stop], data[start - 4 : start])
+                    if first == 0x82:
+                        self.sink.on_message(payload)
+                        continue
+                    try:
+                        text = payload.decode()
+                    except UnicodeDecodeError:
+                        raise ProtocolViolation(1007, NOT_UTF8) from None
+                    self.sink.on_message(text)
                     continue
-            moved = self._feed_frame(data, position)
+            moved = self._feed_other(data, position)
             if moved < 0:
                 break
             position = moved
@@ -153,6 +155,15 @@ class NativeCodec:
             self.rest = data[position:]
             return self.paused or not budget
         return False
+
+    def _feed_other(self, data: bytes, position: int) -> int:
+        """Take the long path, to the same end as `_feed_frame`."""
+        if self.remaining:
+            position = self._feed_payload(data, position)
+        else:
+            position = self._feed_frame(data, position)
+        self.between = not (self.remaining or self.assembler.opcode)
+        return position
 
     def _feed_frame(self, data: bytes, position: int) -> int:
         """Begin any frame; returns the position behind what was used, -1 to wait for more."""
@@ -201,30 +212,30 @@ class NativeCodec:
         self.assembler.add(payload, self.final and not self.remaining)
         return position + size
 
-    def encode_text(self, text: str) -> tuple[bytes, ...]:
+    def encode_text(self, text: str) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_text`."""
         payload = text.encode()
         size = len(payload)
         if size < 126:
-            return (_TEXT_HEADS[size] + payload,)
+            return _TEXT_HEADS[size] + payload, b""
         return self._encode(TEXT, payload)
 
-    def encode_binary(self, data: bytes) -> tuple[bytes, ...]:
+    def encode_binary(self, data: bytes) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_binary`."""
         size = len(data)
         if size < 126:
-            return (_BINARY_HEADS[size] + data,)
+            return _BINARY_HEADS[size] + data, b""
         return self._encode(BINARY, data)
 
-    def _encode(self, opcode: int, payload: bytes) -> tuple[bytes, ...]:
+    def _encode(self, opcode: int, payload: bytes) -> tuple[bytes, bytes]:
         first = _FIN | opcode
         if self.deflate is not None and (deflated := self.deflate.deflate(payload)) is not None:
             first |= _RSV1
             payload = deflated
         size = len(payload)
         if size < _LARGE:
-            return (_head(first, size) + payload,)
-        return (_head(first, size), payload)
+            return _head(first, size) + payload, b""
+        return _head(first, size), payload
 
     def encode_ping(self, payload: bytes) -> bytes:
         """See `FrameCodec.encode_ping`."""

@@ -116,13 +116,13 @@ class WebsocketsCodec:
             self.assembler.check_head(self.first, length)
         return data
 
-    def encode_text(self, text: str) -> tuple[bytes, ...]:
+    def encode_text(self, text: str) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_text`."""
-        return (self._encode(Opcode.TEXT, text.encode()),)
+        return self._encode(Opcode.TEXT, text.encode()), b""
 
-    def encode_binary(self, data: bytes) -> tuple[bytes, ...]:
+    def encode_binary(self, data: bytes) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_binary`."""
-        return (self._encode(Opcode.BINARY, data),)
+        return self._encode(Opcode.BINARY, data), b""
 
     def encode_ping(self, payload: bytes) -> bytes:
         """See `FrameCodec.encode_ping`."""

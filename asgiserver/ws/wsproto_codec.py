@@ -110,13 +110,13 @@ class WsprotoCodec:
             self.assembler.add(payload, frame.frame_finished and frame.message_finished)
         return bool(self.backlog)
 
-    def encode_text(self, text: str) -> tuple[bytes, ...]:
+    def encode_text(self, text: str) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_text`."""
-        return (bytes(self.encoder.send_data(text)),)
+        return bytes(self.encoder.send_data(text)), b""
 
-    def encode_binary(self, data: bytes) -> tuple[bytes, ...]:
+    def encode_binary(self, data: bytes) -> tuple[bytes, bytes]:
         """See `FrameCodec.encode_binary`."""
-        return (bytes(self.encoder.send_data(data)),)
+        return bytes(self.encoder.send_data(data)), b""
 
     def encode_ping(self, payload: bytes) -> bytes:
         """See `FrameCodec.encode_ping`."""

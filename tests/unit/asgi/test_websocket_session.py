@@ -385,6 +385,32 @@ async def test_cancelled_receive_loses_nothing():
     await peer.end()
 
 
+async def test_receive_cancelled_at_the_moment_of_a_message_gives_it_back():
+    """The message is handed to the waiting task, which is cancelled before it has run."""
+    app = App()
+    peer = await opened(app)
+    app.reading.clear()
+    await peer.feed(frame(TEXT, b"taken"))
+    waiting = asyncio.create_task(peer.session.receive())
+    other = asyncio.create_task(peer.session.receive())
+    await peer.settle()
+    peer.session.feed(frame(TEXT, b"first"))
+    waiting.cancel()
+    await peer.settle()
+    assert waiting.cancelled()
+    assert (await other)["text"] == "first"
+
+    waiting = asyncio.create_task(peer.session.receive())
+    await peer.settle()
+    peer.session.feed(frame(TEXT, b"second") + frame(TEXT, b"third") + close_frame(1000))
+    waiting.cancel()
+    await peer.settle()
+    app.reading.set()
+    await peer.settle()
+    assert [m.get("text") for m in app.received[2:]] == ["second", "third", None]
+    assert peer.session.buffered == 0
+
+
 # Bounds.
 
 
