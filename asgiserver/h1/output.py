@@ -62,6 +62,12 @@ class Output(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         """Write, or gather while corked."""
+        if not self.corked and not self.gathered:
+            self.transport.write(data)
+            self._turn_left -= len(data)
+            if self._turn_left < 0:
+                self.spend(0)
+            return
         self.gathered.append(data)
         self._gathered_size = size = self._gathered_size + len(data)
         if size >= FLUSH_SIZE or not self.corked:
