@@ -131,7 +131,7 @@ class Lines:
 
 
 def send_setup(control: socket.socket, setup: Setup) -> None:
-    """Send the first message; blocks until the pipe has taken it."""
+    """Send the first message; blocks until the socket has taken it."""
     data = pickle.dumps(setup)
     control.sendall(_LENGTH.pack(len(data)) + data)
 

@@ -190,7 +190,7 @@ class Fleet:
     # What happens to workers -------------------------------------------------------------------
 
     def _read(self, worker: WorkerHandle) -> bool:
-        """Handle what the worker has reported; False at the end of its pipe."""
+        """Handle what the worker has reported; False at the end of its socket."""
         try:
             messages = worker.read_control()
         except EOFError:
@@ -242,7 +242,7 @@ class Fleet:
             self._owner.worker_failed(worker, now)
 
     def _forget(self, worker: WorkerHandle) -> None:
-        """Read its last words, and close its pipes."""
+        """Read its last words, and close its sockets."""
         registered = self._selector.get_map()
         if worker.control in registered:
             self._read(worker)

@@ -80,9 +80,12 @@ class Load:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("workers", "restarts"), [(1, 10), (2, 20)])
-def test_rolling_restarts_under_load_fail_no_request(tmp_path, workers, restarts):
-    with ServerProcess(tmp_path, "--workers", str(workers), *SUPERVISED) as server:
+@pytest.mark.parametrize(
+    ("workers", "restarts", "balance"), [(1, 10, "auto"), (2, 20, "auto"), (2, 10, "reuseport")]
+)
+def test_rolling_restarts_under_load_fail_no_request(tmp_path, workers, restarts, balance):
+    options = ("--workers", str(workers), "--balance", balance, *SUPERVISED)
+    with ServerProcess(tmp_path, *options) as server:
         server.ready()
         with Load(server) as load:
             for number in range(restarts):

@@ -313,6 +313,20 @@ async def test_idle_connections_do_not_hold_up_the_stop(dial):
     assert server.context.loop.time() - before < 2
 
 
+async def test_a_client_that_has_just_connected_is_answered(dial):
+    server = Server(Config(hello, **options(lifespan="off")))
+    await server.start()
+    client = await dial(server)
+    await until(lambda: server.context.connections)
+    stopping = asyncio.create_task(server.stop())
+    await until(lambda: server.context.draining)
+    await client.get()
+    reply = await client.reply()
+    assert (reply.status, reply.value(b"connection")) == (200, b"close")
+    await client.ended()
+    await stopping
+
+
 async def test_what_does_not_end_is_cancelled_and_named(dial, caplog):
     caplog.set_level("INFO", "asgiserver")
     app = App()
