@@ -19,6 +19,7 @@ logger = logging.getLogger("asgiserver")
 # A request line whose rest of the head may be known: its target is a path, so that no other rule
 # ties the two together (an absolute target has to agree with Host, HTTP/1.0 has other framing).
 _PATH_LINE = re.compile(rb"([A-Z-]+) (/[!\"$-~]*) HTTP/1\.1").fullmatch
+_UNDERSCORE_IN_A_NAME = re.compile(rb"\n[^:_\n]*_").search
 
 _KEPT = 256
 _KEPT_SIZE = 4096
@@ -98,7 +99,7 @@ class HeadReader:
         method, target, version, fields = self._parse(head)
         if len(fields) > self.limits.fields:
             raise PeerError(431, "too many header fields")
-        if 0x5F in rest and self._underscores != "keep":
+        if self._underscores != "keep" and _UNDERSCORE_IN_A_NAME(rest) is not None:
             fields = self._without_underscores(fields)
         request = read_request_head(method, target, version, fields)
         if version == "1.1" and target[0] == 0x2F and len(rest) <= _KEPT_SIZE:
@@ -112,16 +113,14 @@ class HeadReader:
 
         CGI has no hyphens, so ``x_real_ip`` and ``x-real-ip`` are one variable of WSGI and Django.
         """
-        kept = [field for field in fields if b"_" not in field[0]]
-        if len(kept) != len(fields):
-            if self._underscores == "refuse":
-                raise PeerError(400, "underscore in a header name")
-            if not self._said:
-                self._said = True
-                name = next(name for name, _ in fields if b"_" in name)
-                logger.info(
-                    "Dropped the field %s: many applications take it for another; if yours needs"
-                    " such names: --header-underscore keep",
-                    name.decode(),
-                )
-        return kept
+        if self._underscores == "refuse":
+            raise PeerError(400, "underscore in a header name")
+        if not self._said:
+            self._said = True
+            name = next(name for name, _ in fields if b"_" in name)
+            logger.info(
+                "Dropped the field %s: many applications take it for another; if yours needs"
+                " such names: --header-underscore keep",
+                name.decode(),
+            )
+        return [field for field in fields if b"_" not in field[0]]
