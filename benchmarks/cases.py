@@ -61,6 +61,7 @@ class Case:
     headers: dict[str, str] = field(default_factory=dict)
     body_bytes: int = 0  # of the request, or of one WebSocket message
     pipeline: int = 1  # requests sent at once; for h2load: concurrent streams
+    numbers: int = 0  # different values of X-Request-Id, in turn
     ours: str = "asgiserver"
     peers: tuple[str, ...] = HTTP_PEERS
     may_close: bool = False  # a server may close after each answer, as gunicorn's sync worker does
@@ -127,6 +128,15 @@ CASES: dict[str, Case] = {
             title="Plain text, 13 browser headers",
             headers=BROWSER_HEADERS,
             targets=targets(0.50, 0.80),
+        ),
+        # More than any server would keep: no head is met again while it may still be known.
+        replace(
+            PLAINTEXT,
+            name="request-ids",
+            title="Plain text, 13 browser headers and an X-Request-Id of its own",
+            headers=BROWSER_HEADERS,
+            numbers=20_000,
+            targets=(),
         ),
         Case(
             "post-10k",

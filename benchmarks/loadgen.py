@@ -78,7 +78,11 @@ def load_command(
     line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]
     for name, value in case.headers.items():
         line += ["-H", f"{name}: {value}"]
-    variables = {"BENCH_BODY": str(case.body_bytes), "BENCH_PIPELINE": str(case.pipeline)}
+    variables = {
+        "BENCH_BODY": str(case.body_bytes),
+        "BENCH_PIPELINE": str(case.pipeline),
+        "BENCH_NUMBERS": str(case.numbers),
+    }
     return [*line, "-s", str(HERE / "load" / "wrk.lua"), url], variables
 
 

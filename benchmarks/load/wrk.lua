@@ -1,8 +1,10 @@
 -- Builds the request of a case and prints what wrk counted as one line of JSON.
--- BENCH_BODY: bytes of a POST body; BENCH_PIPELINE: requests sent at once.
+-- BENCH_BODY: bytes of a POST body; BENCH_PIPELINE: requests sent at once; BENCH_NUMBERS: so many
+-- different values of X-Request-Id in turn.
 
 local body = tonumber(os.getenv("BENCH_BODY") or "0")
 local depth = tonumber(os.getenv("BENCH_PIPELINE") or "1")
+local numbers = tonumber(os.getenv("BENCH_NUMBERS") or "0")
 
 if body > 0 then
    wrk.method = "POST"
@@ -18,6 +20,20 @@ if depth > 1 then
       batch = table.concat(requests)
    end
    function request() return batch end
+end
+
+if numbers > 0 then
+   local requests, last = {}, 0
+   function init(args)
+      for i = 1, numbers do
+         wrk.headers["X-Request-Id"] = string.format("%08d", i)
+         requests[i] = wrk.format()
+      end
+   end
+   function request()
+      last = last % numbers + 1
+      return requests[last]
+   end
 end
 
 -- wrk corrects its latencies for an expected interval that ignores pipelining: not usable then.

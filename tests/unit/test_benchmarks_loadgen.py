@@ -81,6 +81,19 @@ def test_the_load_stays_on_loopback(tmp_path, monkeypatch):
         assert line[0] == "ws_load" or line[-1].partition("://")[2].startswith("127.0.0.1:4711/")
 
 
+def test_wrk_is_told_what_to_send(monkeypatch, tmp_path):
+    monkeypatch.setattr("benchmarks.loadgen.require", lambda tool, package: tool)
+    environment = Environment(tmp_path / "bin" / "python")
+    for name, variable in (
+        ("post-10k", ("BENCH_BODY", "10240")),
+        ("pipelined", ("BENCH_PIPELINE", "16")),
+        ("request-ids", ("BENCH_NUMBERS", "20000")),
+    ):
+        line, variables = load_command(environment, CASES[name], 1, 1.0, "uvicorn")
+        assert variable in variables.items()
+        assert line[-2].endswith("wrk.lua")
+
+
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
 def test_cpu_time_of_a_process():
     assert process_cpu_seconds(os.getpid()) > 0
