@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class AccessRecord:
     """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
 
-    `outcome` is one of ``ok``, ``client_gone`` (status 499), ``refused``, ``app_error``, ``timeout``,
-    ``shutdown``, ``protocol_error``. Durations are seconds, sizes are bytes of body, of a WebSocket
-    those of its frames.
+    `outcome` is one of ``ok``, ``client_gone`` (status 499), ``refused``, ``app_error``,
+    ``timeout``, ``shutdown``, ``protocol_error``. Durations are seconds, sizes are bytes of body,
+    of a WebSocket those of its frames.
     """
 
     client: tuple[str, int] | None
