@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import socket
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.asgi.exchange import Exchange
@@ -385,7 +384,7 @@ class H1Connection(ResponseWriter):
         self._parser.stop()
         self._resume_reading(_BEHIND)
         if rest:
-            self._feed_tunnel(rest)
+            self._other_data(rest)
 
     def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
         """Raw bytes through the tunnel, in one piece or in two."""
@@ -575,18 +574,15 @@ class H1Connection(ResponseWriter):
     def _other_data(self, data: bytes) -> None:
         """Bytes that are not HTTP: of a tunnel, or behind the end."""
         if self._mode == _TUNNEL:
-            self._feed_tunnel(data)
+            session = self._session
+            if session is not None:
+                session.feed(data)
+                if session.buffered > BODY_BUFFER:
+                    self._pause_reading(_BODY)
         elif self._mode == _LINGER:
             self._left_over += len(data)
             if self._left_over > LINGER_SIZE:
                 self._end_linger()
-
-    def _feed_tunnel(self, data: bytes) -> None:
-        session = self._session
-        if session is not None:
-            session.feed(data)
-            if session.buffered > BODY_BUFFER:
-                self._pause_reading(_BODY)
 
     def _pause_reading(self, why: int) -> None:
         if not self._paused and self._mode <= _TUNNEL:
@@ -606,16 +602,15 @@ def peer_of(
     """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
     server: tuple[str, int | None] | None = None
     client: tuple[str, int] | None = None
-    sock: Any = transport.get_extra_info("socket")
     sockname: Any = transport.get_extra_info("sockname")
-    if sock is not None and sock.family not in (socket.AF_INET, socket.AF_INET6):
-        if isinstance(sockname, bytes):
-            sockname = sockname.decode(errors="surrogateescape")
-        server = (sockname, None) if sockname else None
-    else:
+    if isinstance(sockname, tuple):
         peername: Any = transport.get_extra_info("peername")
         client = (peername[0], peername[1]) if peername else None
-        server = (sockname[0], sockname[1]) if sockname else None
+        server = (sockname[0], sockname[1])
+    elif sockname:  # the path of a unix socket
+        if isinstance(sockname, bytes):
+            sockname = sockname.decode(errors="surrogateescape")
+        server = (sockname, None)
     scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
     if passed_on is not None:
         if passed_on.client is not None:

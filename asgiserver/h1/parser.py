@@ -142,12 +142,20 @@ class RequestParser:
         if end > limits.line:
             self._check_begun(head, 0)
         request = self._read(head)
-        if not request.framing.has_body:
+        framing, sink = request.framing, self._sink
+        if not framing.has_body:
             self.rest = b"" if whole else data[end:]
-            self._sink.on_request(request)
+            sink.on_request(request)
+            return
+        size = framing.content_length
+        if 0 < size <= len(data) - end and size <= limits.body:
+            sink.on_request(request)
+            sink.on_body(data[end : end + size])  # all of a short body has come with its head
+            self.rest = data[end + size :]
+            sink.on_request_end()
             return
         self._begin_body(request)
-        self._sink.on_request(request)
+        sink.on_request(request)
         if not whole:
             self._feed_body(data, end)
 
