@@ -165,8 +165,7 @@ CASES: dict[str, Case] = {
             BODY,
             name="file-1m",
             title="1 MiB file (FileResponse)",
-            wanted=Wanted("framework_apps:file_response"),
-            limits=(),
+            wanted=Wanted("framework_apps:file_response", limit="file"),
             targets=targets(0.30, 0.50),
         ),
         replace(

@@ -6,9 +6,11 @@ Run as ``python limits.py KIND PORT [CERTIFICATE KEY]``; each protocol below is 
 import asyncio
 import base64
 import hashlib
+import os
 import re
 import ssl
 import sys
+import tempfile
 
 import uvloop
 
@@ -19,7 +21,9 @@ HEAD = (
 ANSWER = HEAD + b"content-length: 13\r\n\r\nHello, world!"
 LAST_ANSWER = HEAD + b"content-length: 13\r\nconnection: close\r\n\r\nHello, world!"
 POSTED = HEAD + b"content-length: 10240\r\n\r\n" + b"b" * 10240
-MEBIBYTE = HEAD + b"content-length: 1048576\r\n\r\n" + b"m" * (1 << 20)
+MEBIBYTE_SIZE = 1 << 20
+MEBIBYTE_HEAD = HEAD + b"content-length: %d\r\n\r\n" % MEBIBYTE_SIZE
+MEBIBYTE = MEBIBYTE_HEAD + b"m" * MEBIBYTE_SIZE
 CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
 CHUNK = b"400\r\n" + b"c" * 1024 + b"\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
@@ -44,6 +48,38 @@ class Mebibyte(Constant):
     """1 MiB in one write."""
 
     answer = MEBIBYTE
+
+
+class File(Constant):
+    """1 MiB of a file by sendfile(2), on the socket beside its transport."""
+
+    file = None
+
+    def connection_made(self, transport):
+        if File.file is None:
+            File.file = tempfile.TemporaryFile()  # noqa: SIM115 (until the process ends)
+            File.file.write(b"m" * MEBIBYTE_SIZE)
+            File.file.flush()
+        self.loop = asyncio.get_running_loop()
+        self.socket = os.dup(transport.get_extra_info("socket").fileno())
+
+    def connection_lost(self, exc):
+        self.loop.remove_writer(self.socket)
+        os.close(self.socket)
+
+    def data_received(self, data):
+        os.write(self.socket, MEBIBYTE_HEAD)
+        self.offset = 0
+        self.send()
+
+    def send(self):
+        try:
+            while left := MEBIBYTE_SIZE - self.offset:
+                self.offset += os.sendfile(self.socket, self.file.fileno(), self.offset, left)
+        except BlockingIOError:
+            self.loop.add_writer(self.socket, self.send)
+        else:
+            self.loop.remove_writer(self.socket)
 
 
 class Streamed(Constant):
@@ -135,6 +171,7 @@ KINDS = {
     "streamed": Streamed,
     "chunks": Chunks,
     "mebibyte": Mebibyte,
+    "file": File,
     "websocket": MaskedEcho,
 }
 
