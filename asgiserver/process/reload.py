@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from asgiserver.config import Config
 
-__all__ = ["FileFilter", "Watcher"]
+__all__ = ["FileFilter", "Watcher", "short_path"]
 
 logger = logging.getLogger("asgiserver")
 
@@ -116,6 +116,14 @@ def _matches(path: Path, top: Path, patterns: tuple[str, ...]) -> bool:
         fnmatch.fnmatch(path.name, pattern) or fnmatch.fnmatch(relative, pattern)
         for pattern in patterns
     )
+
+
+def short_path(path: str) -> str:
+    """`path` as seen from the current directory, where that can be said."""
+    try:
+        return os.path.relpath(path)
+    except ValueError:  # on another drive
+        return path
 
 
 class Watcher:

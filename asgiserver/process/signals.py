@@ -11,16 +11,19 @@ import signal
 import socket
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from types import FrameType
+
+_Value = TypeVar("_Value")
 
 __all__ = [
     "CHILD_LOOK",
     "KILL",
     "SignalQueue",
+    "by_name",
     "die_with_parent",
     "ignore",
     "named",
@@ -31,9 +34,14 @@ __all__ = [
 ]
 
 
+def by_name(table: Mapping[str, _Value]) -> dict[signal.Signals, _Value]:
+    """The part of a table of signals that the platform has."""
+    return {getattr(signal, name): value for name, value in table.items() if hasattr(signal, name)}
+
+
 def named(*names: str) -> list[signal.Signals]:
     """Those of these signals that the platform has."""
-    return [getattr(signal, name) for name in names if hasattr(signal, name)]
+    return list(by_name(dict.fromkeys(names)))
 
 
 # Blocked while a child is started: what comes before it has its handlers waits until then.

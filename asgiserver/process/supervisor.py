@@ -10,7 +10,6 @@ import logging
 import math
 import os
 import selectors
-import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
@@ -18,24 +17,26 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.errors import ApplicationLoadError, ConfigError, WorkersFailed
 from asgiserver.process import launch
 from asgiserver.process.backoff import Failures
-from asgiserver.process.control import Setup, Stop
+from asgiserver.process.control import Stop
 from asgiserver.process.cpus import usable_cpus
 from asgiserver.process.fleet import Fleet
 from asgiserver.process.handle import exit_text
+from asgiserver.process.once import run_once
 from asgiserver.process.plan import Goal, Phase, Spawn, plan
-from asgiserver.process.reload import Watcher
+from asgiserver.process.reload import Watcher, short_path
 from asgiserver.process.service import Service
 from asgiserver.process.signals import (
     CHILD_LOOK,
     KILL,
     SignalQueue,
-    named,
+    by_name,
     reap_strangers,
     set_process_title,
 )
 from asgiserver.process.worker import work
 
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable, Sequence
 
     from asgiserver.config import Config
@@ -114,9 +115,12 @@ class Supervisor:
             self._service.open()
             self._fleet.sockets = self._service.sockets
             logger.info("Supervisor started (pid %d), %d workers", os.getpid(), self._goal.size)
-            if self._run_once():
+            code = run_once(self._config, self._fleet.launcher, self._selector, self._signals)
+            if code is None:
                 self._prepare()
                 self._loop()
+            else:
+                self._exit_code = code
         finally:
             self._close()
         logger.info("Supervisor stopped, exit code %d", self._exit_code)
@@ -132,27 +136,6 @@ class Supervisor:
         if config.reload:
             self._watcher = Watcher(config, self._on_file)
             self._watcher.start()
-
-    def _run_once(self) -> bool:
-        """Call the function of ``--run-once`` in a process of its own; whether to go on."""
-        if self._config.run_once is None:
-            return True
-        setup = Setup(config=self._config, index=0, run_once=self._config.run_once)
-        worker = self._fleet.launcher.start(setup, ())
-        while not worker.has_ended():
-            self._selector.select(CHILD_LOOK)
-            for number in self._signals.read():
-                if number in _STOPS:
-                    logger.info("Stopping (%s)", number.name)
-                    worker.signal(signal.SIGTERM)
-                    self._change_goal(stopping=True)
-        failure = worker.read_failure()
-        worker.close()
-        if worker.exit_code and not self._goal.stopping:
-            self._exit_code = ApplicationLoadError.exit_code
-            text = failure or f"run_once: it ended with {exit_text(worker.exit_code)}"
-            logger.error("%s", text)
-        return not (worker.exit_code or self._goal.stopping)
 
     def _loop(self) -> None:
         while self._fleet.workers or not self._goal.stopping:
@@ -410,7 +393,7 @@ class Supervisor:
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:
             return
-        logger.warning("%s changed, reloading", _short(path))
+        logger.warning("%s changed, reloading", short_path(path))
         self._files.clear()
         self._renew()
 
@@ -444,18 +427,8 @@ class Supervisor:
         successor.close()
 
 
-def _short(path: str) -> str:
-    try:
-        return os.path.relpath(path)
-    except ValueError:  # on another drive
-        return path
-
-
-_STOPS = named("SIGTERM", "SIGINT", "SIGQUIT", "SIGBREAK")
-
-_COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = {
-    getattr(signal, name): command
-    for name, command in {
+_COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = by_name(
+    {
         "SIGCHLD": None,  # seen to after every wake-up
         "SIGTERM": Supervisor.terminate,
         "SIGINT": Supervisor.interrupt,
@@ -466,6 +439,5 @@ _COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = {
         "SIGUSR1": Supervisor.stacks,
         "SIGUSR2": Supervisor.upgrade,
         "SIGBREAK": Supervisor.terminate,  # Windows: what a program can send to another
-    }.items()
-    if hasattr(signal, name)
-}
+    }
+)

@@ -101,6 +101,7 @@ class Worker:
         self._share: FairShare | None = None
         self._stopping = False
         self._told = False  # by the supervisor
+        self._limited = False  # a thread in C will end this process
 
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "starting" if self._starting else "serving"
@@ -224,6 +225,7 @@ class Worker:
     def _end_in_any_case(self) -> None:
         """Nobody is left to kill this process should it hang: a thread in C will end it."""
         config = self._setup.config
+        self._limited = True
         limit = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown + 1
         faulthandler.dump_traceback_later(min(limit, LONGEST_LINGER), exit=True)
 
@@ -245,7 +247,7 @@ class Worker:
         stats, connections = context.stats, len(context.connections)
         if self._share is not None:
             self._share.publish(connections, stats.connections, time.monotonic())
-        if not self._stopping:
+        if not self._limited:
             write_when_silent(self._setup.config.timeout_worker_stuck)
         rss, running = resident_bytes(), len(context.running)
         self._report(Beat(rss, stats.requests, stats.connections, connections, running))

@@ -246,6 +246,16 @@ def test_runs_a_function_once_before_the_workers(tmp_path):
     assert "is ready" not in server_log
 
 
+def test_stopped_while_the_function_runs(tmp_path):
+    (tmp_path / "migrate.py").write_text("import time\ndef run():\n    time.sleep(600)\n")
+    with ServerProcess(tmp_path, "--workers", "2", "--run-once", "migrate:run") as server:
+        server.see("Supervisor started")
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert "is ready" not in server.log
+        assert "Traceback" not in server.log
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_preload_imports_once_and_shares_memory(tmp_path, workers):
     (tmp_path / "app.py").write_text(APP + "open('imports', 'a').write('x')\n")

@@ -1,0 +1,57 @@
+"""Run one function in a process of its own, before the first worker: ``--run-once``.
+
+It knows nothing of workers.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from typing import TYPE_CHECKING
+
+from asgiserver.errors import ApplicationLoadError
+from asgiserver.process.control import Setup
+from asgiserver.process.handle import exit_text
+from asgiserver.process.signals import CHILD_LOOK, named
+
+if TYPE_CHECKING:
+    import selectors
+
+    from asgiserver.config import Config
+    from asgiserver.process.launch import Launcher
+    from asgiserver.process.signals import SignalQueue
+
+__all__ = ["run_once"]
+
+logger = logging.getLogger("asgiserver")
+
+_STOPS = named("SIGTERM", "SIGINT", "SIGQUIT", "SIGBREAK")
+
+
+def run_once(
+    config: Config, launcher: Launcher, selector: selectors.BaseSelector, signals: SignalQueue
+) -> int | None:
+    """Call the function that `config` names, if any; None to go on, else the exit code.
+
+    `selector` waits for `signals`.
+    """
+    if config.run_once is None:
+        return None
+    setup = Setup(config=config, index=0, run_once=config.run_once)
+    process = launcher.start(setup, ())
+    stopping = False
+    while not process.has_ended():
+        selector.select(CHILD_LOOK)
+        for number in signals.read():
+            if number in _STOPS:
+                logger.info("Stopping (%s)", number.name)
+                process.signal(signal.SIGTERM)
+                stopping = True
+    failure = process.read_failure()
+    process.close()
+    if stopping:
+        return 0
+    if process.exit_code:
+        logger.error("%s", failure or f"run_once: it ended with {exit_text(process.exit_code)}")
+        return ApplicationLoadError.exit_code
+    return None
