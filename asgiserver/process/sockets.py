@@ -116,6 +116,10 @@ class Sockets:
             logger.warning("New connections may reach a worker that is blocked or gone: %s", exc)
         self._open = wanted
 
+    def forget_choice(self) -> None:
+        """Another process may have chosen queues meanwhile: `open_to` has to say it again."""
+        self._open = ()
+
     # The load board --------------------------------------------------------------------------
 
     def take_cell(self) -> int:

@@ -424,6 +424,7 @@ class Supervisor:
             self._stop(dataclasses.replace(REPLACED, reason="handed over", last=True))
         else:
             logger.error("The new supervisor (pid %d) failed, this one goes on", successor.pid)
+            self._service.sockets.forget_choice()
         successor.close()
 
 

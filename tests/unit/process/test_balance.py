@@ -1,9 +1,14 @@
+import os
+import select
 import socket
 import sys
 
 import pytest
 
+from asgiserver.config import Config
 from asgiserver.process.balance import FairShare, LoadBoard, steer
+from asgiserver.process.sockets import Sockets
+from asgiserver.server.listener import bind_sockets
 
 
 @pytest.fixture
@@ -52,6 +57,33 @@ def test_one_alone_never_waits(board):
     board.used = 1
     share = FairShare(board, 0)
     assert all(share.wait(n, n, 100.0 + n / 1000) == 0.0 for n in range(100))
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a filter of Linux")
+def test_what_a_failed_successor_chose_is_undone():
+    config = Config("app:app", host="127.0.0.1", port=0, balance="reuseport")
+    sockets = Sockets(bind_sockets(config), config)
+    own = [socket.socket(fileno=os.dup(sockets.for_slot(slot)[0][0])) for slot in (0, 1)]
+    address = own[0].getsockname()
+
+    def taken_by():
+        with socket.create_connection(address):
+            ready, _, _ = select.select(own, [], [], 5)
+            ready[0].accept()[0].close()
+            return own.index(ready[0])
+
+    sockets.open_to({0})
+    assert taken_by() == 0
+    steer(own[0], [1])
+    sockets.open_to({0})
+    assert taken_by() == 1
+    sockets.forget_choice()
+    sockets.open_to({0})
+    assert taken_by() == 0
+    for sock in own:
+        sock.close()
+    sockets.close(unlink=True)
+    sockets.close_board()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="a filter of Linux")
