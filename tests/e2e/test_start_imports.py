@@ -25,8 +25,8 @@ OURS = """
     h1.parser h1.response_writer h1.sendfile
     http.dates http.fields http.forwarded http.framing http.message http.target
     process.runner process.upgrade
-    server.acceptor server.application server.clock server.limits server.listener server.proxy server.readiness
-    server.redirect server.runner server.server
+    server.acceptor server.application server.clock server.limits server.listener server.proxy
+    server.readiness server.redirect server.runner server.server
     ws.codec
 """
 OTHERS = """
