@@ -22,9 +22,10 @@ from asgiserver.errors import ApplicationLoadError, StartupError
 from asgiserver.logs import ACCESS_LOGGER, LOGGER
 from asgiserver.loops import loop_factory
 from asgiserver.options import resolve_keywords
+from asgiserver.server.application import load
 from asgiserver.server.listener import Listener
 from asgiserver.server.runner import StopSignals
-from asgiserver.server.server import Server, load
+from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -126,6 +127,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         """gunicorn's settings as ours. Raises `ConfigError`."""
         cfg = self.cfg
         grace = cfg.graceful_timeout
+        header_map = getattr(cfg, "header_map", "drop")  # since gunicorn 22
         options: dict[str, Any] = {
             "workers": 1,
             "reload": False,
@@ -135,6 +137,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
             "fd": None,
             "log_level": "info",  # gunicorn's logger has a level already
             "access_log": bool(cfg.accesslog or cfg.logconfig or cfg.logconfig_dict),
+            "header_underscore": "keep" if header_map == "dangerous" else header_map,
             "timeout_keep_alive": cfg.keepalive,
             "timeout_graceful_shutdown": max(grace - KILL_MARGIN, grace / 2),
             "forwarded_allow_ips": [*_hosts(cfg.forwarded_allow_ips), "unix"],

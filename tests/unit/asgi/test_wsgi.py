@@ -279,7 +279,7 @@ async def test_a_client_that_leaves_while_it_uploads(serve, dial):
     await server.stop()
 
 
-async def test_auto_says_what_it_chose(client_of, caplog):
+async def test_auto_says_what_it_chose(caplog, client_of):
     caplog.set_level(logging.INFO, "asgiserver")
 
     def app(environ, start_response):
@@ -314,7 +314,7 @@ def double(scope):
 
 @pytest.mark.parametrize("app", [Double, double])
 @pytest.mark.parametrize("interface", ["auto", "asgi2"])
-async def test_asgi2(client_of, caplog, app, interface):
+async def test_asgi2(caplog, client_of, app, interface):
     caplog.set_level(logging.INFO, "asgiserver")
     client = await client_of(app, interface=interface, lifespan="on")
     assert (await client.get("/")).text == "double"
