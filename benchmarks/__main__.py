@@ -55,7 +55,8 @@ def list_cases() -> None:
     for case in CASES.values():
         wanted = ", ".join(f"{one.ratio:.2f} of {one.against}" for one in case.targets)
         note = f" ({case.unavailable})" if case.unavailable else ""
-        print(f"{case.name:{width}}  {case.title}{note}; target {wanted}")
+        target = f"; target {wanted}" if wanted else ""
+        print(f"{case.name:{width}}  {case.title}{note}{target}")
     for name, study in STUDIES.items():
         print(f"{name:{width}}  {study.title}")
     print(f"\nusage: {USAGE}\nservers: {', '.join(SERVERS)}")
