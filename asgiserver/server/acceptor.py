@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import math
 import os
@@ -71,7 +72,7 @@ class Acceptor:
         self._limit = limit if connect is not None else math.inf
         self._make_connection = connect or self._connect
         self._watches = watches_sockets(loop)
-        self._tasks: list[asyncio.Task[None]] = []  # where it does not
+        self._tasks: dict[socket.socket, asyncio.Task[None]] = {}  # where it does not
         self._listeners: list[Listener] = []  # of the loop's servers
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[socket.socket] = []
@@ -101,7 +102,7 @@ class Acceptor:
                 raise BindError(text) from error
             self._sockets.append(sock)
             if not self._watches:
-                self._tasks.append(self._loop.create_task(self._accept_forever(sock)))
+                self._tasks[sock] = self._loop.create_task(self._accept_forever(sock))
             elif self._own:
                 self._loop.add_reader(sock.fileno(), self._accept, sock)
             else:
@@ -128,14 +129,16 @@ class Acceptor:
         """
         for server in self._servers:
             server.close()
-        for task in self._tasks:
-            task.cancel()
         for sock in self._sockets:
             if self._watches:
                 self._loop.remove_reader(sock.fileno())
             if take_waiting:
                 self._take_waiting(sock)
-            sock.close()
+            if self._watches:
+                sock.close()
+            else:  # not before the loop has let go of it
+                self._tasks[sock].add_done_callback(functools.partial(_close, sock))
+                self._tasks[sock].cancel()
         for timer in self._timers.values():
             timer.cancel()
         if self._reopening is not None:
@@ -143,7 +146,6 @@ class Acceptor:
         self._listeners.clear()
         self._servers.clear()
         self._sockets.clear()
-        self._tasks.clear()
         self._timers.clear()
 
     async def finish_handshakes(self, timeout: float) -> None:
@@ -151,6 +153,9 @@ class Acceptor:
 
         On return these have read what their clients had sent by then.
         """
+        if self._tasks and not self._sockets:
+            await asyncio.wait(self._tasks.values())
+            self._tasks.clear()
         if self._handshakes:
             _, late = await asyncio.wait(self._handshakes, timeout=timeout)
             for task in late:
@@ -279,6 +284,10 @@ class Acceptor:
     def _resume(self, sock: socket.socket) -> None:
         del self._timers[sock]
         self._loop.add_reader(sock.fileno(), self._accept, sock)
+
+
+def _close(sock: socket.socket, _: object) -> None:
+    sock.close()
 
 
 def watches_sockets(loop: asyncio.AbstractEventLoop) -> bool:

@@ -5,13 +5,18 @@ This is no test on Windows: the inheritance of handles and process groups are im
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
+import ssl
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from process_server import ServerProcess, wait_until_gone
+from pki import Authority
+from process_server import DEADLINE, ServerProcess, wait_until_gone
 
 WINDOWS_LIKE = str(Path(__file__).with_name("windows_like.py"))
 THROUGH = f"""
@@ -23,6 +28,29 @@ CTRL_BREAK = signal.SIGUSR1  # see windows_like.py
 
 def start(tmp_path, *options):
     return ServerProcess(tmp_path, *options, through=THROUGH)
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "TLS"])
+def test_one_process_serves(tmp_path, tls):
+    ca = Authority()
+    certificate, key = ca.issue("127.0.0.1").write(tmp_path, "server")
+    options = ("--ssl-certfile", certificate, "--ssl-keyfile", key) if tls else ()
+    with start(tmp_path, *options) as server:
+        server.ready()
+        parts = urlsplit(server.address)
+        client = http.client.HTTPConnection(parts.hostname, parts.port, timeout=DEADLINE)
+        if tls:
+            context = ssl.create_default_context(cadata=ca.pem)
+            client = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=DEADLINE, context=context
+            )
+        for _ in range(3):
+            client.request("GET", "/")
+            assert json.loads(client.getresponse().read())["pid"] == server.process.pid
+        server.signal(signal.SIGINT)
+        client.close()
+        assert server.wait() == 0
+        assert "Traceback" not in server.log
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, CTRL_BREAK], ids=["Ctrl-C", "Ctrl-Break"])

@@ -6,10 +6,12 @@ else of asgiserver that is for Windows runs as it is. Workers become the same ki
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import os
 import runpy
+import select
 import selectors
 import signal
 import socket
@@ -18,7 +20,7 @@ import subprocess
 import sys
 
 # Whatever looks at the platform while it is imported, and belongs to somebody else.
-EARLY = ("asyncio", "tempfile", "ctypes", "ssl", "logging.config", "click", "watchfiles")
+EARLY = ("tempfile", "ctypes", "ssl", "logging.config", "click", "watchfiles")
 for name in EARLY:
     with contextlib.suppress(ImportError):
         importlib.import_module(name)
@@ -31,9 +33,10 @@ POSIX_SIGNALS = (
 POSIX_OS = (
     *("fork", "register_at_fork", "waitid", "WNOHANG", "killpg", "setuid", "setgid", "getuid"),
     *("geteuid", "getgid", "setgroups", "initgroups", "sysconf", "sched_getaffinity", "sendfile"),
-    *("set_blocking", "mkfifo"),
+    *("set_blocking", "mkfifo", "pread", "O_CLOEXEC", "O_NONBLOCK", "O_NOFOLLOW", "O_DIRECTORY"),
 )
-POSIX_SOCKET = ("AF_UNIX", "SO_REUSEPORT", "send_fds", "recv_fds")
+POSIX_SOCKET = ("AF_UNIX", "SO_REUSEPORT", "send_fds", "recv_fds", "MSG_DONTWAIT")
+POSIX_SELECT = ("poll", "epoll", "PIPE_BUF")
 
 
 class SocketSelector(selectors.SelectSelector):
@@ -43,6 +46,15 @@ class SocketSelector(selectors.SelectSelector):
         key = super().register(fileobj, events, data)
         assert stat.S_ISSOCK(os.fstat(key.fd).st_mode), fileobj
         return key
+
+
+class BlindLoop(asyncio.SelectorEventLoop):
+    """It watches no sockets for others, as the proactor."""
+
+    def add_reader(self, fd, callback, *args):
+        raise NotImplementedError
+
+    add_writer = add_reader
 
 
 def loopback_pair(*_args):
@@ -66,13 +78,19 @@ def imitate() -> None:
     signal.SIGBREAK = signal.SIGUSR1
     socket.socketpair = loopback_pair
     selectors.DefaultSelector = SocketSelector
+    asyncio.ProactorEventLoop = BlindLoop
     os.kill = kill
 
 
 def take_away() -> None:
     for module in POSIX_MODULES:
         sys.modules[module] = None  # importing it fails
-    for module, names in ((signal, POSIX_SIGNALS), (os, POSIX_OS), (socket, POSIX_SOCKET)):
+    for module, names in (
+        (signal, POSIX_SIGNALS),
+        (os, POSIX_OS),
+        (socket, POSIX_SOCKET),
+        (select, POSIX_SELECT),
+    ):
         for name in names:
             with contextlib.suppress(AttributeError):
                 delattr(module, name)
