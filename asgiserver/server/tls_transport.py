@@ -18,6 +18,12 @@ __all__ = ["TLSTransport"]
 RECORD_SIZE = 16384
 """Bytes of a whole record (RFC 8446 section 5.1): read at once, nothing of it is left behind."""
 
+WHOLE_RECORD = RECORD_SIZE + 5 + 256
+"""Bytes of the longest record, encrypted."""
+
+RECORDS = 4
+"""Records passed on in one: a large upload costs a twentieth less than one by one."""
+
 PIECE_SIZE = 32768
 """Bytes encrypted at a time. What OpenSSL writes to grows with it and never shrinks: written at
 once, 1 MiB cost a quarter more, and left 1.3 MiB behind on every idle connection."""
@@ -177,6 +183,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 if not data:
                     self._end()
                     break
+                if incoming.pending > WHOLE_RECORD:
+                    data = self._read_on(data)
                 self._protocol.data_received(data)
         except ssl.SSLWantReadError:
             pass
@@ -187,6 +195,16 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._answer()
         if self._cut and self._reading:
             self._transport.close()
+
+    def _read_on(self, data: bytes) -> bytes:
+        """Whole records behind one that has been read."""
+        parts = [data]
+        try:
+            while self._incoming.pending > WHOLE_RECORD and len(parts) < RECORDS:
+                parts.append(self._object.read(RECORD_SIZE))
+        except ssl.SSLWantReadError:
+            pass
+        return b"".join(parts)
 
     def _read_rest(self) -> None:
         if self._reading:

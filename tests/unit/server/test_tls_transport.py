@@ -239,7 +239,20 @@ class TestReading:
         for start in range(0, len(sent), 10_000):
             made.raw.arrive(sent[start : start + 10_000])
         assert made.protocol.data == data
-        assert max(map(len, made.protocol.parts)) <= 16384
+        assert max(map(len, made.protocol.parts)) <= 65536
+
+    async def test_records_are_passed_on_together(self, pair, version):
+        made = pair(version).shake_hands()
+        made.raw.arrive(made.client.say(b"x" * 16384 * 10))
+        assert [len(part) for part in made.protocol.parts][:2] == [65536, 65536]
+
+    @pytest.mark.parametrize("rest", [b"", b"x" * 30_000])
+    async def test_the_end_behind_large_ones(self, pair, version, rest):
+        made = pair(version).shake_hands()
+        made.raw.arrive(made.client.say(b"x" * 50_000) + made.client.say_goodbye() + rest)
+        assert made.protocol.data == b"x" * 50_000
+        assert made.protocol.events == ["made", "eof"]
+        assert made.raw.closing
 
     async def test_pause(self, pair, version):
         """Nothing is passed on while paused, nothing is lost, and the kernel's buffer fills."""
