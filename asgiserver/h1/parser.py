@@ -91,10 +91,30 @@ class RequestParser:
     def feed(self, data: bytes) -> None:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
-            if self._state == _HEAD:
-                self._feed_head(self.rest + data if self.rest else data)
-            elif self._state != _REFUSED:
-                self._feed_body(data, 0)
+            if self._state != _HEAD:
+                if self._state != _REFUSED:
+                    self._feed_body(data, 0)
+                return
+            if self.rest:
+                data = self.rest + data
+            end = data.find(b"\r\n\r\n", self._scanned)
+            if end < 0 or data[0] not in _FIRST_BYTES:
+                data, end = self._search_head(data)
+                if end < 0:
+                    self.rest = data
+                    return
+            self._scanned = 0
+            end += 4
+            whole = end == len(data)
+            head = data if whole else data[:end]
+            if end > self._limits.line:
+                self._check_begun(head, 0)
+            request = self._read(head)
+            if request.framing.has_body:
+                self._feed_first_body(request, data, end)
+            else:
+                self.rest = b"" if whole else data[end:]
+                self._sink.on_request(request)
         except PeerError:
             self._state = _REFUSED
             self.in_body = False
@@ -126,29 +146,11 @@ class RequestParser:
         self.stop()
         del self._sink
 
-    def _feed_head(self, data: bytes) -> None:
-        """Parse a head when it is complete, and what there is of the body behind it."""
-        end = data.find(b"\r\n\r\n", self._scanned)
-        if end < 0 or data[0] not in _FIRST_BYTES:
-            data, end = self._search_head(data)
-            if end < 0:
-                self.rest = data
-                return
-        self._scanned = 0
-        end += 4
-        whole = end == len(data)
-        head = data if whole else data[:end]
-        limits = self._limits
-        if end > limits.line:
-            self._check_begun(head, 0)
-        request = self._read(head)
-        framing, sink = request.framing, self._sink
-        if not framing.has_body:
-            self.rest = b"" if whole else data[end:]
-            sink.on_request(request)
-            return
-        size = framing.content_length
-        if 0 < size <= len(data) - end and size <= limits.body:
+    def _feed_first_body(self, request: RequestHead, data: bytes, end: int) -> None:
+        """A request with a body, and what has come of it behind the end of its head."""
+        sink = self._sink
+        size = request.framing.content_length
+        if 0 < size <= len(data) - end and size <= self._limits.body:
             sink.on_request(request)
             sink.on_body(data[end : end + size])  # all of a short body has come with its head
             self.rest = data[end + size :]
@@ -156,7 +158,7 @@ class RequestParser:
             return
         self._begin_body(request)
         sink.on_request(request)
-        if not whole:
+        if end < len(data):
             self._feed_body(data, end)
 
     def _begin_body(self, request: RequestHead) -> None:
