@@ -142,14 +142,14 @@ class Runnable(Protocol):
         """Answer for the application, which has not been called."""
 
 
-class SharedValue(dict[str, Any]):
-    """A dict that all scopes share, such as an extension's: to be replaced in one, not changed.
+class SharedExtension(dict[str, Any]):
+    """What all scopes say of an extension: to be replaced in one of them, not changed.
 
     A copy of it is an ordinary dict, so scopes can be copied, deeply too.
     """
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
-        raise TypeError("all requests share this dict: put a new one in its place")
+        raise TypeError("all requests share this extension's value: put a new dict in its place")
 
     __setitem__ = __delitem__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -254,10 +254,10 @@ class ServerContext:
         self.proxy: Callable[[Any], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
-        notice = SharedValue(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
-        nothing_to_say = SharedValue()
+        notice = SharedExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
+        nothing_to_say = SharedExtension()
         self.http_extensions: dict[str, Any] = {
-            "asgiserver.on_disconnect": SharedValue(mode=config.on_disconnect),
+            "asgiserver.on_disconnect": SharedExtension(mode=config.on_disconnect),
             "asgiserver.shutdown": notice,
             "http.response.pathsend": nothing_to_say,
             "http.response.zerocopysend": nothing_to_say,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.context import SharedValue
 from asgiserver.http.target import split_target
 
 if TYPE_CHECKING:
@@ -17,8 +16,7 @@ HTTP_SPEC_VERSION = "2.5"
 WEBSOCKET_SPEC_VERSION = "2.5"
 LIFESPAN_SPEC_VERSION = "2.0"
 
-_HTTP_ASGI = SharedValue(version=ASGI_VERSION, spec_version=HTTP_SPEC_VERSION)
-_WEBSOCKET_ASGI = SharedValue(version=ASGI_VERSION, spec_version=WEBSOCKET_SPEC_VERSION)
+_HTTP_ASGI = {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION}
 
 
 class Peer:
@@ -49,7 +47,7 @@ class Peer:
     def keep(self, scope: Scope) -> None:
         """Keep what all scopes share, from a second request on; copying costs a quarter less."""
         if self._asked:
-            self.scope = {**scope, "headers": (), "extensions": None}
+            self.scope = {**scope, "asgi": None, "headers": (), "extensions": None}
         self._asked = True
 
     def __repr__(self) -> str:
@@ -65,7 +63,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     if peer.scope is None:
         scope: Scope = {
             "type": "http",
-            "asgi": _HTTP_ASGI,
+            "asgi": _HTTP_ASGI.copy(),
             "http_version": head.http_version,
             "method": head.method,
             "scheme": peer.scheme,
@@ -81,6 +79,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
         peer.keep(scope)
     else:
         scope = peer.scope.copy()
+        scope["asgi"] = _HTTP_ASGI.copy()
         scope["http_version"] = head.http_version
         scope["method"] = head.method
         scope["path"] = path
@@ -106,7 +105,7 @@ def websocket_scope(
     scope = http_scope(context, head, peer)
     del scope["method"]
     scope["type"] = "websocket"
-    scope["asgi"] = _WEBSOCKET_ASGI
+    scope["asgi"]["spec_version"] = WEBSOCKET_SPEC_VERSION
     scope["scheme"] = "wss" if peer.scheme in ("https", "wss") else "ws"
     scope["subprotocols"] = subprotocols
     extensions = context.websocket_extensions.copy()
