@@ -233,6 +233,8 @@ class H1Connection(ResponseWriter):
         if self.gathered:
             self.flush()
         if self._phase != _IDLE or self._paused or self._eof or self._parser.rest:
+            if self._mode == _CLOSED:
+                return
             if self._paused:
                 self._resume_behind()
             if self._eof:
