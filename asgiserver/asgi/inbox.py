@@ -1,13 +1,15 @@
-"""The receiving half of a WebSocket: bytes of the tunnel to queued messages, within bounds.
+"""The receiving half of a WebSocket: bytes of the tunnel to events of `receive`, within bounds.
 
 Kept apart from `WebSocketSession` because all that bounds one peer's use of memory and of the event
-loop stands here. It knows neither ASGI events nor the closing handshake.
+loop stands here. It knows neither what is sent nor the closing handshake.
 """
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import TYPE_CHECKING
 
+from asgiserver.errors import ApplicationError
 from asgiserver.ws.codec import ProtocolViolation, codec_factory
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.context import ServerContext
+    from asgiserver.types import Message
     from asgiserver.ws.deflate import Deflate
 
 CREDIT = 16384
@@ -40,7 +43,10 @@ class Inbox:
 
     __slots__ = (
         "_channel",
+        "_close",
+        "_close_told",
         "_codec",
+        "_connect_told",
         "_consumed",
         "_kept",
         "_max_queue",
@@ -74,6 +80,9 @@ class Inbox:
         self._consumed = 0  # bytes received that the channel was told of
         self._pongs: list[bytes] = []
         self._waiters: list[Future[str | bytes | None]] = []
+        self._connect_told = False
+        self._close: tuple[int, str] | None = None  # code and reason for the application
+        self._close_told = False
 
     def failed(self, violation: ProtocolViolation) -> None:
         """The peer broke the protocol; nothing is decoded any more."""
@@ -161,7 +170,37 @@ class Inbox:
 
     # From the application.
 
-    def take(self) -> str | bytes:
+    async def receive(self) -> Message:
+        """The application's `receive`: connect, messages, then one disconnect.
+
+        Raises `ApplicationError` when it is called once more after the disconnect.
+        """
+        data: str | bytes | None = None
+        while data is None:
+            if self._messages:
+                data = self._take()
+            elif not self._connect_told:
+                self._connect_told = True
+                return {"type": "websocket.connect"}
+            elif self._close is not None:
+                if self._close_told:
+                    raise ApplicationError("receive() after websocket.disconnect")
+                self._close_told = True
+                code, reason = self._close
+                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            else:
+                waiter: Future[str | bytes | None] = self.context.loop.create_future()
+                self._waiters.append(waiter)
+                try:
+                    data = await waiter
+                except CancelledError:
+                    self._withdraw(waiter)
+                    raise
+        if isinstance(data, str):
+            return {"type": "websocket.receive", "text": data}
+        return {"type": "websocket.receive", "bytes": data}
+
+    def _take(self) -> str | bytes:
         """The next message; there is one."""
         messages = self._messages
         data = messages.pop(0)
@@ -174,13 +213,7 @@ class Inbox:
             self.consume()
         return data
 
-    def arrival(self) -> Future[str | bytes | None]:
-        """A future of the next message, or of None: something else came. Made only here."""
-        waiter: Future[str | bytes | None] = self.context.loop.create_future()
-        self._waiters.append(waiter)
-        return waiter
-
-    def withdraw(self, waiter: Future[str | bytes | None]) -> None:
+    def _withdraw(self, waiter: Future[str | bytes | None]) -> None:
         """The task that waited was cancelled: the message it has not seen is the next again."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)

@@ -48,6 +48,9 @@ logger = logging.getLogger("asgiserver")
 CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
 STATE_NAMES = ("CONNECTING", "DENYING", "OPEN", "CLOSING", "CLOSED")
 
+# Outcomes in words, for the reason of websocket.disconnect.
+_REASONS = {"client_gone": "connection lost", "timeout": "send timeout"}
+
 LATE = 2.5
 """Seconds between two ticks above which our own loop was late: nobody is dropped for that."""
 
@@ -61,10 +64,7 @@ class WebSocketSession(Inbox):
 
     __slots__ = (
         "_begun",
-        "_close",
-        "_close_told",
         "_closing",
-        "_connect_told",
         "_deflate",
         "_denial",
         "_draining",
@@ -101,13 +101,9 @@ class WebSocketSession(Inbox):
         self.cancel_reason = ""  # why the server cancelled the application
         self._denial: _Denial | None = None
         self._draining = False
-        self._connect_told = False
-        self._close: tuple[int, str] | None = None  # code and reason for the application
-        self._close_told = False
         # Seconds, counted in ticks, since anything came and since the closing handshake began.
-        self._silence = 0.0
+        self._silence = self._closing = 0.0
         self._heard = 0  # bytes received when that was looked at last
-        self._closing = 0.0
         self._ticked: float = context.clock.now
         self._pinged = False
         # For the access log.
@@ -232,35 +228,6 @@ class WebSocketSession(Inbox):
 
     # From the application.
 
-    async def receive(self) -> Message:
-        """The application's `receive`: connect, messages, then one disconnect.
-
-        Raises `ApplicationError` when it is called once more after the disconnect.
-        """
-        data: str | bytes | None = None
-        while data is None:
-            if self._messages:
-                data = self.take()
-            elif not self._connect_told:
-                self._connect_told = True
-                return {"type": "websocket.connect"}
-            elif self._close is not None:
-                if self._close_told:
-                    raise ApplicationError("receive() after websocket.disconnect")
-                self._close_told = True
-                code, reason = self._close
-                return {"type": "websocket.disconnect", "code": code, "reason": reason}
-            else:
-                waiter = self.arrival()
-                try:
-                    data = await waiter
-                except CancelledError:
-                    self.withdraw(waiter)
-                    raise
-        if isinstance(data, str):
-            return {"type": "websocket.receive", "text": data}
-        return {"type": "websocket.receive", "bytes": data}
-
     async def send(self, message: Message) -> None:
         """The application's `send`.
 
@@ -367,9 +334,8 @@ class WebSocketSession(Inbox):
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
         """Refuse the handshake with an answer of the server's own."""
-        if self._denial is None:
-            self._denial = _Denial(self)
-        self._denial.answer(status, text, fields)
+        denial = self._denial = self._denial or _Denial(self)
+        denial.answer(status, text, fields)
 
     def denied(self, response: Response) -> None:
         """The response that refuses the handshake is complete."""
@@ -475,10 +441,6 @@ class _Denial(Response):
 
     def completed(self) -> None:
         self._session.denied(self)
-
-
-# Outcomes in words, for the reason of websocket.disconnect.
-_REASONS = {"client_gone": "connection lost", "timeout": "send timeout"}
 
 
 def _as_bytes(text: object, data: object) -> bytes:
