@@ -268,9 +268,20 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self.abort()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """`write` each."""
+        """Write all; small ones share a record."""
+        small: list[bytes | bytearray | memoryview] = []
+        size = 0
         for data in list_of_data:
-            self.write(data)
+            if size + len(data) > RECORD_SIZE:
+                self.write(b"".join(small))
+                small.clear()
+                size = 0
+            if len(data) < RECORD_SIZE:
+                small.append(data)
+                size += len(data)
+            else:
+                self.write(data)
+        self.write(b"".join(small))
 
     def can_write_eof(self) -> bool:
         """Whether one side may close before the other: from TLS 1.3 on (RFC 8446 section 6.1)."""

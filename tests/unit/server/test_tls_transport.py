@@ -320,6 +320,24 @@ class TestWriting:
         made.tls.writelines([b"a", bytearray(b"b"), memoryview(b"c")])
         assert made.heard() == b"abc"
 
+    @pytest.mark.parametrize(
+        ("sizes", "writes"),
+        [
+            ([], 0),
+            ([100, 10_000], 1),
+            ([100, 16384, 100], 3),
+            ([1, 16383, 1], 2),
+            ([10_000, 10_000, 6384, 1], 3),
+            ([100, 100_000, 5, 5], 6),
+        ],
+    )
+    async def test_small_ones_share_a_record(self, pair, version, sizes, writes):
+        made = pair(version).shake_hands()
+        parts = [bytes([number]) * size for number, size in enumerate(sizes)]
+        made.tls.writelines(parts)
+        assert len(made.raw.writes) == writes
+        assert made.heard() == b"".join(parts)
+
     @pytest.mark.parametrize("size", [PIECE_SIZE, PIECE_SIZE + 1, 1 << 20])
     async def test_large_is_encrypted_in_pieces(self, pair, version, size):
         made = pair(version).shake_hands()
