@@ -217,6 +217,17 @@ async def test_a_slow_application(serve_tls, dial_tls, spoken_by):
     assert (await client.read_to_end()).endswith(b"\r\n\r\n1")
 
 
+async def test_a_refused_upload(serve_tls, dial_tls, spoken_by):
+    """The client goes on sending for a while, and sees the answer all the same."""
+    server = await serve_tls(answer_with(b""), tls_transport=spoken_by, limit_request_body=1000)
+    client = await dial_tls(server)
+    await client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 8000000\r\n\r\n")
+    await client.send(b"x" * 8_000_000)
+    assert (await client.read_to_end()).startswith(b"HTTP/1.1 413")
+    client.sock.close()
+    await until(lambda: not server.context.connections)
+
+
 # Ends -----------------------------------------------------------------------------------------
 
 
