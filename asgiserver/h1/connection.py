@@ -188,7 +188,7 @@ class H1Connection(ResponseWriter):
             return False  # nobody opens a WebSocket only to listen
         if self._parser.in_body:
             return False  # the request will never be complete
-        # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS cannot.
+        # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS 1.2 cannot.
         self._arm()
         return self.transport.can_write_eof()
 
