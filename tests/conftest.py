@@ -8,6 +8,7 @@ from fakes import FakePeer, FakeServer
 from raw_client import RawClient
 
 from asgiserver import Config, Server
+from asgiserver.context import ServerContext
 
 
 @pytest.fixture(autouse=True)
@@ -23,15 +24,11 @@ def parser(request):
     return request.param
 
 
-def start_in_the_next_turn(coroutine, loop, context):
-    return loop.create_task(coroutine, context=context)
-
-
 @pytest.fixture(params=["eager", "scheduled"])
 def task_start(request, monkeypatch):
     """Applications start at once where Python can (3.12), else in the next turn of the loop."""
     if request.param == "scheduled":
-        monkeypatch.setattr("asgiserver.context.start_task", start_in_the_next_turn)
+        monkeypatch.setattr(ServerContext, "start_now", ServerContext.start_soon)
     elif sys.version_info < (3, 12):
         pytest.skip("Python 3.11 has no eager tasks")
     return request.param
