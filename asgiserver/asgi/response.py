@@ -98,12 +98,33 @@ class Response:
         kind = message["type"]
         state = self.state
         if kind == self.body_event:
+            head = self._head
+            if head is None or state > BODY:
+                self._refuse_body()
+                return
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _as_bytes(body)
-            self._send_body(body, not message.get("more_body", False))
-            if self.state == DONE or self._channel.writable:
-                return  # behind its end nobody waits: the wire sees to the next request
+            if head.bodyless:
+                body = b""
+            size = len(body)
+            end = not message.get("more_body", False)
+            if self._left is not None:
+                self._count_down(size, end)
+            self.sent += size
+            last = end and not head.trailers
+            if state == HEAD:
+                if last and head.content_length is None and not head.bodyless:
+                    head = head.with_length(size)  # all of it is here: no need to chunk
+                self.status = head.status
+                self._channel.send_head(head, body, last)
+            else:
+                self._channel.send_body(body, last)
+            if last:
+                self.state = DONE
+                self.completed()
+                return  # nobody waits behind the end: the wire sees to the next request
+            self.state = TRAILERS if end else BODY
         elif kind == self.start_event and state == START:
             self._start(message)
             return
@@ -113,6 +134,15 @@ class Response:
             await self._channel.wait_writable()
             if self.gone:
                 raise ClientDisconnected("the client has left")
+
+    def _count_down(self, size: int, end: bool) -> None:
+        """Hold the application to its Content-Length."""
+        assert self._left is not None
+        left = self._left - size
+        if left < 0 or (end and left):
+            what = "longer" if left < 0 else "shorter"
+            raise ApplicationError(f"response body is {what} than its Content-Length")
+        self._left = left
 
     def _start(self, message: Message) -> None:
         status = message["status"]
@@ -127,39 +157,6 @@ class Response:
         if not head.bodyless:
             self._left = head.content_length
         self.state = HEAD
-
-    def _send_body(self, body: bytes, end: bool) -> None:
-        head = self._head
-        state = self.state
-        if head is None or state > BODY:
-            self._refuse_body()
-            return
-        if head.bodyless:
-            body = b""
-        size = len(body)
-        left = self._left
-        if left is not None:
-            left -= size
-            if left < 0 or (end and left):
-                what = "longer" if left < 0 else "shorter"
-                raise ApplicationError(f"response body is {what} than its Content-Length")
-            self._left = left
-        self.sent += size
-        last = end and not head.trailers
-        if state == HEAD:
-            if last and head.content_length is None and not head.bodyless:
-                head = head.with_length(size)  # all of it is here: no need to chunk
-            self.status = head.status
-            self._channel.send_head(head, body, last)
-        else:
-            self._channel.send_body(body, last)
-        if last:
-            self.state = DONE
-            self.completed()
-        elif end:
-            self.state = TRAILERS
-        elif state == HEAD:
-            self.state = BODY
 
     def _refuse_body(self) -> None:
         """A body out of order; nobody minds one behind the end."""
@@ -245,14 +242,11 @@ class Response:
         if whole and head.content_length is None and head.status not in (204, 304):
             self._head = head = head.with_length(part.count)
         if head.bodyless or part.data is not None:
-            self._send_body(part.data or b"", end)
+            body = part.data or b""
+            await self.send({"type": self.body_event, "body": body, "more_body": not end})
             return
-        left = self._left
-        if left is not None:
-            left -= part.count
-            if left < 0 or (end and left):
-                raise ApplicationError("the part of a file does not fit the Content-Length")
-            self._left = left
+        if self._left is not None:
+            self._count_down(part.count, end)
         if self.state == HEAD:
             self.status = head.status
             self._channel.send_head(head, b"", False)
