@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from asgiserver.asgi.files import INLINE_SIZE
+from asgiserver.asgi.files import INLINE_SIZE, open_to_read, read_at
 from asgiserver.http.encodings import choose_coding
 
 INDEX = "index.html"
@@ -144,7 +144,7 @@ def _open_best(path: str, media: bytes, accept: bytes | None) -> StaticFile:
             file = _open(path + CODINGS[coding], media, coding)
         file.varies = bool(offered)
         if file.size <= INLINE_SIZE:
-            file.data = os.pread(file.fd, file.size, 0)
+            file.data = read_at(file.fd, file.size, 0)
             file.size = len(file.data)
             file.close()
     except BaseException:
@@ -161,8 +161,7 @@ def _is_file(path: str) -> bool:
 
 
 def _open(path: str, media: bytes, coding: bytes) -> StaticFile:
-    # The path has no links any more; without O_NONBLOCK a named pipe would block the thread.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    fd = open_to_read(path, link=False)  # the path has none any more
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)

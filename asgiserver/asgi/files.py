@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+import threading
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ApplicationError
@@ -22,6 +23,12 @@ in one write then, and no descriptor has to be waited for."""
 SLICE_SIZE = 4 << 20
 """Bytes of a file that a channel is given at a time; what the access log may miss of a response
 that is broken off."""
+
+
+# Windows has only the last of these, and needs it.
+_FLAGS = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_reading = threading.Lock()
 
 
 class FilePart:
@@ -89,9 +96,27 @@ def _position(file: Any) -> int:
         raise ApplicationError(f"{file!r} has no position: give an offset") from error
 
 
+def open_to_read(path: str, *, link: bool = True) -> int:
+    """A descriptor of a file; of none that is a link itself, when `link` is false.
+
+    Without O_NONBLOCK a named pipe would block the thread until somebody writes to it.
+    """
+    return os.open(path, _FLAGS if link else _FLAGS | _NO_LINK)
+
+
+if hasattr(os, "pread"):
+    read_at = os.pread
+else:  # Windows
+
+    def read_at(fd: int, count: int, offset: int, /) -> bytes:
+        """`os.pread`, for one thread at a time."""
+        with _reading:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, count)
+
+
 def _open(path: str, most: int | None) -> FilePart:
-    # Without O_NONBLOCK a named pipe would block the thread until somebody writes to it.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    fd = open_to_read(path)
     try:
         part = _part(fd, 0, None, most)
     except BaseException:
@@ -117,7 +142,7 @@ def _part(fd: int, offset: int, count: int | None, most: int | None = None) -> F
         raise ApplicationError(f"the file has {left} bytes from {offset}, announced are {count}")
     data = None
     if count <= INLINE_SIZE:
-        data = os.pread(fd, count, offset)
+        data = read_at(fd, count, offset)
         if len(data) < count:
             raise ApplicationError("the file has become shorter while it was read")
     return FilePart(fd, offset, count, data, False)

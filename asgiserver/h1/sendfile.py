@@ -11,6 +11,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
+from asgiserver.asgi.files import read_at
 from asgiserver.h1.output import TURN_SIZE
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ async def _send_by_reading(output: Output, fd: int, offset: int, count: int) -> 
     loop = asyncio.get_running_loop()
     while count and not output.transport.is_closing():
         read = min(count, READ_SIZE)
-        data = await loop.run_in_executor(None, os.pread, fd, read, offset)
+        data = await loop.run_in_executor(None, read_at, fd, read, offset)
         if not data:
             raise OSError("the file is shorter than announced")
         output.write(data)

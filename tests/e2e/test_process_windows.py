@@ -13,6 +13,7 @@ import ssl
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 from pki import Authority
@@ -51,6 +52,19 @@ def test_one_process_serves(tmp_path, tls):
         client.close()
         assert server.wait() == 0
         assert "Traceback" not in server.log
+
+
+def test_serves_files(tmp_path):
+    files = tmp_path / "files"
+    files.mkdir()
+    contents = {"small.txt": b"small\r\n\x1a", "large.bin": bytes(range(256)) * 4096}
+    for name, content in contents.items():
+        (files / name).write_bytes(content)
+    with start(tmp_path, "--static", f"/files={files}") as server:
+        server.ready()
+        for name, content in contents.items():
+            with urlopen(f"{server.address}/files/{name}", timeout=DEADLINE) as answer:
+                assert answer.read() == content
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, CTRL_BREAK], ids=["Ctrl-C", "Ctrl-Break"])

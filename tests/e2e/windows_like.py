@@ -83,6 +83,7 @@ def imitate() -> None:
 
 
 def take_away() -> None:
+    os.process_cpu_count = os.cpu_count  # the other one asks for the affinity
     for module in POSIX_MODULES:
         sys.modules[module] = None  # importing it fails
     for module, names in (
