@@ -109,7 +109,7 @@ class Response:
                 body = b""
             size = len(body)
             end = not message.get("more_body", False)
-            if self._left is not None:
+            if self._left is not None and not (end and size == self._left):
                 self._count_down(size, end)
             self.sent += size
             last = end and not head.trailers

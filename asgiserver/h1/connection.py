@@ -70,8 +70,8 @@ _HTTP, _TUNNEL, _LINGER, _CLOSED = range(4)
 _MODES = ("http", "tunnel", "linger", "closed")
 # Why reading is paused, one bit each.
 _BODY, _BEHIND = 1, 2
-# What the deadline means.
-_HEAD, _IDLE, _UPLOAD, _STALL, _RUNNING, _HALF_CLOSED, _TICKING = range(7)
+# What the connection is about, which is what its deadline means; READY has none of its own.
+_HEAD, _IDLE, _UPLOAD, _STALL, _READY, _RUNNING, _HALF_CLOSED, _TICKING = range(8)
 
 
 class Wire:
@@ -101,7 +101,6 @@ class H1Connection(ResponseWriter):
         "_paused",
         "_peer",
         "_phase",
-        "_ready",
         "_unwritten",
         "deadline",
     )
@@ -115,7 +114,6 @@ class H1Connection(ResponseWriter):
         self._context = context
         self._parser = RequestParser(self, wire.reader)
         self._mode = _HTTP
-        self._ready = False  # the current session has yet to be started
         self._paused = 0
         self._eof = False
         self._left_over = 0  # bytes dropped: of an unread body, or while lingering
@@ -160,7 +158,7 @@ class H1Connection(ResponseWriter):
             except PeerError as error:
                 self._refuse(error)
             else:
-                if self._ready:
+                if self._phase == _READY:
                     self._dispatch()
                 else:
                     if self._phase == _UPLOAD:
@@ -223,15 +221,13 @@ class H1Connection(ResponseWriter):
         if session is None:
             return
         self._phase = _RUNNING
-        self._ready = False
         self._turn_left = TURN_SIZE
         self.corked = True
         self._context.start(session)
         if self._parser.rest:
             self._dispatch_pipelined()
         self.corked = False
-        if self.gathered:
-            self.flush()
+        self.flush()
         if self._phase != _IDLE or self._paused or self._eof or self._parser.rest:
             if self._mode == _CLOSED:
                 return
@@ -254,10 +250,10 @@ class H1Connection(ResponseWriter):
                 self._refuse(error)
                 return
             session = self._session
-            if session is None or not self._ready:
+            if session is None or self._phase != _READY:
                 return
             if turn < PIPELINE_TURN - 1:
-                self._ready = False
+                self._phase = _RUNNING
                 self._context.start(session)
         self._loop.call_soon(self._dispatch)  # the others' turn
 
@@ -288,7 +284,7 @@ class H1Connection(ResponseWriter):
 
     def _refuse(self, error: PeerError) -> None:
         """The client's fault: answer if that is still possible, and close."""
-        self._keep_alive = self._ready = False
+        self._keep_alive = False
         session = self._session
         if isinstance(session, Exchange):
             self._context.refuse(session, error)
@@ -297,7 +293,6 @@ class H1Connection(ResponseWriter):
         if self._mode == _HTTP:
             if not self._parser.in_body:
                 text = error.reason.encode()
-                self._is_old = False
                 self.send_head(plain_head(error.status, text, error.fields), text, True)
             self._close(linger=True)
 
@@ -308,8 +303,7 @@ class H1Connection(ResponseWriter):
         context = self._context
         context.stats.requests += 1
         self._request = head
-        self._is_old = head.http_version == "1.0"
-        framing = head.framing
+        self._framing = framing = head.framing
         self._keep_alive = framing.keep_alive and not context.draining
         peer = self._peer
         if framing is not PLAIN:
@@ -317,10 +311,10 @@ class H1Connection(ResponseWriter):
                 peer = self._forwarded_peer(head)
             if framing.upgrade == b"websocket" and context.config.ws != "none":
                 self._session = self._make_websocket(head, peer)
-                self._ready = True
+                self._phase = _READY
                 return
         self._session = Exchange(context, self, head, http_scope(context, head, peer))
-        self._ready = True
+        self._phase = _READY
 
     def _forwarded_peer(self, head: RequestHead) -> Peer:
         """Both ends of a request that may have come through proxies. Raises `PeerError`."""

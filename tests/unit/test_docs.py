@@ -22,7 +22,7 @@ def names_in(path: Path) -> set[str]:
         if isinstance(node, ast.ClassDef):
             names |= {
                 f"{node.name}.{member.name}"
-                for member in node.body
+                for member in ast.walk(node)
                 if isinstance(member, ast.FunctionDef | ast.AsyncFunctionDef)
             }
     return names
