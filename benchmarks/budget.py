@@ -390,14 +390,14 @@ EAGER = sys.version_info >= (3, 12)  # tasks begin at once: an application that 
 # with a reason.
 BUDGET: dict[str, Counts] = (
     {
-        "get": Counts(1, 1, 0, 0, 0, 910, 39, 0),
-        "headers": Counts(1, 1, 0, 0, 0, 910, 39, 0),
-        "numbered": Counts(1, 1, 0, 0, 0, 1290, 88, 0),
-        "post": Counts(1, 1, 0, 0, 0, 1130, 44, 0),
+        "get": Counts(1, 1, 0, 0, 0, 870, 39, 0),
+        "headers": Counts(1, 1, 0, 0, 0, 870, 39, 0),
+        "numbered": Counts(1, 1, 0, 0, 0, 1245, 88, 0),
+        "post": Counts(1, 1, 0, 0, 0, 1105, 44, 0),
         "post-later": Counts(1, 1, 1, 0, 2, 1600, 61, 0),
-        "stream": Counts(1, 1, 0, 0, 0, 4050, 64, 0),
-        "pipelined": Counts(0.06, 1, 0, 0, 0, 850, 4.8, 0),
-        "close": Counts(1, 1, 0, 0, 0, 1440, 47, 0),
+        "stream": Counts(1, 1, 0, 0, 0, 3750, 64, 0),
+        "pipelined": Counts(0.06, 1, 0, 0, 0, 820, 4.8, 0),
+        "close": Counts(1, 1, 0, 0, 0, 1380, 47, 0),
         "websocket": Counts(1, 0, 1, 0, 1, 425, 27, 0),
     }
     if EAGER

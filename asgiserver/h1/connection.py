@@ -303,10 +303,12 @@ class H1Connection(ResponseWriter):
         context = self._context
         context.stats.requests += 1
         self._request = head
-        self._framing = framing = head.framing
+        self._is_old = False
+        framing = head.framing
         self._keep_alive = framing.keep_alive and not context.draining
         peer = self._peer
         if framing is not PLAIN:
+            self._is_old = head.http_version == "1.0"
             if framing.forwarded:
                 peer = self._forwarded_peer(head)
             if framing.upgrade == b"websocket" and context.config.ws != "none":

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
 from asgiserver.h1.output import FLUSH_SIZE, Output
-from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,7 +38,7 @@ class ResponseWriter(Output):
     __slots__ = (
         "_chunked",
         "_encoder",
-        "_framing",
+        "_is_old",
         "_keep_alive",
         "_parser",
         "_request",
@@ -54,15 +53,10 @@ class ResponseWriter(Output):
         self._encoder = encoder
         self._session: Exchange | WebSocketSession | None = None
         self._request: RequestHead | None = None  # of the current or the last session
-        self._framing = PLAIN  # the request's
+        self._is_old = False  # the request is HTTP/1.0
         self._keep_alive = True
         self._chunked = False  # how the current response is framed
         self._trailers = b""
-
-    @property
-    def _is_old(self) -> bool:
-        """Whether the request is HTTP/1.0."""
-        return self._request is not None and self._request.http_version == "1.0"
 
     def send_informational(self, status: int, fields: Fields) -> None:
         """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none."""
@@ -75,10 +69,11 @@ class ResponseWriter(Output):
         ending = b"\r\n"
         chunked = False
         if (
-            self._framing is not PLAIN
-            or head.close
+            head.close
             or (head.content_length is None and not head.bodyless)
             or not self._keep_alive
+            or self._is_old
+            or self._parser.in_body
         ):
             chunked = head.content_length is None and not head.bodyless and not self._is_old
             ending = self._framing_fields(head, chunked)
