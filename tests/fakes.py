@@ -324,6 +324,7 @@ class FakeServer:
         config = Config(app, **options)
         self.clock = FakeClock()
         self.context = ServerContext(config, app, asyncio.get_running_loop(), self.clock)
+        self.clock.call_each_tick(self.context.on_tick)
         self.records = []
         self.context.access = self.records.append
         encoder = HeadEncoder()

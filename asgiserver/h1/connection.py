@@ -408,7 +408,7 @@ class H1Connection(ResponseWriter):
         if self.corked and not (self._paused or self.write_paused or self._parser.in_body):
             # The dispatcher goes on; most requests end here.
             self._phase = _IDLE
-            self.deadline = self._context.clock.now + self._context.config.timeout_keep_alive
+            self.deadline = self._context.idle_deadline
             return
         if self._paused & _BODY:
             self._resume_reading(_BODY)
@@ -491,7 +491,7 @@ class H1Connection(ResponseWriter):
             self._phase = _HALF_CLOSED if self._eof else _TICKING
             self.deadline = now + TICK_TIME
         elif self._phase not in (_HEAD, _IDLE):  # an empty line wins no time
-            self._phase, self.deadline = _IDLE, now + config.timeout_keep_alive
+            self._phase, self.deadline = _IDLE, self._context.idle_deadline
         if self._phase == _IDLE and self._parser.rest:
             # Absolute, as at the beginning: neither a byte nor an empty line wins more time.
             self._phase, self.deadline = _HEAD, now + config.timeout_request_head

@@ -185,10 +185,15 @@ class Server:
         if self.config.ssl_redirect:
             plain = [listener for listener in self.listeners if listener.scheme == "http"]
         main = [listener for listener in self.listeners if listener not in plain]
-        wire = self._make_wire()
+        clock = self._clock
+        assert clock is not None
+        wire = self._make_wire(clock)
+        clock.start()
+        clock.call_each_tick(context.on_tick)
         await self._make_acceptor(context, wire, self._tls).open(main)
         if plain:
             self._redirect = redirect = redirect_context(context, main)
+            clock.call_each_tick(redirect.on_tick)
             await self._make_acceptor(redirect, wire, None).open(plain)
 
     def _make_acceptor(self, context: ServerContext, wire: Wire, tls: TLS | None) -> Acceptor:
@@ -211,10 +216,8 @@ class Server:
         self._acceptors.append(acceptor)
         return acceptor
 
-    def _make_wire(self) -> Wire:
+    def _make_wire(self, clock: CoarseClock) -> Wire:
         config = self.config
-        clock = self._clock
-        assert clock is not None
         encoder = HeadEncoder(
             server=b"asgiserver" if config.server_header else b"",
             send_date=config.date_header,
@@ -229,7 +232,6 @@ class Server:
         parser = make_head_parser(config.http)
         wire = Wire(HeadReader(parser, limits, config.header_underscore), encoder)
         clock.call_each_tick(lambda: encoder.set_date(clock.date))
-        clock.start()
         return wire
 
     # Serving ----------------------------------------------------------------------------------
