@@ -29,7 +29,7 @@ class HeadEncoder:
     has them for those who need nothing else, see `begin`.
     """
 
-    __slots__ = ("_date", "_defaults", "_send_date", "_server", "starts")
+    __slots__ = ("_date", "_defaults", "_send_date", "_server", "stamp", "starts")
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class HeadEncoder:
         self._defaults = defaults or []  # fields of the user's, for responses that lack them
         self._date = b""
         self.starts: dict[int, bytes] = {}
+        self.stamp = object()  # of this second
 
     def __repr__(self) -> str:
         return f"<HeadEncoder {self._server!r} {self._date!r}>"
@@ -52,11 +53,18 @@ class HeadEncoder:
         if self._send_date:
             self._date = b"date: " + date + b"\r\n"
             self.starts.clear()
+            self.stamp = object()
+
+    def whole(self, head: ResponseHead) -> bytes:
+        """All of a head that the wire has nothing to add to; kept with it for this second."""
+        head.whole = whole = b"%b%b\r\n" % (self.begin(head), head.block)
+        head.stamp = self.stamp
+        return whole
 
     def begin(self, head: ResponseHead) -> bytes:
         """What stands before the application's fields: the status line and the server's fields."""
         if not head.overrides and not self._defaults:
-            return self.start(head.status)
+            return self.starts.get(head.status) or self.start(head.status)
         start = status_line(head.status)
         if b"server" not in head.overrides:
             start += self._server

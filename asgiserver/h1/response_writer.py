@@ -66,8 +66,7 @@ class ResponseWriter(Output):
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
         """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
-        ending = b"\r\n"
-        chunked = False
+        encoder = self._encoder
         if (
             head.close
             or (head.content_length is None and not head.bodyless)
@@ -75,17 +74,16 @@ class ResponseWriter(Output):
             or self._is_old
             or self._parser.in_body
         ):
-            chunked = head.content_length is None and not head.bodyless and not self._is_old
-            ending = self._framing_fields(head, chunked)
-        self._chunked = chunked
-        encoder = self._encoder
-        start = encoder.starts.get(head.status)
-        if start is None or head.overrides:
-            start = encoder.begin(head)
-        if self.corked and not chunked and len(body) < SMALL_BODY:
-            self.gathered += (start, head.block, ending, body)
+            self._chunked = head.content_length is None and not head.bodyless and not self._is_old
+            ending = self._framing_fields(head, self._chunked)
+            whole = b"%b%b%b" % (encoder.begin(head), head.block, ending)
+        else:
+            self._chunked = False
+            whole = head.whole if head.stamp is encoder.stamp else encoder.whole(head)
+        if self.corked and len(body) < SMALL_BODY and not self._chunked:
+            self.gathered += (whole, body)
             return
-        self.gathered += (start, head.block, ending)
+        self.gathered.append(whole)
         self.send_body(body, end)
 
     def _framing_fields(self, head: ResponseHead, chunked: bool) -> bytes:

@@ -95,8 +95,10 @@ class ResponseHead:
         "content_length",
         "fields",
         "overrides",
+        "stamp",
         "status",
         "trailers",
+        "whole",
     )
 
     def __init__(self, status: int, headers: Any = (), trailers: object = False) -> None:
@@ -109,6 +111,8 @@ class ResponseHead:
         self.bodyless = status == 204 or status == 304
         self.close = False
         self.overrides: frozenset[bytes] = NO_NAMES
+        self.whole = b""  # as encoded last, and by whom and when: see `HeadEncoder`
+        self.stamp: object = None
         # Most of this runs in C, once for all fields: names are looked up as keys of a dict, and a
         # CR, LF or NUL in a value shows in the text of all of them.
         try:
@@ -148,6 +152,7 @@ class ResponseHead:
         head = ResponseHead.__new__(ResponseHead)
         for name in ResponseHead.__slots__:
             setattr(head, name, getattr(self, name))
+        head.stamp = None
         return head
 
     def with_length(self, length: int) -> ResponseHead:
