@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.http.message import PLAIN
 from asgiserver.http.target import split_target
 
 if TYPE_CHECKING:
@@ -89,10 +90,11 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
         scope["extensions"] = extensions
     if context.state is not None:
         scope["state"] = context.state.copy()
-    if head.http_version == "1.0":
-        extensions.pop("http.response.early_hint", None)
-    elif head.framing.takes_trailers:
-        extensions["http.response.trailers"] = {}
+    if head.framing is not PLAIN:
+        if head.http_version == "1.0":
+            extensions.pop("http.response.early_hint", None)
+        elif head.framing.takes_trailers:
+            extensions["http.response.trailers"] = {}
     if peer.tls is not None:
         extensions["tls"] = peer.tls
     return scope
