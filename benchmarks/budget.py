@@ -392,7 +392,7 @@ BUDGET: dict[str, Counts] = (
     {
         "get": Counts(1, 1, 0, 0, 0, 870, 39, 0),
         "headers": Counts(1, 1, 0, 0, 0, 870, 39, 0),
-        "numbered": Counts(1, 1, 0, 0, 0, 1245, 88, 0),
+        "numbered": Counts(1, 1, 0, 0, 0, 1375, 55, 0),
         "post": Counts(1, 1, 0, 0, 0, 1105, 44, 0),
         "post-later": Counts(1, 1, 1, 0, 2, 1600, 61, 0),
         "stream": Counts(1, 1, 0, 0, 0, 3750, 64, 0),
