@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import re
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import PeerError
@@ -16,9 +15,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgiserver")
 
-# A request line whose rest of the head may be known: its target is a path, so that no other rule
-# ties the two together (an absolute target has to agree with Host, HTTP/1.0 has other framing).
-_PATH_LINE = re.compile(rb"([A-Z-]+) (/[!\"$-~]*) HTTP/1\.1").fullmatch
+# Where the target is a path and the version 1.1, no rule ties the request line to the rest of the
+# head (an absolute target has to agree with Host, HTTP/1.0 has other framing).
+_BEHIND_PATH = b" HTTP/1.1\r\n"
+_PATH_BYTES = bytes(byte for byte in range(0x21, 0x7F) if byte != 0x23)  # visible, and no fragment
 
 _KEPT = 256
 _KEPT_SIZE = 4096
@@ -87,27 +87,28 @@ class HeadReader:
 
     def read(self, head: bytes) -> RequestHead:
         """The request of a head, its last empty line included. Raises `PeerError`."""
-        end = head.find(b"\r\n")
-        rest = head[end:]
+        name, _, tail = head.partition(b" ")
+        path, _, rest = tail.partition(_BEHIND_PATH)
         known = self._known.get(rest)
-        if known is not None:
-            line = _PATH_LINE(head, 0, end)
-            if line is not None:
-                name, target = line.groups()
-                if (method := METHODS.get(name)) is not None:
-                    fields, framing = known
-                    return RequestHead(method, target, "1.1", fields.copy(), framing)
+        if (
+            known is not None
+            and name in METHODS
+            and path[:1] == b"/"
+            and not path.translate(None, _PATH_BYTES)
+        ):
+            fields, framing = known
+            return RequestHead(METHODS[name], path, "1.1", fields.copy(), framing)
         method, target, version, fields = self._parse(head)
         if len(fields) > self.limits.fields:
             raise PeerError(431, "too many header fields")
         if (
             self._underscores != "keep"
-            and b"_" in rest
+            and b"_" in head
             and b"_" in b"".join([name for name, _ in fields])  # cookies have them, too
         ):
             fields = self._without_underscores(fields)
         request = read_request_head(method, target, version, fields)
-        if version == "1.1" and target[0] == 0x2F and len(rest) <= _KEPT_SIZE:
+        if version == "1.1" and target[0] == 0x2F and 0 < len(rest) <= _KEPT_SIZE:
             self._remember(rest, fields, request.framing)
         return request
 
