@@ -25,8 +25,8 @@ def encode_fields(fields: Fields) -> bytes:
 class HeadEncoder:
     """Encodes response heads for all connections of a server.
 
-    Status line, Server and Date are joined once a second and status, not once a response: `starts`
-    has them for those who need nothing else, see `begin`.
+    Status line, Server and Date are joined once a second and status (`starts`), and so is all of a
+    head that applications repeat: it is valid while its `stamp` is the encoder's.
     """
 
     __slots__ = ("_date", "_defaults", "_send_date", "_server", "stamp", "starts")
