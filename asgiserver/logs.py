@@ -55,7 +55,6 @@ logger = logging.getLogger(LOGGER)
 # Escaping -------------------------------------------------------------------------------------
 
 # Backslash and double quote too: then every line can be split again without ambiguity.
-_UNSAFE = re.compile(rb"[^ !#-\[\]-~]").search
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
 # What a traceback may hold of the wire; its own line ends and tabs stay.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -69,8 +68,10 @@ def escape(data: bytes | str) -> str:
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
-    if _UNSAFE(data) is None:
-        return data.decode("ascii")
+    if data.isascii():
+        text = data.decode()
+        if text.isprintable() and '"' not in text and "\\" not in text:
+            return text
     return data.decode("latin-1").translate(_ESCAPES)
 
 

@@ -55,6 +55,10 @@ def at_now(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
         ({"client": ("::1", 1)}, '[::1]:1 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
         ({"client": None}, '- "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
+        # Applications put in their scopes what they like.
+        ({"client": ["10.0.0.1", 1]}, '10.0.0.1:1 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'),
+        ({"duration": 0.00005}, '127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.1ms'),
+        ({"duration": 0.0}, '127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.0ms'),
         (
             {"target": b'/\x1b[2J\r\n"\\\xff'},
             '127.0.0.1:51422 "GET /\\x1b[2J\\x0d\\x0a\\x22\\x5c\\xff HTTP/1.1" 200 13B 0.4ms',
@@ -221,10 +225,10 @@ def test_a_combined_line_can_be_split_again(target: bytes, value: bytes) -> None
 
 
 def websocket(event, code=0, reason=""):
-    return AccessRecord(
-        ("127.0.0.1", 1), "GET", b"/ws", "1.1", 101, 20, 1.5, "ok", [], "ws", 10,
-        event, code, reason, 3, 4,
-    )  # fmt: skip
+    record = AccessRecord(("127.0.0.1", 1), "GET", b"/ws", "1.1", 101, 20, 1.5, "ok", [], "ws", 10)
+    record.event, record.close_code, record.close_reason = event, code, reason
+    record.messages_received, record.messages_sent = 3, 4
+    return record
 
 
 def test_a_websocket_has_a_line_at_its_open_and_one_at_its_end():
