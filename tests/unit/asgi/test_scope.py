@@ -8,7 +8,8 @@ from fakes import FakeClock
 from asgiserver import Config
 from asgiserver.asgi.scope import Peer, has_prefix, http_scope, lifespan_scope, websocket_scope
 from asgiserver.context import ServerContext
-from asgiserver.http.message import RequestHead
+from asgiserver.http.message import PLAIN, Framing, RequestHead
+from asgiserver.http.target import split_target
 
 
 @pytest.fixture
@@ -37,6 +38,33 @@ async def test_tls_extension_is_there_when_the_connection_has_it(context):
     assert http_scope(context, HEAD, peer)["extensions"]["tls"] == tls
     assert websocket_scope(context, HEAD, peer, [])["extensions"]["tls"] == tls
     assert "tls" not in http_scope(context, HEAD, Peer(None, None))["extensions"]
+
+
+async def test_a_connection_may_change_its_version(context):
+    peer = Peer(None, None)
+    plain = [(b"host", b"a")]
+    requests = [
+        RequestHead("GET", b"/", version, plain, framing)
+        for version, framing in (
+            ("1.0", Framing(keep_alive=False)),
+            ("1.1", PLAIN),
+            ("1.1", Framing()),
+            ("1.0", Framing(keep_alive=False)),
+            ("1.1", PLAIN),
+        )
+        for _ in range(3)
+    ]
+    for request in requests:
+        assert http_scope(context, request, peer)["http_version"] == request.http_version
+
+
+@pytest.mark.parametrize("target", [b"/a", b"/a?", b"/a?b=c", b"/%61", b"/a%2Fb?c", b"/"])
+async def test_the_target_is_split(context, target):
+    peer = Peer(None, None)
+    for _ in range(3):
+        scope = http_scope(context, RequestHead("GET", target, "1.1", []), peer)
+        found = scope["path"], scope["raw_path"], scope["query_string"]
+        assert found == split_target(target)
 
 
 def test_lifespan_scope_carries_the_state_itself():
