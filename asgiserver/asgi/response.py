@@ -60,21 +60,16 @@ class Response:
 
     `gone` is true when the client left before the response was complete; `status` and `sent`
     (bytes of body) are for the access log, 0 while nothing has been sent.
-    """
 
-    __slots__ = (
-        "_channel",
-        "_head",
-        "_left",
-        "gone",
-        "request",
-        "sent",
-        "state",
-        "status",
-    )
+    Objects that each request makes have no `__slots__`: CPython makes those of other classes in
+    three quarters of the time, 1.5 % of a small request each.
+    """
 
     start_event = "http.response.start"
     body_event = "http.response.body"
+
+    status = 0
+    gone = False
 
     def __init__(self, channel: Channel, request: RequestHead) -> None:
         self._channel = channel
@@ -82,9 +77,7 @@ class Response:
         self._head: ResponseHead | None = None
         self._left: int | None = None  # of Content-Length; None when it was not given
         self.state = START
-        self.status = 0
         self.sent = 0
-        self.gone = False
 
     def completed(self) -> None:
         """The last byte has been given to the channel."""
@@ -109,31 +102,38 @@ class Response:
                 body = b""
             size = len(body)
             end = not message.get("more_body", False)
-            if self._left is not None and not (end and size == self._left):
+            left = self._left
+            if left is not None and (not end or size != left):
                 self._count_down(size, end)
-            self.sent += size
             last = end and not head.trailers
             if state == HEAD:
-                if last and head.content_length is None and not head.bodyless:
+                if last and left is None and head.content_length is None and not head.bodyless:
                     head = head.with_length(size)  # all of it is here: no need to chunk
+                self.sent = size
                 self.status = head.status
                 self._channel.send_head(head, body, last)
+                self.state = BODY
             else:
+                self.sent += size
                 self._channel.send_body(body, last)
             if last:
                 self.state = DONE
                 self.completed()
                 return  # nobody waits behind the end: the wire sees to the next request
-            self.state = TRAILERS if end else BODY
+            if end:
+                self.state = TRAILERS
         elif kind == self.start_event and state == START:
             self._start(message)
             return
         else:
             await self._send_other(kind, message)
         if not self._channel.writable:
-            await self._channel.wait_writable()
-            if self.gone:
-                raise ClientDisconnected("the client has left")
+            await self._wait_writable()
+
+    async def _wait_writable(self) -> None:
+        await self._channel.wait_writable()
+        if self.gone:
+            raise ClientDisconnected("the client has left")
 
     def _count_down(self, size: int, end: bool) -> None:
         """Hold the application to its Content-Length."""

@@ -94,7 +94,10 @@ class HeadReader:
             known is not None
             and name in METHODS
             and path[:1] == b"/"
-            and not path.translate(None, _PATH_BYTES)
+            and path.isascii()
+            and path.decode().isprintable()
+            and 0x20 not in path
+            and 0x23 not in path
         ):
             fields, framing = known
             return RequestHead(METHODS[name], path, "1.1", fields.copy(), framing)

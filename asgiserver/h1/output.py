@@ -76,22 +76,32 @@ class Output(asyncio.Protocol):
     def flush(self) -> None:
         """Write what has been gathered, in one call."""
         gathered = self.gathered
-        if not gathered:
-            return
-        size = self._gathered_size
-        if size < self._join_size or size < JOIN_PART * len(gathered):
-            data = b"".join(gathered)
+        if len(gathered) == 1:
+            data = gathered.pop()
             size = len(data)
             self.transport.write(data)
-        elif self._join_size == JOIN_SIZE:
-            self.transport.writelines(gathered)
+        elif gathered:
+            size = self._write_parts(gathered)
+            gathered.clear()
         else:
-            self._write_apart(gathered)
-        gathered.clear()
+            return
         self._gathered_size = 0
         self._turn_left -= size
         if self._turn_left < 0:
             self.spend(0)
+
+    def _write_parts(self, gathered: list[bytes]) -> int:
+        """Write them joined or one by one; how many bytes they are."""
+        size = self._gathered_size
+        if size < self._join_size or size < JOIN_PART * len(gathered):
+            data = b"".join(gathered)
+            self.transport.write(data)
+            return len(data)
+        if self._join_size == JOIN_SIZE:
+            self.transport.writelines(gathered)
+        else:
+            self._write_apart(gathered)
+        return size
 
     def _write_apart(self, gathered: list[bytes]) -> None:
         """Join all but what is large."""

@@ -97,13 +97,16 @@ class RequestParser:
                 return
             if self.rest:
                 data = self.rest + data
-            end = data.find(b"\r\n\r\n", self._scanned)
+                scanned, self._scanned = self._scanned, 0
+                end = data.find(b"\r\n\r\n", scanned)
+            else:
+                scanned = 0
+                end = data.find(b"\r\n\r\n")
             if end < 0 or data[0] not in _FIRST_BYTES:
-                data, end = self._search_head(data)
+                data, end = self._search_head(data, scanned)
                 if end < 0:
                     self.rest = data
                     return
-            self._scanned = 0
             end += 4
             whole = end == len(data)
             head = data if whole else data[:end]
@@ -175,24 +178,27 @@ class RequestParser:
         self.in_body = True
         self.rest = b""
 
-    def _search_head(self, data: bytes) -> tuple[bytes, int]:
-        """The slow way: empty lines before the request, noise, or a head in pieces."""
+    def _search_head(self, data: bytes, scanned: int) -> tuple[bytes, int]:
+        """The slow way: empty lines before the request, noise, or a head in pieces.
+
+        There is no end of the head before `scanned`.
+        """
         if data[:1] in (b"\r", b"\n"):
             # RFC 9112 section 2.2: ignore an empty line before the request line.
             empty = _EMPTY_LINES(data)
             assert empty is not None
             data = data[empty.end() :]
-            self._scanned = 0
+            scanned = 0
         if not data or data == b"\r":
             return data, -1
         if data[0] not in _FIRST_BYTES:
             if data[0] == 0x16:
                 raise PeerError(400, "TLS on a plain HTTP port")
             raise PeerError(400, "not an HTTP request")
-        end = data.find(b"\r\n\r\n", self._scanned)
+        end = data.find(b"\r\n\r\n", scanned)
         if end >= 0:
             return data, end
-        self._check_begun(data, self._scanned)
+        self._check_begun(data, scanned)
         self._scanned = max(0, len(data) - 3)
         return data, -1
 

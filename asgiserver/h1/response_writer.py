@@ -68,23 +68,30 @@ class ResponseWriter(Output):
         """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
         encoder = self._encoder
         if (
-            head.close
-            or (head.content_length is None and not head.bodyless)
-            or not self._keep_alive
-            or self._is_old
-            or self._parser.in_body
+            head.stamp is encoder.stamp
+            and self._keep_alive
+            and not self._is_old
+            and not self._parser.in_body
         ):
-            self._chunked = head.content_length is None and not head.bodyless and not self._is_old
-            ending = self._framing_fields(head, self._chunked)
-            whole = b"%b%b%b" % (encoder.begin(head), head.block, ending)
-        else:
             self._chunked = False
-            whole = head.whole if head.stamp is encoder.stamp else encoder.whole(head)
+            whole = head.whole
+        else:
+            whole = self._frame(head)
         if self.corked and len(body) < SMALL_BODY and not self._chunked:
-            self.gathered += (whole, body)
+            self.gathered.append(whole + body)
             return
         self.gathered.append(whole)
         self.send_body(body, end)
+
+    def _frame(self, head: ResponseHead) -> bytes:
+        """Decide on the framing of the body, and encode the head."""
+        encoder = self._encoder
+        unknown = head.content_length is None and not head.bodyless
+        self._chunked = unknown and not self._is_old
+        if head.close or unknown or not self._keep_alive or self._is_old or self._parser.in_body:
+            ending = self._framing_fields(head, self._chunked)
+            return b"%b%b%b" % (encoder.begin(head), head.block, ending)
+        return encoder.whole(head)
 
     def _framing_fields(self, head: ResponseHead, chunked: bool) -> bytes:
         """What the wire itself has to say, and the end of the head; decides on the connection."""

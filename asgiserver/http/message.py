@@ -57,7 +57,7 @@ class RequestHead:
     `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
     """
 
-    __slots__ = ("fields", "framing", "http_version", "method", "target")
+    # No __slots__: see `asgiserver.asgi.response.Response`.
 
     def __init__(
         self,
