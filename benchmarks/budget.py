@@ -390,13 +390,13 @@ EAGER = sys.version_info >= (3, 12)  # tasks begin at once: an application that 
 # with a reason.
 BUDGET: dict[str, Counts] = (
     {
-        "get": Counts(1, 1, 0, 0, 0, 825, 37, 0),
-        "headers": Counts(1, 1, 0, 0, 0, 825, 37, 0),
-        "numbered": Counts(1, 1, 0, 0, 0, 1315, 55, 0),
+        "get": Counts(1, 1, 0, 0, 0, 790, 37, 0),
+        "headers": Counts(1, 1, 0, 0, 0, 790, 37, 0),
+        "numbered": Counts(1, 1, 0, 0, 0, 1350, 55, 0),
         "post": Counts(1, 1, 0, 0, 0, 1090, 43, 0),
         "post-later": Counts(1, 1, 1, 0, 2, 1600, 61, 0),
-        "stream": Counts(1, 1, 0, 0, 0, 3750, 64, 0),
-        "pipelined": Counts(0.06, 1, 0, 0, 0, 790, 5.8, 0),
+        "stream": Counts(1, 1, 0, 0, 0, 3700, 64, 0),
+        "pipelined": Counts(0.06, 1, 0, 0, 0, 780, 5.8, 0),
         "close": Counts(1, 1, 0, 0, 0, 1380, 47, 0),
         "websocket": Counts(1, 0, 1, 0, 1, 425, 27, 0),
     }

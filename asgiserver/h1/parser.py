@@ -37,6 +37,7 @@ _STATES = ("head", "length", "chunked", "refused")
 _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 )
+_END = b"\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*").match
 
 
@@ -50,6 +51,7 @@ class RequestParser:
 
     __slots__ = (
         "_chunks",
+        "_known",
         "_left",
         "_limits",
         "_read",
@@ -62,6 +64,7 @@ class RequestParser:
 
     def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
+        self._known = reader.known
         self._read = reader.read
         self._limits = reader.limits
         self._state = _HEAD
@@ -94,30 +97,16 @@ class RequestParser:
             if self._state != _HEAD:
                 if self._state != _REFUSED:
                     self._feed_body(data, 0)
-                return
-            if self.rest:
-                data = self.rest + data
-                scanned, self._scanned = self._scanned, 0
-                end = data.find(b"\r\n\r\n", scanned)
-            else:
-                scanned = 0
-                end = data.find(b"\r\n\r\n")
-            if end < 0 or data[0] not in _FIRST_BYTES:
-                data, end = self._search_head(data, scanned)
-                if end < 0:
-                    self.rest = data
-                    return
-            end += 4
-            whole = end == len(data)
-            head = data if whole else data[:end]
-            if end > self._limits.line:
-                self._check_begun(head, 0)
-            request = self._read(head)
-            if request.framing.has_body:
-                self._feed_first_body(request, data, end)
-            else:
-                self.rest = b"" if whole else data[end:]
-                self._sink.on_request(request)
+            elif self.rest or not data.endswith(_END) or len(data) > self._limits.line:
+                self._feed_head(self.rest + data)
+            else:  # one head, by far the most are that and known: 2 % less of a request
+                request = self._known(data)
+                if request is None:
+                    self._feed_head(data, looked_up=True)
+                elif request.framing.has_body:
+                    self._feed_first_body(request, data, len(data))
+                else:
+                    self._sink.on_request(request)
         except PeerError:
             self._state = _REFUSED
             self.in_body = False
@@ -148,6 +137,28 @@ class RequestParser:
         """Let go of the sink, so that the two are freed without the garbage collector."""
         self.stop()
         del self._sink
+
+    def _feed_head(self, data: bytes, looked_up: bool = False) -> None:
+        """Parse the first head in `data`, when it is complete, and what has come of its body."""
+        scanned, self._scanned = self._scanned, 0
+        end = data.find(_END, scanned)
+        if end < 0 or data[0] not in _FIRST_BYTES:
+            data, end = self._search_head(data, scanned)
+            if end < 0:
+                self.rest = data
+                return
+        end += 4
+        head = data[:end]
+        if end > self._limits.line:
+            self._check_begun(head, 0)
+        request = None if looked_up and end == len(data) else self._known(head)
+        if request is None:
+            request = self._read(head)
+        if request.framing.has_body:
+            self._feed_first_body(request, data, end)
+        else:
+            self.rest = data[end:]
+            self._sink.on_request(request)
 
     def _feed_first_body(self, request: RequestHead, data: bytes, end: int) -> None:
         """A request with a body, and what has come of it behind the end of its head."""
