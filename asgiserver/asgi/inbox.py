@@ -6,7 +6,7 @@ loop stands here. It knows neither what is sent nor the closing handshake.
 
 from __future__ import annotations
 
-from asyncio import CancelledError
+from asyncio import CancelledError, InvalidStateError
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError
@@ -145,10 +145,11 @@ class Inbox:
         self.messages_received += 1
         waiters = self._waiters
         while waiters:
-            waiter = waiters.pop(0)
-            if not waiter.done():
-                waiter.set_result(data)
-                return
+            try:
+                waiters.pop(0).set_result(data)
+            except InvalidStateError:
+                continue
+            return
         self.buffered += len(data)
         messages = self._messages
         messages.append(data)

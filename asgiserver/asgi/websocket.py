@@ -51,6 +51,8 @@ STATE_NAMES = ("CONNECTING", "DENYING", "OPEN", "CLOSING", "CLOSED")
 # Outcomes in words, for the reason of websocket.disconnect.
 _REASONS = {"client_gone": "connection lost", "timeout": "send timeout"}
 
+_NO_MESSAGE = "websocket.send needs either text (str) or bytes"
+
 LATE = 2.5
 """Seconds between two ticks above which our own loop was late: nobody is dropped for that."""
 
@@ -243,13 +245,15 @@ class WebSocketSession(Inbox):
             if not self.open:
                 raise ClientDisconnected("the WebSocket is closed")
         text = message.get("text")
-        if isinstance(text, str):
+        if text is None:
+            data = message.get("bytes")
+            if type(data) is not bytes:
+                data = _as_bytes(data)
+            frame, payload = self._codec.encode_binary(data)
+        elif isinstance(text, str):
             frame, payload = self._codec.encode_text(text)
         else:
-            data = message.get("bytes")
-            if text is not None or type(data) is not bytes:
-                data = _as_bytes(text, data)
-            frame, payload = self._codec.encode_binary(data)
+            raise ApplicationError(_NO_MESSAGE)
         self._messages_sent += 1
         self._sent += len(frame) + len(payload)
         channel.send_tunnel(frame, payload)
@@ -443,8 +447,8 @@ class _Denial(Response):
         self._session.denied(self)
 
 
-def _as_bytes(text: object, data: object) -> bytes:
-    """The payload of a `websocket.send` whose text is not a `str`."""
-    if text is None and isinstance(data, (bytes, bytearray, memoryview)):
+def _as_bytes(data: object) -> bytes:
+    """The payload of a `websocket.send` without text."""
+    if isinstance(data, (bytes, bytearray, memoryview)):
         return bytes(data)
-    raise ApplicationError("websocket.send needs either text (str) or bytes")
+    raise ApplicationError(_NO_MESSAGE)
