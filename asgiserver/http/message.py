@@ -191,21 +191,21 @@ class ResponseHead:
 # Applications send few different heads, each again and again: one that has been checked and
 # joined once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
 _HEADS_KEPT = 512
-_heads: dict[tuple[Any, ...], ResponseHead] = {}
+_heads: dict[tuple[int, tuple[Any, ...]], ResponseHead] = {}
 
 
 def checked_head(status: int, headers: Any) -> ResponseHead:
     """A `ResponseHead` that others may share: not to be changed. Raises `ApplicationError`."""
     try:
-        key = (status, *headers)
+        key = status, tuple(headers)
     except TypeError as error:
         raise bad_headers(headers, error) from None
     try:
         head = _heads.get(key)
     except TypeError:  # lists as pairs, or no bytes at all
-        return ResponseHead(status, list(key[1:]))
+        return ResponseHead(status, list(key[1]))
     if head is None:
-        head = ResponseHead(status, list(key[1:]))
+        head = ResponseHead(status, list(key[1]))
         if len(_heads) >= _HEADS_KEPT:
             _heads.clear()
         _heads[key] = head
