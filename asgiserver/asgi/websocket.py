@@ -429,8 +429,6 @@ class WebSocketSession(Inbox):
 class _Denial(Response):
     """The response of an application, or of the server, that refuses the handshake."""
 
-    __slots__ = ("_session",)
-
     start_event = "websocket.http.response.start"
     body_event = "websocket.http.response.body"
 
@@ -440,8 +438,9 @@ class _Denial(Response):
 
     def _start(self, message: Message) -> None:
         super()._start(message)
-        if self._head is not None:
-            self._head.close = True  # the extension's rule: nothing follows on the connection
+        assert self._head is not None
+        self._head = head = self._head.copy()  # others may have the same
+        head.close = True  # the extension's rule: nothing follows on the connection
 
     def completed(self) -> None:
         self._session.denied(self)

@@ -272,6 +272,33 @@ async def test_denial_response_is_streamed(caplog):
     assert not [entry for entry in caplog.records if entry.levelno >= logging.WARNING]
 
 
+async def test_a_denial_and_a_response_with_the_same_head():
+    """Heads are kept once they have been checked; only the denial's ends its connection."""
+    headers = [(b"x-limit", b"1"), (b"content-length", b"4")]
+
+    async def app(scope, receive, send):
+        prefix = "websocket.http" if scope["type"] == "websocket" else "http"
+        start = {"type": f"{prefix}.response.start", "status": 429, "headers": headers}
+        await send(start)
+        await send({"type": f"{prefix}.response.body", "body": b"wait"})
+
+    get = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+    async with (
+        served(app) as server,
+        raw(server) as (reader, writer),
+        asyncio.timeout(10),
+    ):
+        for _ in range(2):
+            for _ in range(2):
+                writer.write(get)
+                assert b"connection" not in await reader.readuntil(b"wait")
+            async with raw(server) as (other, upgrading):
+                upgrading.write(UPGRADE % b"")
+                denial = await other.read()  # to the end of the connection
+            assert b"\r\nconnection: close\r\n" in denial
+            assert denial.endswith(b"\r\n\r\nwait")
+
+
 async def test_ws_none_treats_it_as_http():
     async def app(scope, receive, send):
         assert scope["type"] == "http"
