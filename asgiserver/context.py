@@ -185,6 +185,7 @@ class ServerContext:
     """Shared by every connection of one `Server`."""
 
     __slots__ = (
+        "_seen",
         "access",
         "admit",
         "app",
@@ -221,6 +222,7 @@ class ServerContext:
         self.connections: set[Connection] = set()
         self.running: dict[asyncio.Task[None], Runnable] = {}  # those that did not end at once
         self.stats = Stats()
+        self._seen: set[str] = set()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
         self.refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
@@ -253,6 +255,13 @@ class ServerContext:
 
     def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
         self.stats.count_refused(error.reason)
+
+    def first_time(self, what: str) -> bool:
+        """Whether this server sees `what` for the first time: some things are said once."""
+        if what in self._seen:
+            return False
+        self._seen.add(what)
+        return True
 
     def refuse(self, session: Runnable, error: PeerError) -> None:
         """Answer for an application; the access log has a line for it, else the server's log."""

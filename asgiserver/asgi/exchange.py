@@ -202,6 +202,15 @@ class Exchange(Response):
             self._wake()
         self._channel.finish()
 
+    def body_left_out(self, status: int) -> None:
+        """Say it once, unless the request was HEAD: then it is what applications do."""
+        if self.request.method != "HEAD" and self.context.first_time(f"body of a {status}"):
+            logger.warning(
+                "Left out the body of a %d response, which has none: %s; said once",
+                status,
+                self.label,
+            )
+
     # The application itself.
 
     async def run(self) -> None:

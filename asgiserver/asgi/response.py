@@ -82,6 +82,9 @@ class Response:
     def completed(self) -> None:
         """The last byte has been given to the channel."""
 
+    def body_left_out(self, status: int) -> None:
+        """The application has sent a body where none may be (RFC 9110 section 6.4.1)."""
+
     async def send(self, message: Message) -> None:
         """The application's `send` (ASGI www: response start, body and the extensions' events).
 
@@ -98,7 +101,8 @@ class Response:
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _as_bytes(body)
-            if head.bodyless:
+            if head.bodyless and body:
+                self.body_left_out(head.status)
                 body = b""
             size = len(body)
             end = not message.get("more_body", False)
