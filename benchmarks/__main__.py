@@ -40,6 +40,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="start and ask every server only")
     parser.add_argument("--rounds", type=int, help="alternations of the servers, default 5")
     parser.add_argument("--seconds", type=float, default=1.0, help="of load per round and server")
+    parser.add_argument("--restart", action="store_true", help="fresh processes in each round")
     parser.add_argument("--servers", metavar="A,B", help="these instead of the case's, ours first")
     parser.add_argument("--also", metavar="A,B", help="these besides the case's")
     parser.add_argument("--loops", action="store_true", help="asgiserver on the stdlib loop too")
@@ -81,6 +82,7 @@ def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Repo
         servers,
         rounds=settings.rounds,
         seconds=settings.seconds,
+        restart=options.restart,
         progress=settings.progress,
     )
     return measurement_report(measurement)
