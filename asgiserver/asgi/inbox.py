@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asgiserver.types import Message
     from asgiserver.ws.deflate import Deflate
 
-CREDIT = 16384
+CREDIT = 32768
 """Bytes taken from the channel before it is told so: well below what makes it pause reading."""
 
 MAX_WAITING = 2**20

@@ -151,7 +151,13 @@ class H1Connection(ResponseWriter):
     def data_received(self, data: bytes) -> None:
         """Bytes from the client."""
         if self._mode != _HTTP:
-            self._other_data(data)
+            session = self._session
+            if self._mode == _TUNNEL and session is not None:
+                session.feed(data)
+                if session.buffered > BODY_BUFFER:
+                    self._pause_reading(_BODY)
+            elif self._mode == _LINGER:
+                self._linger_on(data)
         elif (self._session is None and not self.write_paused) or self._parser.in_body:
             try:
                 self._parser.feed(data)
@@ -382,13 +388,12 @@ class H1Connection(ResponseWriter):
         self._parser.stop()
         self._resume_reading(_BEHIND)
         if rest:
-            self._other_data(rest)
+            self.data_received(rest)
 
     def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
         """Raw bytes through the tunnel, in one piece or in two."""
         if more:
-            self.gathered.append(data)
-            self.write(more)
+            self.write_pair(data, more)
         else:
             self.write(data)
 
@@ -569,18 +574,11 @@ class H1Connection(ResponseWriter):
             self._phase = _STALL
             self.deadline = self._context.clock.now + self._context.config.timeout_write
 
-    def _other_data(self, data: bytes) -> None:
-        """Bytes that are not HTTP: of a tunnel, or behind the end."""
-        if self._mode == _TUNNEL:
-            session = self._session
-            if session is not None:
-                session.feed(data)
-                if session.buffered > BODY_BUFFER:
-                    self._pause_reading(_BODY)
-        elif self._mode == _LINGER:
-            self._left_over += len(data)
-            if self._left_over > LINGER_SIZE:
-                self._end_linger()
+    def _linger_on(self, data: bytes) -> None:
+        """Bytes behind the end are dropped, a bounded number of them."""
+        self._left_over += len(data)
+        if self._left_over > LINGER_SIZE:
+            self._end_linger()
 
     def _pause_reading(self, why: int) -> None:
         if not self._paused and self._mode <= _TUNNEL:

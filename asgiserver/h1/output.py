@@ -73,6 +73,18 @@ class Output(asyncio.Protocol):
         if size >= FLUSH_SIZE or not self.corked:
             self.flush()
 
+    def write_pair(self, head: bytes, body: bytes) -> None:
+        """Write a head and a body that is not worth joining to it."""
+        if self.corked or self.gathered or self._join_size != JOIN_SIZE:
+            self.gathered.append(head)
+            self._gathered_size += len(head)
+            self.write(body)
+            return
+        self.transport.writelines((head, body))
+        self._turn_left -= len(head) + len(body)
+        if self._turn_left < 0:
+            self.spend(0)
+
     def flush(self) -> None:
         """Write what has been gathered, in one call."""
         gathered = self.gathered

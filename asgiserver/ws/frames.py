@@ -42,7 +42,7 @@ _HEAD_16 = Struct(">BBH").pack
 _HEAD_64 = Struct(">BBQ").pack
 
 # Payloads from here on are not joined to their heads.
-_LARGE = 2048
+_LARGE = 4096
 
 # Payloads above this are not copied before they are unmasked; up to it a copy costs less than a
 # `memoryview`.
@@ -140,12 +140,14 @@ class NativeCodec:
                     payload = apply_mask(masked[start:stop], data[start - 4 : start])
                     if first == 0x82:
                         self.sink.on_message(payload)
-                        continue
-                    try:
-                        text = payload.decode()
-                    except UnicodeDecodeError:
-                        raise ProtocolViolation(1007, NOT_UTF8) from None
-                    self.sink.on_message(text)
+                    else:
+                        try:
+                            text = payload.decode()
+                        except UnicodeDecodeError:
+                            raise ProtocolViolation(1007, NOT_UTF8) from None
+                        self.sink.on_message(text)
+                    if position == end:
+                        return False
                     continue
             moved = self._feed_other(data, position)
             if moved < 0:

@@ -43,6 +43,46 @@ async def test_small_parts_go_in_front_of_what_is_written(output, transport):
     assert transport.writes == [b"5\r\nhello"]
 
 
+class ForeignLoop:
+    """A loop whose transports pause their protocol in `writelines`, as uvloop's do."""
+
+    def __init__(self):
+        self.soon = []
+
+    def call_soon(self, callback):
+        self.soon.append(callback)
+
+
+@pytest.mark.parametrize("foreign", [False, True])
+@pytest.mark.parametrize("size", [10, 5000, FLUSH_SIZE + 1])
+async def test_a_pair_stays_in_its_place(output, transport, foreign, size):
+    if foreign:
+        output = Output(ForeignLoop())
+        output.transport = transport
+    body = bytes(size)
+    output.write_pair(b"a", body)
+    output.gathered.append(b"b")
+    output.write_pair(b"c", body)
+    output.corked = True
+    output.write(b"d")
+    output.write_pair(b"e", body)
+    output.write(b"f")
+    output.corked = False
+    output.flush()
+    output.write_pair(b"g", body)
+    assert b"".join(transport.writes) == b"a%bbc%bde%bfg%b" % (body, body, body, body)
+
+
+async def test_a_pair_counts_against_the_share_of_the_turn(transport):
+    loop = ForeignLoop()
+    output = Output(loop)
+    output.transport = transport
+    for _ in range(20):
+        output.write_pair(b"head", bytes(TURN_SIZE // 20))
+    assert not output.writable
+    assert len(loop.soon) == 1
+
+
 async def test_much_is_written_though_corked(output, transport):
     output.corked = True
     part = bytes(FLUSH_SIZE // 2)
