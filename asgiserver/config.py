@@ -77,6 +77,7 @@ class Config:
     loop: str = option("auto", "Event loop: auto, asyncio, uvloop, none, or module:factory", "Application", renamed=(("zuvloop", "auto"),))
     reset_contextvars: bool = option(False, "Start each request from an empty context instead of the lifespan's", "Application")
     on_disconnect: str = option("notify", "When the client is gone: tell the application, or cancel it", "Application", choices=("notify", "cancel"))
+    pathsend: bool = option(False, "Let the application name a file for the server to send; all middleware has to know http.response.pathsend", "Application")
     wsgi_threads: int = option(10, "Threads that run a WSGI application", "Application", minimum=1)
     static: tuple[str, ...] = option((), "/route=directory to serve files from, before the application", "Application")
 

@@ -241,10 +241,11 @@ class ServerContext:
         self.http_extensions: dict[str, Any] = {
             "asgiserver.on_disconnect": SharedExtension(mode=config.on_disconnect),
             "asgiserver.shutdown": notice,
-            "http.response.pathsend": nothing_to_say,
             "http.response.zerocopysend": nothing_to_say,
             "http.response.early_hint": nothing_to_say,
         }
+        if config.pathsend:
+            self.http_extensions["http.response.pathsend"] = nothing_to_say
         self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 
     def __repr__(self) -> str:

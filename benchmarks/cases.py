@@ -164,9 +164,17 @@ CASES: dict[str, Case] = {
         replace(
             BODY,
             name="file-1m",
-            title="1 MiB file (FileResponse)",
+            title="1 MiB file (FileResponse), --pathsend",
             wanted=Wanted("framework_apps:file_response", limit="file"),
+            ours="asgiserver-pathsend",
             targets=targets(0.30, 0.50),
+        ),
+        replace(
+            BODY,
+            name="file-1m-events",
+            title="1 MiB file (FileResponse), defaults",
+            wanted=Wanted("framework_apps:file_response", limit="file"),
+            targets=(),
         ),
         replace(
             PLAINTEXT,

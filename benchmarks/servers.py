@@ -165,6 +165,7 @@ SERVERS: dict[str, Server] = {
             uvicorn_style("asgiserver", "--http", "httptools", "--loop", "asyncio"),
         ),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
+        Server("asgiserver-pathsend", uvicorn_style("asgiserver", *FAST, "--pathsend")),
         Server("asgiserver-wsproto", uvicorn_style("asgiserver", *FAST, "--ws", "wsproto")),
         Server(
             "asgiserver-wsgi",

@@ -34,7 +34,7 @@ async def square(request: Request) -> Response:
 
 
 async def source(_request: Request) -> Response:
-    """This file; the server sends it by itself (``http.response.pathsend``)."""
+    """This file, compressed on its way."""
     return FileResponse(__file__, media_type="text/x-python")
 
 

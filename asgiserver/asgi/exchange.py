@@ -290,7 +290,13 @@ class Exchange(Response):
             self._stopped_as_told()
             return
         what = "without a response" if self.unsent else "before its response was complete"
-        logger.error("ASGI application returned %s: %s", what, self.label)
+        hint = ""
+        if self.state == HEAD and "http.response.pathsend" in (self.scope.get("extensions") or ()):
+            hint = (
+                "; after its start nothing came: has middleware that does not know"
+                " http.response.pathsend dropped a file? Then serve without --pathsend"
+            )
+        logger.error("ASGI application returned %s: %s%s", what, self.label, hint)
         self._end_with_error()
 
     def _end_with_error(self) -> None:

@@ -14,6 +14,7 @@ from fakes import WAIT, until
 from pki import Authority
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -124,7 +125,7 @@ MIXED = b"<" * 9 + CONTENT[7:6_000_007] + CONTENT[:10] + b"-" + CONTENT[100:] + 
 class TestFiles:
     async def test_by_the_kernel(self, serve, file, sendfile_calls, duplicates):
         app = Files(file)
-        server = await serve(app)
+        server = await serve(app, pathsend=True)
         async with client(server) as http:
             for _ in range(2):
                 reply = await http.get("/path")
@@ -178,7 +179,7 @@ class TestFiles:
 
     async def test_to_http_1_0(self, serve, dial, file):
         app = Files(file)
-        server = await serve(app)
+        server = await serve(app, pathsend=True)
         peer = await dial(server)
         await peer.get(b"/mixed", version=b"1.0")
         await peer.ended()
@@ -300,7 +301,7 @@ class TestStarlette:
 
     @pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
     async def test_files_go_by_pathsend(self, serve, app, ca, tls, secure):
-        server = await serve(app, **(tls if secure else {}))
+        server = await serve(app, pathsend=True, **(tls if secure else {}))
         async with client(server, ca if secure else None) as http:
             assert digest((await http.get("/download")).content) == digest(CONTENT)
             await asyncio.wait_for(self.ended.wait(), WAIT)
@@ -317,9 +318,35 @@ class TestStarlette:
             assert head.headers["content-length"] == str(len(CONTENT))
         assert server.context.stats.connections == 1
 
+    async def test_by_default_middleware_sees_bodies(self, serve, app, file):
+        async def holding(scope, receive, send):
+            """As middleware that compresses: the start waits for the first part of the body."""
+            held = []
+
+            async def hold(message):
+                if message["type"] == "http.response.start":
+                    held.append(message)
+                elif message["type"] == "http.response.body":
+                    for event in (*held, message):
+                        await send(event)
+                    held.clear()
+
+            await app(scope, receive, hold)
+
+        async with client(await serve(holding)) as http:
+            assert digest((await http.get("/download")).content) == digest(CONTENT)
+            assert (await http.get("/static/page.html")).text == "<p>page</p>"
+
+    async def test_by_default_files_are_compressed(self, serve, app):
+        async with client(await serve(GZipMiddleware(app, minimum_size=1))) as http:
+            page = await http.get("/static/page.html")
+            assert page.headers["content-encoding"] == "gzip"
+            assert page.text == "<p>page</p>"
+
+    @pytest.mark.parametrize("pathsend", [False, True])
     @pytest.mark.parametrize("path", ["/missing", "/vanishing"])
-    async def test_a_missing_file_is_an_error_page(self, serve, app, path, caplog):
-        server = await serve(app)
+    async def test_a_missing_file_is_an_error_page(self, serve, app, path, pathsend, caplog):
+        server = await serve(app, pathsend=pathsend)
         async with client(server) as http:
             assert (await http.get(path)).status_code == 500
             assert (await http.get("/early")).text == "late"
@@ -350,7 +377,8 @@ async def test_trailers_when_the_client_takes_them(serve, dial, wanted):
     await peer.reply()
 
 
-async def test_what_is_advertised(serve, dial):
+@pytest.mark.parametrize("pathsend", [False, True])
+async def test_what_is_advertised(serve, dial, pathsend):
     scopes = []
 
     async def app(scope, receive, send):
@@ -358,16 +386,18 @@ async def test_what_is_advertised(serve, dial):
         await send(START)
         await send({"type": "http.response.body"})
 
-    peer = await dial(await serve(app))
+    peer = await dial(await serve(app, **({"pathsend": True} if pathsend else {})))
     await peer.get()
     await peer.reply()
-    assert scopes[0]["extensions"].keys() == {
+    expected = {
         "asgiserver.on_disconnect",
         "asgiserver.shutdown",
         "http.response.early_hint",
-        "http.response.pathsend",
         "http.response.zerocopysend",
     }
+    if pathsend:
+        expected.add("http.response.pathsend")
+    assert scopes[0]["extensions"].keys() == expected
 
 
 class TestOnDisconnect:

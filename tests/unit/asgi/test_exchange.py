@@ -65,6 +65,25 @@ async def test_the_order_of_calls():
     assert (records[0].status, records[0].sent, records[0].outcome) == (200, 8, "ok")
 
 
+@pytest.mark.parametrize("offered", [True, False])
+async def test_a_file_that_middleware_has_dropped_is_guessed_at(offered, caplog):
+    async def app(scope, receive, send):
+        await send(START)
+
+    exchange, channel, _ = make_exchange(app, pathsend=offered)
+    await exchange.run()
+    assert channel.calls == [("head", 500, b"Internal Server Error", True), ("finish",)]
+    assert "ASGI application returned without a response: GET /" in caplog.text
+    assert ("serve without --pathsend" in caplog.text) == offered
+
+
+async def test_without_a_start_nobody_guesses_at_files(caplog):
+    exchange, _, _ = make_exchange(nothing, pathsend=True)
+    await exchange.run()
+    assert "ASGI application returned without a response: GET /" in caplog.text
+    assert "pathsend" not in caplog.text
+
+
 async def test_send_waits_for_room():
     async def app(scope, receive, send):
         await send(START)
