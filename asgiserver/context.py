@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from asgiserver.config import Config
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
+    from asgiserver.http.peer import Peer
     from asgiserver.types import ASGIApplication, Fields, Scope
 
 
@@ -177,7 +178,7 @@ class ShutdownNotice:
                 waiter.set_result(None)
 
 
-PeerReader: TypeAlias = "Callable[[RequestHead, Any], Any]"
+PeerReader: TypeAlias = "Callable[[RequestHead, Peer], Peer | None]"
 """The `Peer` of a request, given its head and the connection's `Peer`; None: ask no more."""
 
 
@@ -233,7 +234,7 @@ class ServerContext:
         self.start: Callable[[Runnable], None] = self.start_now
         self.admit: Callable[[Connection], bool] | None = None
         # Asked once for each connection what has to look at its requests; see `server.proxy`.
-        self.proxy: Callable[[Any], PeerReader | None] | None = None
+        self.proxy: Callable[[Peer], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
         notice = SharedExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.asgi.response import plain_head
-from asgiserver.asgi.scope import Peer, http_scope, websocket_scope
+from asgiserver.asgi.scope import http_scope, websocket_scope
 from asgiserver.errors import PeerError
 from asgiserver.h1.encoder import HeadEncoder, encode_fields
-from asgiserver.h1.output import TURN_SIZE
 from asgiserver.h1.parser import RequestParser
 from asgiserver.h1.response_writer import DISCARD_SIZE, ResponseWriter
-from asgiserver.h1.sendfile import send_file
 from asgiserver.http.message import PLAIN
+from asgiserver.wire.output import TURN_SIZE
+from asgiserver.wire.peer import peer_of
+from asgiserver.wire.sendfile import send_file
 
 if TYPE_CHECKING:
     import asyncio
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from asgiserver.context import PeerReader, ServerContext
     from asgiserver.h1.head_reader import HeadReader
     from asgiserver.http.message import RequestHead
+    from asgiserver.http.peer import Peer
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.types import Fields
 
@@ -590,27 +592,3 @@ class H1Connection(ResponseWriter):
             self._paused &= ~why
             if not self._paused and self._mode != _CLOSED:
                 self.transport.resume_reading()
-
-
-def peer_of(
-    transport: asyncio.BaseTransport, root_path: str, passed_on: ProxyHeader | None = None
-) -> Peer:
-    """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
-    server: tuple[str, int | None] | None = None
-    client: tuple[str, int] | None = None
-    sockname: Any = transport.get_extra_info("sockname")
-    if isinstance(sockname, tuple):
-        peername: Any = transport.get_extra_info("peername")
-        client = (peername[0], peername[1]) if peername else None
-        server = (sockname[0], sockname[1])
-    elif sockname:  # the path of a unix socket
-        if isinstance(sockname, bytes):
-            sockname = sockname.decode(errors="surrogateescape")
-        server = (sockname, None)
-    scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
-    if passed_on is not None:
-        if passed_on.client is not None:
-            client, server = passed_on.client, passed_on.server
-        if passed_on.tls:
-            scheme = "https"
-    return Peer(client, server, scheme, None, root_path)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
-from asgiserver.h1.output import FLUSH_SIZE, Output
+from asgiserver.wire.output import FLUSH_SIZE, Output
 
 if TYPE_CHECKING:
     import asyncio

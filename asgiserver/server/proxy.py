@@ -9,7 +9,6 @@ import ipaddress
 import logging
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.scope import Peer
 from asgiserver.errors import ConfigError
 from asgiserver.http.forwarded import (
     FORWARDED,
@@ -18,6 +17,7 @@ from asgiserver.http.forwarded import (
     read_x_forwarded,
     split_host,
 )
+from asgiserver.http.peer import Peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -24,12 +24,12 @@ from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.logs import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
-from asgiserver.server.clock import CoarseClock
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import announce_ready, withdraw_ready
 from asgiserver.server.redirect import redirect_context
+from asgiserver.wire.clock import CoarseClock
 from asgiserver.ws.codec import codec_factory
 
 if TYPE_CHECKING:

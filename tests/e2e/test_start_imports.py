@@ -21,12 +21,14 @@ async def app(scope, receive, send):
 OURS = """
     access_format access_log cli config context errors loading logs loops options values
     asgi.exchange asgi.files asgi.interface asgi.lifespan asgi.response asgi.scope
-    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser h1.output
-    h1.parser h1.response_writer h1.sendfile
-    http.dates http.fields http.forwarded http.framing http.message http.target
+    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser
+    h1.parser h1.response_writer
+    http.dates http.fields http.forwarded http.framing http.message http.peer
+    http.target
     process.runner process.upgrade
-    server.acceptor server.application server.clock server.limits server.listener server.proxy
+    server.acceptor server.application server.limits server.listener server.proxy
     server.readiness server.redirect server.runner server.server
+    wire.clock wire.output wire.peer wire.sendfile
     ws.codec
 """
 OTHERS = """

@@ -32,7 +32,7 @@ def duplicates(monkeypatch):
         still_open.discard(fd)
         close(fd)
 
-    monkeypatch.setattr("asgiserver.h1.sendfile.os.dup", taking)
-    monkeypatch.setattr("asgiserver.h1.sendfile.os.close", closing)
+    monkeypatch.setattr("asgiserver.wire.sendfile.os.dup", taking)
+    monkeypatch.setattr("asgiserver.wire.sendfile.os.close", closing)
     yield taken
     assert not still_open

@@ -47,7 +47,7 @@ def sendfile_calls(monkeypatch):
         calls.append((offset, count))
         return real(out, fd, offset, count)
 
-    monkeypatch.setattr("asgiserver.h1.sendfile.os.sendfile", sendfile)
+    monkeypatch.setattr("asgiserver.wire.sendfile.os.sendfile", sendfile)
     return calls
 
 
@@ -162,7 +162,7 @@ class TestFiles:
         def sendfile(out, fd, offset, count):
             raise OSError(code, "not here")
 
-        monkeypatch.setattr("asgiserver.h1.sendfile.os.sendfile", sendfile)
+        monkeypatch.setattr("asgiserver.wire.sendfile.os.sendfile", sendfile)
         server = await serve(Files(file))
         async with client(server) as http:
             assert digest((await http.get("/path")).content) == digest(CONTENT)

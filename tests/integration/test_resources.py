@@ -16,7 +16,7 @@ from pki import Authority
 
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.h1.connection import BODY_BUFFER, H1Connection
-from asgiserver.h1.output import FLUSH_SIZE, TURN_SIZE
+from asgiserver.wire.output import FLUSH_SIZE, TURN_SIZE
 
 HERE = Path(__file__).parent
 LOOPS = pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])

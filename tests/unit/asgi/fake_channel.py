@@ -6,9 +6,10 @@ from fakes import FakeClock
 
 from asgiserver import Config
 from asgiserver.asgi.exchange import Exchange
-from asgiserver.asgi.scope import Peer, http_scope
+from asgiserver.asgi.scope import http_scope
 from asgiserver.context import ServerContext
 from asgiserver.http.message import Framing, RequestHead
+from asgiserver.http.peer import Peer
 
 
 class FakeChannel:

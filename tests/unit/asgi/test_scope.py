@@ -6,9 +6,10 @@ import pytest
 from fakes import FakeClock
 
 from asgiserver import Config
-from asgiserver.asgi.scope import Peer, has_prefix, http_scope, lifespan_scope, websocket_scope
+from asgiserver.asgi.scope import has_prefix, http_scope, lifespan_scope, websocket_scope
 from asgiserver.context import ServerContext
 from asgiserver.http.message import PLAIN, Framing, RequestHead
+from asgiserver.http.peer import Peer
 from asgiserver.http.target import split_target
 
 

@@ -5,10 +5,10 @@ import logging
 import pytest
 from fakes import FakePeer, FakeServer
 
-from asgiserver.asgi.scope import Peer
 from asgiserver.config import Config
 from asgiserver.errors import ConfigError
 from asgiserver.http.message import RequestHead
+from asgiserver.http.peer import Peer
 from asgiserver.server.proxy import ATTRIBUTES, Proxies, TrustedPeers, make_proxies
 
 SERVER = ("192.0.2.1", 8000)

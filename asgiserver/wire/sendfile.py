@@ -12,10 +12,10 @@ import os
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.files import read_at
-from asgiserver.h1.output import TURN_SIZE
+from asgiserver.wire.output import TURN_SIZE
 
 if TYPE_CHECKING:
-    from asgiserver.h1.output import Output
+    from asgiserver.wire.output import Output
 
 READ_SIZE = 262144
 """Bytes of a file read at a time where the kernel cannot send it."""

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from asgiserver.server.clock import TICK, CoarseClock, http_date
+from asgiserver.wire.clock import TICK, CoarseClock, http_date
 
 
 class FakeLoop:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fakes import FakeTransport
 
-from asgiserver.h1.output import FLUSH_SIZE, TURN_SIZE, Output
+from asgiserver.wire.output import FLUSH_SIZE, TURN_SIZE, Output
 
 
 @pytest.fixture

@@ -1,0 +1,36 @@
+"""Both ends of a transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.http.peer import Peer
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asgiserver.http.proxy_protocol import ProxyHeader
+
+
+def peer_of(
+    transport: asyncio.BaseTransport, root_path: str, passed_on: ProxyHeader | None = None
+) -> Peer:
+    """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
+    server: tuple[str, int | None] | None = None
+    client: tuple[str, int] | None = None
+    sockname: Any = transport.get_extra_info("sockname")
+    if isinstance(sockname, tuple):
+        peername: Any = transport.get_extra_info("peername")
+        client = (peername[0], peername[1]) if peername else None
+        server = (sockname[0], sockname[1])
+    elif sockname:  # the path of a unix socket
+        if isinstance(sockname, bytes):
+            sockname = sockname.decode(errors="surrogateescape")
+        server = (sockname, None)
+    scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
+    if passed_on is not None:
+        if passed_on.client is not None:
+            client, server = passed_on.client, passed_on.server
+        if passed_on.tls:
+            scheme = "https"
+    return Peer(client, server, scheme, None, root_path)
