@@ -10,7 +10,6 @@ import mmap
 import os
 import struct
 import sys
-import tempfile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -49,9 +48,9 @@ class LoadBoard:
         """
         if sys.platform == "win32":
             return cls(-1)
-        with tempfile.TemporaryFile() as file:
-            file.truncate(_HEADER.size + CELLS * _CELL.size)
-            return cls(os.dup(file.fileno()))
+        fd = _memory_file()
+        os.truncate(fd, _HEADER.size + CELLS * _CELL.size)
+        return cls(fd)
 
     def close(self) -> None:
         """Unmap it and close its descriptor."""
@@ -77,6 +76,16 @@ class LoadBoard:
         numbers = struct.unpack_from(f"{2 * self.used}d", self._map, _HEADER.size)
         fresh = [numbers[at] for at in range(0, len(numbers), 2) if now - numbers[at + 1] < SILENT]
         return sum(fresh) / len(fresh) if fresh else math.inf
+
+
+def _memory_file() -> int:
+    """A descriptor of an empty file without a name: in memory where the system can do that."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("asgiserver-load")
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 class FairShare:
