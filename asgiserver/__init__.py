@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from asgiserver._version import __version__
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config  # noqa: I001 (X as X: type checkers take it as exported)
+    from asgiserver.config.fields import Config  # noqa: I001 (X as X: type checkers take it as exported)
     from asgiserver.errors import (
         ApplicationError as ApplicationError,
         ApplicationLoadError as ApplicationLoadError,
@@ -47,7 +47,7 @@ _ERRORS = (
     "WorkersFailed",
 )
 _LAZY = {
-    "Config": "asgiserver.config",
+    "Config": "asgiserver.config.fields",
     "Server": "asgiserver.server.server",
     "serve_in_thread": "asgiserver.server.thread",
     **dict.fromkeys(_ERRORS, "asgiserver.errors"),
@@ -61,7 +61,7 @@ def run(app: Any, *, env: bool = True, **options: Any) -> None:
     from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises `StartupError`
     when the server cannot start; never exits the process.
     """
-    from asgiserver.options import resolve_keywords
+    from asgiserver.config.options import resolve_keywords
     from asgiserver.process.runner import run_or_raise
 
     resolved = resolve_keywords(app, options, env=env)
@@ -74,7 +74,7 @@ async def serve(app: Any, *, env: bool = True, **options: Any) -> None:
     Options are found as in `run`; those about processes and reloading belong to `run` alone.
     Raises `StartupError` when the server cannot start.
     """
-    from asgiserver.options import resolve_keywords
+    from asgiserver.config.options import resolve_keywords
     from asgiserver.server.server import Server
 
     # The host program owns the process: variables for its workers are not for this server.

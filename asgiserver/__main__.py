@@ -2,7 +2,7 @@
 
 import sys
 
-from asgiserver.cli import main
+from asgiserver.cli.main import main
 
 __all__: list[str] = []
 

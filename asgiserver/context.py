@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.http.peer import Peer

@@ -6,7 +6,7 @@ They do no I/O, so a test says itself when bytes come, when time passes and when
 import asyncio
 import contextlib
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.context import ServerContext
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder

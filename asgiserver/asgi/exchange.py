@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from asgiserver.asgi.response import DONE, HEAD, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ClientDisconnected, PeerError
-from asgiserver.logs import escape
+from asgiserver.log.setup import escape
 
 if TYPE_CHECKING:
     from asyncio import Future, Task

@@ -29,7 +29,7 @@ from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ApplicationError, ClientDisconnected
-from asgiserver.logs import escape
+from asgiserver.log.setup import escape
 from asgiserver.ws.codec import ProtocolViolation, is_close_code
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import socket
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = [
     "Beat",

@@ -22,7 +22,7 @@ from asgiserver.process.signals import KILL
 from asgiserver.process.stacks import STACKS_SIGNAL
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.process.handle import WorkerHandle
     from asgiserver.process.launch import Launcher
     from asgiserver.process.sockets import Sockets

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = ["WorkerHandle", "exit_text", "size_text"]
 

@@ -18,16 +18,16 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import ConfigError
-from asgiserver.loading import load_application, load_env_files
 from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
+from asgiserver.server.loading import load_application, load_env_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Any
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.process.control import Setup
 
 __all__ = ["WORKER_COMMAND", "Fork", "Launcher", "Spawn", "preload"]

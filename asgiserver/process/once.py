@@ -17,7 +17,7 @@ from asgiserver.process.signals import CHILD_LOOK, named
 if TYPE_CHECKING:
     import selectors
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.process.launch import Launcher
     from asgiserver.process.signals import SignalQueue
 

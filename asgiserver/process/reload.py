@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = ["FileFilter", "Watcher", "short_path"]
 

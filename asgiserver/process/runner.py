@@ -11,7 +11,7 @@ from asgiserver.errors import ConfigError, StartupError, WorkersFailed
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = ["needs_supervisor", "run", "run_or_raise"]
 
@@ -82,7 +82,7 @@ class _Logging:
     """The supervisor's own log, set up anew with each configuration that is read."""
 
     def __init__(self, config: Config) -> None:
-        from asgiserver.logs import setup_logging
+        from asgiserver.log.setup import setup_logging
 
         self._set_up = setup_logging
         self._config = config

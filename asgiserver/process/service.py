@@ -19,7 +19,7 @@ from asgiserver.server.listener import bind_sockets
 from asgiserver.server.readiness import announce_ready, withdraw_ready
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.process.pidfile import PidFile
     from asgiserver.server.listener import Listener
 

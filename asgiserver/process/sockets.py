@@ -15,7 +15,7 @@ from asgiserver.process.balance import CELLS, LoadBoard, steer
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.server.listener import Listener
 
 __all__ = ["Sockets"]

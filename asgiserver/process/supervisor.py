@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Callable, Sequence
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.process.handle import WorkerHandle
     from asgiserver.process.launch import Launcher
     from asgiserver.process.upgrade import Successor

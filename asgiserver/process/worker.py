@@ -19,9 +19,7 @@ import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.loading import load_env_files, load_object
-from asgiserver.logs import LOGGER, setup_logging
-from asgiserver.loops import loop_factory
+from asgiserver.log.setup import LOGGER, setup_logging
 from asgiserver.process.balance import FairShare, LoadBoard
 from asgiserver.process.control import (
     Beat,
@@ -39,6 +37,8 @@ from asgiserver.process.memory import resident_bytes
 from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
 from asgiserver.process.stacks import write_on_signal, write_when_silent
 from asgiserver.server.listener import Listener
+from asgiserver.server.loading import load_env_files, load_object
+from asgiserver.server.loops import loop_factory
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.interface import as_asgi3
-from asgiserver.loading import detect_interface, load_application, load_env_files
+from asgiserver.asgi.older.interface import as_asgi3
+from asgiserver.server.loading import detect_interface, load_application, load_env_files
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.types import ASGIApplication
 
 __all__ = ["load"]
@@ -35,6 +35,6 @@ def load(config: Config) -> ASGIApplication:
     asgi3 = as_asgi3(app, interface, config.wsgi_threads)
     if not config.static:
         return asgi3
-    from asgiserver.static import StaticFiles
+    from asgiserver.static.app import StaticFiles
 
     return StaticFiles(asgi3, config.static)

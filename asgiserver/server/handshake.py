@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.errors import PeerError
 from asgiserver.http.proxy_protocol import MAX_SIZE, read_header
-from asgiserver.logs import client_text
+from asgiserver.log.setup import client_text
 from asgiserver.server.proxy import TrustedPeers
 from asgiserver.server.tls import failure_reason
 from asgiserver.server.tls_transport import TLSTransport
@@ -24,7 +24,7 @@ from asgiserver.server.tls_transport import TLSTransport
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.context import Stats
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.server.tls import TLS

@@ -12,11 +12,11 @@ import stat
 import sys
 from typing import TYPE_CHECKING
 
-from asgiserver.config import has_tls
+from asgiserver.config.fields import has_tls
 from asgiserver.errors import BindError, ConfigError
 
 if TYPE_CHECKING:
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = ["Listener", "bind_sockets"]
 

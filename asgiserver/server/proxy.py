@@ -22,7 +22,7 @@ from asgiserver.http.peer import Peer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.http.forwarded import Forwarding
     from asgiserver.http.message import RequestHead
 

@@ -10,7 +10,7 @@ from asgiserver.errors import StartupError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 
 def announce_ready(config: Config, addresses: Sequence[str]) -> None:

@@ -10,17 +10,17 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Self
 
-from asgiserver.config import has_tls
-from asgiserver.logs import setup_logging
-from asgiserver.loops import loop_factory
+from asgiserver.config.fields import has_tls
+from asgiserver.log.setup import setup_logging
 from asgiserver.server.application import load
+from asgiserver.server.loops import loop_factory
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.types import ASGIApplication
 
 logger = logging.getLogger("asgiserver")

@@ -13,15 +13,15 @@ import logging
 import math
 from typing import TYPE_CHECKING, Any, Self
 
-from asgiserver.access_log import make_access_log
 from asgiserver.asgi.lifespan import Lifespan
-from asgiserver.config import has_tls
+from asgiserver.config.fields import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
 from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
-from asgiserver.logs import PeerErrorLog, setup_logging
+from asgiserver.log.access import make_access_log
+from asgiserver.log.setup import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
 from asgiserver.server.limits import apply_limits
@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from asgiserver.access_log import AccessLog
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.errors import PeerError
-    from asgiserver.logs import LoggingHandle
+    from asgiserver.log.access import AccessLog
+    from asgiserver.log.setup import LoggingHandle
     from asgiserver.server.limits import RequestLimit
     from asgiserver.server.listener import Listener
     from asgiserver.server.tls import TLS

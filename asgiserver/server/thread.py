@@ -11,8 +11,8 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.config import Config
-from asgiserver.loops import loop_factory
+from asgiserver.config.fields import Config
+from asgiserver.server.loops import loop_factory
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from asgiserver.server.certificates import expiry, subject_name
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = ["TLS", "failure_reason"]
 

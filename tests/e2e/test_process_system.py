@@ -121,7 +121,11 @@ def public_python(public_folder):
         if python is None:
             continue
         environ = {"PYTHONPATH": str(public_folder), "PYTHONDONTWRITEBYTECODE": "1"}
-        tried = [python, "-c", "import sys, asgiserver.cli; sys.exit(sys.version_info < (3, 11))"]
+        tried = [
+            python,
+            "-c",
+            "import sys, asgiserver.cli.main; sys.exit(sys.version_info < (3, 11))",
+        ]
         try:
             subprocess.run(
                 tried, env=environ, cwd="/", user=NOBODY, check=True, capture_output=True

@@ -19,15 +19,16 @@ async def app(scope, receive, send):
 """
 
 OURS = """
-    access_format access_log cli config context errors loading logs loops options values
-    asgi.exchange asgi.files asgi.interface asgi.lifespan asgi.response asgi.scope
+    context errors
+    asgi.exchange asgi.files asgi.lifespan asgi.older.interface asgi.response asgi.scope
+    cli.main config.fields config.options config.values
     h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser
     h1.parser h1.response_writer
-    http.dates http.fields http.forwarded http.framing http.message http.peer
-    http.target
+    http.dates http.fields http.forwarded http.framing http.message http.peer http.target
+    log.access log.access_format log.setup
     process.runner process.upgrade
-    server.acceptor server.application server.limits server.listener server.proxy
-    server.readiness server.redirect server.runner server.server
+    server.acceptor server.application server.limits server.listener server.loading
+    server.loops server.proxy server.readiness server.redirect server.runner server.server
     wire.clock wire.output wire.peer wire.sendfile
     ws.codec
 """

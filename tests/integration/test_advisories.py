@@ -7,9 +7,9 @@ import tracemalloc
 import pytest
 from fakes import turns, until
 
-from asgiserver.access_format import compile_format
 from asgiserver.errors import PeerError
-from asgiserver.logs import PeerErrorLog
+from asgiserver.log.access_format import compile_format
+from asgiserver.log.setup import PeerErrorLog
 
 START = {"type": "http.response.start", "status": 200}
 UPGRADE = (

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import asgiserver
-from asgiserver import config, errors
+from asgiserver import errors
+from asgiserver.config import fields as config
 
 ROOT = Path(__file__).parents[2]
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from asgiserver.asgi.inbox import CREDIT, MAX_PONGS, MAX_WAITING
 from asgiserver.asgi.websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocketSession
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.context import ServerContext
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.message import RequestHead

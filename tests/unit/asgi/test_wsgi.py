@@ -8,7 +8,7 @@ from wsgiref.validate import validator
 import httpx
 import pytest
 
-from asgiserver.asgi.interface import as_asgi3
+from asgiserver.asgi.older.interface import as_asgi3
 
 BODY = b"0123456789" * 30_000
 

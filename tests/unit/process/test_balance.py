@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.process.balance import FairShare, LoadBoard, steer
 from asgiserver.process.sockets import Sockets
 from asgiserver.server.listener import bind_sockets

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.process.control import (
     Beat,
     Failed,

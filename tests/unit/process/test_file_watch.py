@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.process.reload import FileFilter, Watcher
 
 

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.process.control import Beat, Stop
 from asgiserver.process.handle import WorkerHandle, exit_text
 from asgiserver.process.plan import Phase

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
 from asgiserver.process.runner import needs_supervisor, run
 

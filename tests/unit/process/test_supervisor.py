@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import BindError, ConfigError
 from asgiserver.process.launch import Spawn
 from asgiserver.process.supervisor import Supervisor

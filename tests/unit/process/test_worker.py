@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.process.control import Setup, Stop
 from asgiserver.process.worker import Worker
 

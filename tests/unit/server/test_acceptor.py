@@ -8,7 +8,7 @@ import pytest
 import uvloop
 from fakes import until
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import BindError, ConfigError
 from asgiserver.server.acceptor import Acceptor
 from asgiserver.server.listener import Listener

@@ -5,7 +5,7 @@ import logging
 import pytest
 from fakes import FakePeer, FakeServer
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
 from asgiserver.http.message import RequestHead
 from asgiserver.http.peer import Peer

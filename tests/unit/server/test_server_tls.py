@@ -8,7 +8,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 from pki import Authority, name
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
 from asgiserver.server import tls as tls_module
 from asgiserver.server.certificates import expiry, subject_name

@@ -16,7 +16,7 @@ from asgiserver.errors import ConfigError
 from asgiserver.http.conditions import failed_condition, range_applies
 from asgiserver.http.dates import http_date
 from asgiserver.http.ranges import Range, content_range, parse_range, part_heads
-from asgiserver.static_lookup import StaticFile, find
+from asgiserver.static.lookup import StaticFile, find
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

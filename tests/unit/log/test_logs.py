@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError, PeerError
-from asgiserver.logs import (
+from asgiserver.log.setup import (
     ACCESS_LOGGER,
     LOGGER,
     TRACE,

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from asgiserver.errors import ApplicationLoadError, ConfigError
-from asgiserver.loops import loop_factory
+from asgiserver.server.loops import loop_factory
 
 HAVE_UVLOOP = importlib.util.find_spec("uvloop") is not None
 

@@ -15,8 +15,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from asgiserver.access_format import Render, compile_format, record_fields
-from asgiserver.logs import (
+from asgiserver.log.access_format import Render, compile_format, record_fields
+from asgiserver.log.setup import (
     ACCESS_LOGGER,
     LOGGER,
     client_text,
@@ -29,7 +29,7 @@ from asgiserver.logs import (
 if TYPE_CHECKING:
     from typing import TextIO
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
     from asgiserver.context import AccessRecord
 
 __all__ = ["AccessLog", "BatchedAccessLog", "LoggerAccessLog", "make_access_log"]

@@ -20,7 +20,7 @@ from asgiserver.errors import ConfigError, PeerError, closest
 if TYPE_CHECKING:
     from configparser import ConfigParser
 
-    from asgiserver.config import Config
+    from asgiserver.config.fields import Config
 
 __all__ = [
     "ACCESS_LOGGER",

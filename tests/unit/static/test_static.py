@@ -6,10 +6,11 @@ import threading
 
 import pytest
 
-from asgiserver import Config, ConfigError, static_lookup
+from asgiserver import Config, ConfigError
 from asgiserver.server.application import load
-from asgiserver.static import StaticFiles
-from asgiserver.static_lookup import INDEX, StaticFile, find, media_type
+from asgiserver.static import lookup as static_lookup
+from asgiserver.static.app import StaticFiles
+from asgiserver.static.lookup import INDEX, StaticFile, find, media_type
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 LARGE = bytes(range(256)) * 512  # more than is read at once
@@ -358,7 +359,7 @@ class TestAnswers:
             assert go.wait(5)
             return real(*args)
 
-        monkeypatch.setattr("asgiserver.static.find", slow)
+        monkeypatch.setattr("asgiserver.static.app.find", slow)
         before = len(os.listdir("/dev/fd"))
         scope = {"type": "http", "method": "GET", "path": "/large.bin", "root_path": ""}
         layer = StaticFiles(application, [f"/={root}"])

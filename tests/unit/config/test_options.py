@@ -9,11 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from asgiserver.config import OFF, Config
+from asgiserver.config.fields import OFF, Config
+from asgiserver.config.options import (
+    FIELDS,
+    describe,
+    flag_names,
+    markdown,
+    resolve,
+    resolve_keywords,
+)
 from asgiserver.errors import ConfigError
-from asgiserver.options import FIELDS, describe, flag_names, markdown, resolve, resolve_keywords
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_strongest_source_wins(tmp_path):
@@ -218,7 +225,10 @@ def test_the_documentation_is_up_to_date():
 
 def test_the_documentation_is_made_by_a_command():
     done = subprocess.run(
-        [sys.executable, "-m", "asgiserver.options"], cwd=ROOT, capture_output=True, check=True
+        [sys.executable, "-m", "asgiserver.options"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     )
     assert done.stdout.decode() == markdown()
 

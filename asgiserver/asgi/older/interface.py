@@ -13,7 +13,7 @@ def as_asgi3(app: Any, interface: str, wsgi_threads: int) -> ASGIApplication:
     if interface == "asgi2":
         return _asgi2(app)
     if interface == "wsgi":
-        from asgiserver.asgi.wsgi import WSGIBridge
+        from asgiserver.asgi.older.wsgi import WSGIBridge
 
         return WSGIBridge(app, wsgi_threads)
     return app  # type: ignore[no-any-return]

@@ -2,7 +2,7 @@
 
 `Config` is pure data: frozen, picklable when the application is an import string, and free of side
 effects. Flags, ``ASGISERVER_*`` variables, TOML keys and keyword arguments are derived from these
-fields by `asgiserver.options`. Durations are seconds, sizes are bytes.
+fields by `asgiserver.config.options`. Durations are seconds, sizes are bytes.
 """
 
 # ruff: noqa: E501, RUF009  (one line per option)
@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from asgiserver.config.values import KINDS, LEVELS, OFF
 from asgiserver.errors import ConfigError, closest
-from asgiserver.values import KINDS, LEVELS, OFF
 
 __all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
 
@@ -24,7 +24,7 @@ class OptionInfo(NamedTuple):
 
     help: str
     group: str
-    kind: str  # a key of asgiserver.values.KINDS
+    kind: str  # a key of asgiserver.config.values.KINDS
     choices: tuple[str, ...] = ()
     renamed: tuple[tuple[str, str], ...] = ()  # values of uvicorn, and what is used instead
     minimum: float = 0

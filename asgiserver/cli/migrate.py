@@ -1,7 +1,7 @@
 """``asgiserver migrate "uvicorn app:app ..."``: another server's command line as one of ours.
 
-It reads and writes command lines by the tables of `asgiserver.migrate_tables`; it starts nothing,
-runs no shell and imports no application.
+It reads and writes command lines by the tables of `asgiserver.cli.migrate_tables`; it starts
+nothing, runs no shell and imports no application.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from asgiserver.cli.migrate_tables import SERVERS, Flag, Peer
+from asgiserver.config.options import flag_names, format_default
 from asgiserver.errors import closest
-from asgiserver.migrate_tables import SERVERS, Flag, Peer
-from asgiserver.options import flag_names, format_default
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """The command lines of other servers, one table each: what each option is called here.
 
-Pure data for `asgiserver.migrate`; it knows nothing of how command lines are read and written.
+Pure data for `asgiserver.cli.migrate`; it knows nothing of how command lines are read and written.
 """
 
 # ruff: noqa: E501  (one line per option)
@@ -133,7 +133,7 @@ GUNICORN = Peer(
         gone("-c --config", "is Python: read it by hand, its settings are called like the flags; asgiserver.toml is the file here"),
         value("-b --bind", "--bind"),
         value("-w --workers", "--workers"),
-        Flag(("-k", "--worker-class")),  # see `gunicorn_workers` in asgiserver.migrate
+        Flag(("-k", "--worker-class")),  # see `gunicorn_workers` in asgiserver.cli.migrate
         Flag(("--threads",)),  # the same
         value("--worker-connections", "--limit-connections"),
         value("--max-requests", "--limit-max-requests", convert=_unless("0")),
@@ -284,7 +284,7 @@ GRANIAN = Peer(
         *_plain("--host", "--port", "--uds", "--workers", "--backlog", "--log-config", "--ssl-keyfile", "--ssl-keyfile-password"),
         value("--reload-paths", "--reload-dir"),
         value("--uds-permissions", "--uds-mode"),
-        Flag(("--interface",)),  # see `granian_interface` in asgiserver.migrate
+        Flag(("--interface",)),  # see `granian_interface` in asgiserver.cli.migrate
         value("--http", "", "is HTTP/1.1: HTTP/2 is not served yet", convert=_unless("1", "auto")),
         switch("--ws", ""),
         switch("--no-ws", "--ws none"),
@@ -321,7 +321,7 @@ GRANIAN = Peer(
         value("--workers-kill-timeout", "--timeout-graceful-shutdown"),
         value("--working-dir", "--app-dir", "is where to import from; the working directory stays"),
         value("--env-files", "--env-file"),
-        Flag(("--static-path-route",)),  # see `granian_static` in asgiserver.migrate
+        Flag(("--static-path-route",)),  # see `granian_static` in asgiserver.cli.migrate
         Flag(("--static-path-mount",)),
         gone("--static-path-dir-to-file", "is index.html"),
         gone("--static-path-expires", "is not there: files are revalidated by ETag"),

@@ -5,9 +5,9 @@ import pickle
 
 import pytest
 
-from asgiserver.config import OFF, Config, option_info
+from asgiserver.config.fields import OFF, Config, option_info
+from asgiserver.config.values import KINDS, split_headers
 from asgiserver.errors import ConfigError
-from asgiserver.values import KINDS, split_headers
 
 
 def test_every_field_is_an_option_of_a_known_kind():

@@ -9,7 +9,12 @@ import traceback
 import pytest
 
 from asgiserver.errors import ApplicationLoadError, ConfigError
-from asgiserver.loading import detect_interface, load_application, load_env_files, load_object
+from asgiserver.server.loading import (
+    detect_interface,
+    load_application,
+    load_env_files,
+    load_object,
+)
 
 MAIN = """
 import os

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgiserver import cli, command
 from asgiserver._version import __version__
-from asgiserver.config import Config
+from asgiserver.cli import command
+from asgiserver.cli import main as cli
+from asgiserver.config.fields import Config
+from asgiserver.config.options import FIELDS, flag_names
 from asgiserver.errors import ApplicationLoadError, BindError, LifespanFailed
-from asgiserver.loading import load_application
-from asgiserver.options import FIELDS, flag_names
+from asgiserver.server.loading import load_application
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 class FakeRunner:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ConfigError
-from asgiserver.loading import load_object
+from asgiserver.server.loading import load_object
 
 if TYPE_CHECKING:
     import asyncio

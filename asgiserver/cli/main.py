@@ -11,17 +11,17 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.options import FIELDS, describe, flag_names, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from asgiserver.options import Resolved
+    from asgiserver.config.options import Resolved
 
 __all__ = ["main"]
 
-PACKAGE = os.path.dirname(__file__)
+PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
@@ -43,7 +43,7 @@ def main(
     """
     args = list(sys.argv[1:] if args is None else args)
     if args[:1] == ["migrate"]:
-        from asgiserver import migrate
+        from asgiserver.cli import migrate
 
         return migrate.main(args[1:])
     if args[:1] == ["run"]:
@@ -51,7 +51,7 @@ def main(
     try:
         given: dict[str, Any] | int | None = read_plain(args)
         if given is None:
-            from asgiserver import command
+            from asgiserver.cli import command
 
             given = command.read(args)
         if isinstance(given, int):  # --help and --version have said what there is to say

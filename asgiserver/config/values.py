@@ -1,6 +1,6 @@
 """Values of options: what people may write for a duration, a size, a list or a switch.
 
-It knows no option by name: `asgiserver.config` says which kind of value each of them takes.
+It knows no option by name: `asgiserver.config.fields` says which kind of value each of them takes.
 """
 
 from __future__ import annotations

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
 
-from asgiserver import access_log
-from asgiserver.access_format import compile_format
-from asgiserver.access_log import BatchedAccessLog, LoggerAccessLog, make_access_log
-from asgiserver.config import Config
+from asgiserver.config.fields import Config
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError
-from asgiserver.logs import ACCESS_LOGGER, LOGGER
+from asgiserver.log import access as access_log
+from asgiserver.log.access import BatchedAccessLog, LoggerAccessLog, make_access_log
+from asgiserver.log.access_format import compile_format
+from asgiserver.log.setup import ACCESS_LOGGER, LOGGER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -341,9 +341,9 @@ def test_no_stdout(
 
 AT_EXIT = """
 import os, sys
-from asgiserver import access_log
-from asgiserver.access_format import compile_format
-from asgiserver.access_log import BatchedAccessLog
+from asgiserver.log import access as access_log
+from asgiserver.log.access_format import compile_format
+from asgiserver.log.access import BatchedAccessLog
 from asgiserver.context import AccessRecord
 log = BatchedAccessLog(compile_format("{target}"))
 def add(target):

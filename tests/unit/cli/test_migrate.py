@@ -7,9 +7,9 @@ import sys
 import click
 import pytest
 
-from asgiserver.cli import main as cli
-from asgiserver.migrate import Unusable, migrate
-from asgiserver.migrate_tables import SERVERS
+from asgiserver.cli.main import main as cli
+from asgiserver.cli.migrate import Unusable, migrate
+from asgiserver.cli.migrate_tables import SERVERS
 
 VALUES = {
     "--header-map": "drop",  # by what it is called here, or there; anything else takes "7"

@@ -1,7 +1,7 @@
 """The command line as click reads it: help, versions, and what is wrong with a line of flags.
 
-It knows nothing of what becomes of the flags. `asgiserver.cli` asks it only for lines that are not
-plain: a start that does not import click is a tenth shorter.
+It knows nothing of what becomes of the flags. `asgiserver.cli.main` asks it only for lines that
+are not plain: a start that does not import click is a tenth shorter.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from asgiserver._version import __version__
+from asgiserver.config.options import FIELDS, flag_names, format_default, format_help, groups
 from asgiserver.errors import ConfigError
-from asgiserver.options import FIELDS, flag_names, format_default, format_help, groups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,1 @@
+"""Options: what there is, which values they take, and where the values come from."""

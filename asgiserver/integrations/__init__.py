@@ -1,0 +1,1 @@
+"""The server inside the programs of others: gunicorn, pytest."""

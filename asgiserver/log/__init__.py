@@ -1,0 +1,1 @@
+"""The server's own log and the access log; nothing here serves."""
