@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 import zlib
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ws_peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
 
 from asgiserver.asgi.inbox import CREDIT, MAX_PONGS, MAX_WAITING
 from asgiserver.asgi.websocket import CLOSED, CLOSING, CONNECTING, OPEN, WebSocketSession
@@ -19,9 +18,6 @@ from asgiserver.context import ServerContext
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.message import RequestHead
 from asgiserver.ws.handshake import Offer
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "ws"))
-from ws_peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
 
 CONNECT = {"type": "websocket.connect"}
 ACCEPT = {"type": "websocket.accept"}

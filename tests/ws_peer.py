@@ -78,6 +78,22 @@ def outcome(
     return sink.events
 
 
+def next_frame(data: bytes) -> tuple[int, bytes, int] | None:
+    """Opcode, payload and size of the first frame a server sent; None while it is incomplete.
+
+    It is a whole message and not compressed.
+    """
+    if len(data) < 2:
+        return None
+    start = {126: 4, 127: 10}.get(data[1], 2)
+    size = data[1] if start == 2 else int.from_bytes(data[2:start], "big")
+    assert data[1] < 0x80, "a server does not mask"
+    if len(data) < start + size:
+        return None
+    assert data[0] & 0xF0 == 0x80, "not a message in one frame"
+    return data[0] & 0x0F, data[start : start + size], start + size
+
+
 def server_frames(data: bytes) -> list[tuple[int, bytes]]:
     """First byte and payload of each frame that a server sent."""
     frames = []
