@@ -24,13 +24,11 @@ def parser(request):
     return request.param
 
 
-@pytest.fixture(params=["eager", "scheduled"])
+@pytest.fixture(params=["eager", "scheduled"] if sys.version_info >= (3, 12) else ["scheduled"])
 def task_start(request, monkeypatch):
     """Applications start at once where Python can (3.12), else in the next turn of the loop."""
     if request.param == "scheduled":
         monkeypatch.setattr(ServerContext, "start_now", ServerContext.start_soon)
-    elif sys.version_info < (3, 12):
-        pytest.skip("Python 3.11 has no eager tasks")
     return request.param
 
 
