@@ -188,6 +188,8 @@ async def turns(count=5):
 class Reply:
     """A parsed response; `complete` is false when the connection ended within it."""
 
+    trailers = ()
+
     def __init__(self, status, version, fields, body, rest, complete):
         self.status = status
         self.version = version
@@ -221,10 +223,7 @@ def read_reply(data, *, head=False, eof=False):
     assert version == b"HTTP/1.1", status_line
     fields = []
     for line in lines:
-        name, colon, value = line.partition(b": ")
-        assert colon, line
-        assert name == name.lower(), line
-        fields.append((name, value))
+        fields.append(_field(line))
     reply = Reply(int(status), version, fields, b"", rest, True)
     length, coding = reply.value(b"content-length"), reply.value(b"transfer-encoding")
     assert length is None or coding is None, "two framings"
@@ -232,7 +231,7 @@ def read_reply(data, *, head=False, eof=False):
         return reply
     if coding is not None:
         assert coding == b"chunked"
-        reply.body, reply.rest, reply.complete = _unchunk(rest)
+        reply.body, reply.trailers, reply.rest, reply.complete = _unchunk(rest)
     elif length is not None:
         reply.body, reply.rest = rest[: int(length)], rest[int(length) :]
         reply.complete = len(reply.body) == int(length)
@@ -241,22 +240,32 @@ def read_reply(data, *, head=False, eof=False):
     return reply if reply.complete or eof else None
 
 
+def _field(line):
+    name, colon, value = line.partition(b": ")
+    assert colon, line
+    assert name == name.lower(), line
+    return name, value
+
+
 def _unchunk(data):
+    """Body, trailer fields, what follows, and whether the end has come."""
     body = b""
+    trailers = []
     while True:
         line, end, data = data.partition(b"\r\n")
         if not end:
-            return body, b"", False
+            return body, trailers, b"", False
         size = int(line, 16)
         if size == 0:
-            while True:  # trailers
+            while True:
                 line, end, data = data.partition(b"\r\n")
                 if not end:
-                    return body, b"", False
+                    return body, trailers, b"", False
                 if not line:
-                    return body, data, True
+                    return body, trailers, data, True
+                trailers.append(_field(line))
         if len(data) < size + 2:
-            return body + data[:size], b"", False
+            return body + data[:size], trailers, b"", False
         assert data[size : size + 2] == b"\r\n", "chunk without its line end"
         body, data = body + data[:size], data[size + 2 :]
 
@@ -298,6 +307,10 @@ class FakePeer:
         """What has not been taken by `reply`."""
         return self.transport.written[self._taken :]
 
+    def take(self, size):
+        """The next `size` bytes have been read by the test."""
+        self._taken += size
+
     async def reply(self, *, head=False):
         """The next response, or what there is of it when the connection is closed."""
         transport = self.transport
@@ -307,7 +320,7 @@ class FakePeer:
                 ended = transport.closing or transport.eof_written
                 reply = read_reply(self.received, head=head, eof=ended)
                 if reply is not None:
-                    self._taken = len(transport.written) - len(reply.rest)
+                    self.take(len(self.received) - len(reply.rest))
                     return reply
                 assert not ended, f"no response, but {self.received!r}"
                 await transport.changed.wait()

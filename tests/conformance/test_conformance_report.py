@@ -11,3 +11,12 @@ def test_page_is_fresh():
     spec.loader.exec_module(report)
     text = "docs/ASGI.md is old: run python tests/conformance/report.py"
     assert report.PAGE.read_text() == report.page(), text
+
+
+def test_only_the_wires_modules_know_a_wire():
+    """Else the next wire could not pass the suite by one module."""
+    for path in Path(__file__).parent.glob("test_*.py"):
+        if path.name != Path(__file__).name:
+            text = path.read_text()
+            for word in ("HTTP/1", "asgiserver.h1", "FakePeer", ".transport", "written"):
+                assert word not in text, f"{path.name}: {word}"

@@ -172,14 +172,15 @@ async def test_head_and_body_leave_in_one_write(wire):
     stream = wire.request(app_sending([START, LAST]))
     reply = await stream.reply()
     assert reply.value(b"content-length") == b"4"
-    assert len(stream.writes) == 1
+    assert stream.writes == 1
 
 
-async def test_what_is_sent_in_one_turn_leaves_in_one_write(wire):
+async def test_what_is_sent_as_the_request_comes_leaves_in_one_write(wire, task_start):
     stream = wire.request(app_sending([START, PART, PART, PART, LAST]))
     reply = await stream.reply()
     assert reply.body == b"partpartpartlast"
-    assert len(stream.writes) <= 5
+    if task_start == "eager":  # else the application sends in a turn of its own
+        assert stream.writes == 1
 
 
 async def test_empty_parts_end_nothing(wire):
@@ -194,14 +195,16 @@ async def test_trailers_reach_a_client_that_takes_them(wire):
     stream = wire.request(
         app_sending([START_TRAILERS, PART, LAST, more, TRAILERS]), fields=[(b"te", b"trailers")]
     )
-    assert (await stream.reply()).body == b"partlast"
-    assert b"".join(stream.writes).endswith(b"0\r\nx-a: 1\r\nx-sum: 1\r\n\r\n")
+    reply = await stream.reply()
+    assert (reply.body, reply.complete) == (b"partlast", True)
+    assert reply.trailers == [(b"x-a", b"1"), (b"x-sum", b"1")]
 
 
 async def test_trailers_are_dropped_for_other_clients(wire):
-    stream = wire.request(app_sending([START_TRAILERS, LAST, TRAILERS]))
-    assert (await stream.reply()).body == b"last"
-    assert b"x-sum" not in b"".join(stream.writes)
+    stream = wire.request(app_sending([START_TRAILERS, PART, LAST, TRAILERS]))
+    reply = await stream.reply()
+    assert (reply.body, reply.complete) == (b"partlast", True)
+    assert reply.trailers == []
 
 
 @pytest.mark.parametrize("headers", [[(b"bad name", b"1")], [(b"x", b"1\r\ny: 2")]])

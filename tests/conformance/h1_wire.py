@@ -1,0 +1,252 @@
+"""HTTP/1.1 as a wire of the suite: all that a test must not know of bytes, heads and chunks."""
+
+import asyncio
+
+from fakes import WAIT, FakePeer, FakeServer
+from ws_peer import CLOSE, TEXT, close_frame, frame, next_frame
+
+KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
+
+
+class H1Client:
+    """One connection of a client; requests on it come one after the other."""
+
+    def __init__(self, server, extra):
+        self.server = server
+        self.context = server.context
+        self.peer = FakePeer(None, server=server, extra=extra)
+
+    def another(self):
+        """A second connection to the same server."""
+        return H1Client(self.server, None)
+
+    def request(self, method="GET", target="/", fields=(), body=b"", *, end=True):
+        """Send a request; without `end` its body goes on with `send_body`."""
+        own = []
+        if not end:
+            own.append((b"transfer-encoding", b"chunked"))
+        elif body:
+            own.append((b"content-length", b"%d" % len(body)))
+        head = self._head(method, target, [*fields, *own])
+        stream = H1Stream(self, method)
+        if end:
+            self.peer.send(head + body)
+        else:
+            self.peer.send(head)
+            stream.send_body(body)
+        return stream
+
+    def websocket(self, target="/", subprotocols=(), fields=()):
+        """Ask for a WebSocket."""
+        own = [
+            (b"upgrade", b"websocket"),
+            (b"connection", b"upgrade"),
+            (b"sec-websocket-version", b"13"),
+            (b"sec-websocket-key", KEY),
+        ]
+        if subprotocols:
+            own.append((b"sec-websocket-protocol", ", ".join(subprotocols).encode()))
+        head = self._head("GET", target, [*own, *fields])
+        socket = H1WebSocket(self)
+        self.peer.send(head)
+        return socket
+
+    @staticmethod
+    def _head(method, target, fields):
+        """A request head; names and white space are as this grammar allows and tests must not."""
+        lines = [f"{method} {target} HTTP/1.1".encode("latin-1"), b"Host: example.org"]
+        lines += [b"%b: \t%b " % (name.title(), value) for name, value in fields]
+        return b"\r\n".join(lines) + b"\r\n\r\n"
+
+    @property
+    def writes(self):
+        """How often the connection has written."""
+        return len(self.peer.transport.writes)
+
+    @property
+    def is_open(self):
+        """Whether another request may be sent."""
+        transport = self.peer.transport
+        return not (transport.closing or transport.eof_written)
+
+    @property
+    def broken(self):
+        """Whether the server has cut the connection off."""
+        return self.peer.transport.aborted
+
+    async def closed(self):
+        """Wait until the server has closed."""
+        await self.peer.closed()
+
+    def leave(self):
+        """Be gone without a farewell."""
+        self.peer.reset()
+
+    def stall(self):
+        """Read no more."""
+        self.peer.transport.stall()
+
+    def read_all(self):
+        """Read on, and all that is there."""
+        self.peer.transport.read_all()
+
+    def advance(self, seconds):
+        """Let time pass, tick by tick as the server's clock does."""
+        for _ in range(int(seconds)):
+            self.peer.advance(1.0)
+        self.peer.advance(seconds - int(seconds))
+
+    def drain(self):
+        """The server begins to stop."""
+        for connection in list(self.context.connections):
+            connection.begin_drain()
+        for session in list(self.context.running.values()):
+            session.begin_drain()
+
+
+class _Exchange:
+    """What a client sees of one request, whatever comes of it."""
+
+    def __init__(self, client):
+        self.client = client
+        self.context = client.context
+        self._first = client.context.stats.requests
+
+    @property
+    def records(self):
+        """The access records that it has made so far."""
+        return self.client.server.records[self._first :]
+
+    def leave(self):
+        self.client.leave()
+
+    def stall(self):
+        self.client.stall()
+
+    def read_all(self):
+        self.client.read_all()
+
+    def advance(self, seconds):
+        self.client.advance(seconds)
+
+    def drain(self):
+        self.client.drain()
+
+
+class H1Stream(_Exchange):
+    """One exchange as its client sees it."""
+
+    def __init__(self, client, method):
+        super().__init__(client)
+        self._method = method
+
+    @property
+    def record(self):
+        """The access record, None while the request is running."""
+        return self.records[0] if self.records else None
+
+    @property
+    def broken(self):
+        """Whether the server has cut the exchange off."""
+        return self.client.broken
+
+    @property
+    def writes(self):
+        """How often the connection has written."""
+        return self.client.writes
+
+    @property
+    def silent(self):
+        """Whether nothing has come that was not taken by `reply`."""
+        return not self.client.peer.received
+
+    async def reply(self):
+        """The next response, an interim one too, or what there is of it at the end."""
+        return await self.client.peer.reply(head=self._method == "HEAD")
+
+    def send_body(self, data, *, end=False):
+        if data:
+            self.client.peer.send(b"%x\r\n%b\r\n" % (len(data), data))
+        if end:
+            self.client.peer.send(b"0\r\n\r\n")
+
+
+class H1WebSocket(_Exchange):
+    """One WebSocket as its client sees it; frames are the same on every wire."""
+
+    async def handshake(self):
+        """The answer; `accepted` tells whether frames may follow."""
+        reply = await self.client.peer.reply()
+        reply.accepted = reply.status == 101
+        return reply
+
+    def send(self, opcode, payload=b"", **parts):
+        self.send_bytes(frame(opcode, payload, **parts))
+
+    def send_text(self, text):
+        self.send(TEXT, text.encode())
+
+    def send_close(self, code=None, reason=b""):
+        self.send_bytes(frame(CLOSE) if code is None else close_frame(code, reason))
+
+    def send_bytes(self, data):
+        """Frames, or parts of frames."""
+        self.client.peer.send(data)
+
+    def end(self):
+        """The client closes its side without a close frame."""
+        self.client.peer.send_eof()
+
+    async def frame(self):
+        """Opcode and payload of the next frame."""
+        peer = self.client.peer
+        async with asyncio.timeout(WAIT):
+            while True:
+                peer.transport.changed.clear()
+                found = next_frame(peer.received)
+                if found is not None:
+                    opcode, payload, size = found
+                    peer.take(size)
+                    return opcode, payload
+                assert self.client.is_open, "no frame"
+                await peer.transport.changed.wait()
+
+    async def closed(self):
+        """Wait until the server has closed, and nothing but what was taken has come."""
+        await self.client.closed()
+        assert self.client.peer.received == b""
+
+    @property
+    def broken(self):
+        """Whether the server has cut it off."""
+        return self.client.broken
+
+
+class H1Wire:
+    """HTTP/1.1, with one of the head parsers."""
+
+    http_version = "1.1"
+    switch_status = 101
+    """The status that accepts a WebSocket, in access records."""
+
+    def __init__(self, parser):
+        self._parser = parser
+        self.servers = []
+
+    def connect(self, app, *, extra=None, setup=None, **options):
+        """A connection to a server of its own; `setup` may change the server's context."""
+        server = FakeServer(app, self._parser, **options)
+        self.servers.append(server)
+        if setup is not None:
+            setup(server.context)
+        return H1Client(server, extra)
+
+    def request(
+        self, app, method="GET", target="/", fields=(), body=b"", *, end=True, **options
+    ):  # fmt: skip
+        """Send a request to `app` on a connection of its own."""
+        return self.connect(app, **options).request(method, target, fields, body, end=end)
+
+    def websocket(self, app, target="/", subprotocols=(), fields=(), **options):
+        """Ask `app` for a WebSocket on a connection of its own."""
+        return self.connect(app, **options).websocket(target, subprotocols, fields)
