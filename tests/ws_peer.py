@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from asgiserver.ws.codec import CodecFactory, ProtocolViolation
-from asgiserver.ws.frames import xor_mask
+from asgiserver.ws.protocol import CodecFactory, ProtocolViolation
+from asgiserver.ws.python_codec import xor_mask
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

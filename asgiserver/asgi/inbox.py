@@ -10,7 +10,8 @@ from asyncio import CancelledError, InvalidStateError
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError
-from asgiserver.ws.codec import ProtocolViolation, codec_factory
+from asgiserver.ws.codecs import codec_factory
+from asgiserver.ws.protocol import ProtocolViolation
 
 if TYPE_CHECKING:
     from asyncio import Future

@@ -30,9 +30,9 @@ from asgiserver.asgi.response import DONE, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.log.setup import escape
-from asgiserver.ws.codec import ProtocolViolation, is_close_code
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields
+from asgiserver.ws.protocol import ProtocolViolation, is_close_code
 
 if TYPE_CHECKING:
     from asyncio import Task

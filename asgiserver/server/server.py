@@ -30,7 +30,7 @@ from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import announce_ready, withdraw_ready
 from asgiserver.server.redirect import redirect_context
 from asgiserver.wire.clock import CoarseClock
-from asgiserver.ws.codec import codec_factory
+from asgiserver.ws.codecs import codec_factory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -448,5 +448,5 @@ def check_codec(name: str) -> None:
             codec_factory(name)
         except ImportError:
             raise ConfigError(
-                f"ws: {name} is not installed; pip install {name}, or use --ws native"
+                f"ws: {name} is not installed; pip install {name}, or use --ws python"
             ) from None

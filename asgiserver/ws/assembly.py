@@ -8,7 +8,7 @@ from __future__ import annotations
 import codecs
 from typing import TYPE_CHECKING
 
-from asgiserver.ws.codec import (
+from asgiserver.ws.protocol import (
     CLOSE,
     CONTINUATION,
     PING,

@@ -11,7 +11,7 @@ import threading
 import zlib
 from collections.abc import Sequence
 
-from asgiserver.ws.codec import ProtocolViolation
+from asgiserver.ws.protocol import ProtocolViolation
 
 __all__ = ["MINIMUM_SIZE", "Deflate", "negotiate"]
 

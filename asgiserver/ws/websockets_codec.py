@@ -14,7 +14,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from asgiserver.ws.assembly import MessageAssembler
-from asgiserver.ws.codec import (
+from asgiserver.ws.protocol import (
     FRAMES_PER_FEED,
     MessageSink,
     ProtocolViolation,

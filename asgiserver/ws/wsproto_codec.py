@@ -17,7 +17,7 @@ from wsproto.frame_protocol import (
 )
 
 from asgiserver.ws.assembly import MessageAssembler
-from asgiserver.ws.codec import FRAMES_PER_FEED, MessageSink, ProtocolViolation, close_payload
+from asgiserver.ws.protocol import FRAMES_PER_FEED, MessageSink, ProtocolViolation, close_payload
 
 if TYPE_CHECKING:
     from asgiserver.ws.deflate import Deflate

@@ -79,9 +79,9 @@ async def joined(browser, command, name):
 @pytest.mark.parametrize(
     ("codec", "compression"),
     [
-        ("native", "off"),
-        ("native", "shared"),
-        ("native", "full"),
+        ("python", "off"),
+        ("python", "shared"),
+        ("python", "full"),
         ("wsproto", "full"),
         ("websockets", "full"),
     ],

@@ -30,7 +30,7 @@ OURS = """
     server.acceptor server.application server.limits server.listener server.loading
     server.loops server.proxy server.readiness server.redirect server.runner server.server
     wire.clock wire.output wire.peer wire.sendfile
-    ws.codec
+    ws.codecs ws.protocol
 """
 OTHERS = """
     __future__ copy dataclasses http importlib._abc importlib.util ipaddress runpy traceback

@@ -18,7 +18,7 @@ from wsproto import ConnectionType, WSConnection, events
 
 from asgiserver import Config, Server
 
-CODECS = ["native", "wsproto", "websockets"]
+CODECS = ["python", "wsproto", "websockets"]
 UPGRADE = (
     b"GET /chat?x=1 HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\n"
     b"Connection: keep-alive, Upgrade\r\nSec-WebSocket-Version: 13\r\n"

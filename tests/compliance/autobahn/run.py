@@ -24,7 +24,7 @@ sys.path.insert(0, str(ROOT))
 from asgiserver import Config, Server  # noqa: E402
 from examples.websocket_echo import app  # noqa: E402
 
-CODECS = ("native", "wsproto", "websockets")
+CODECS = ("python", "wsproto", "websockets")
 SLOW = ("9.*", "12.*", "13.*")  # large messages and compression: minutes instead of seconds
 PASSED = {"OK", "INFORMATIONAL", "NON-STRICT", "UNIMPLEMENTED"}
 WSTEST = """

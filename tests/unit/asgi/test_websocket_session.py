@@ -426,7 +426,7 @@ async def test_queue_is_bounded_and_goes_on():
     await peer.end()
 
 
-@pytest.mark.parametrize("codec", ["native", "wsproto", "websockets"])
+@pytest.mark.parametrize("codec", ["python", "wsproto", "websockets"])
 async def test_queue_is_bounded_by_what_is_inflated(codec):
     """Messages of 2 MiB come in 2 KiB each: one at a time is inflated."""
     app = App()
@@ -563,7 +563,7 @@ async def test_send_that_waited_for_a_lost_peer():
     assert peer.records[-1].outcome == "timeout"
 
 
-@pytest.mark.parametrize("codec", ["native", "wsproto", "websockets"])
+@pytest.mark.parametrize("codec", ["python", "wsproto", "websockets"])
 async def test_too_big_a_message(codec):
     app = App()
     peer = await opened(app, ws_max_size=100, ws=codec)
@@ -899,7 +899,7 @@ steps = st.one_of(
 
 
 @settings(deadline=None, max_examples=150)
-@given(st.lists(steps, max_size=12), st.sampled_from(["native", "wsproto", "websockets"]))
+@given(st.lists(steps, max_size=12), st.sampled_from(["python", "wsproto", "websockets"]))
 def test_invariants(steps, codec):
     async def play():
         app = App()

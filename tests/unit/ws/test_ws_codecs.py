@@ -19,10 +19,11 @@ from ws_peer import (
 )
 from ws_peer import outcome as outcome_of
 
-from asgiserver.ws.codec import FRAMES_PER_FEED, CodecFactory, codec_factory
-from asgiserver.ws.frames import NativeCodec, xor_mask
+from asgiserver.ws.codecs import codec_factory
+from asgiserver.ws.protocol import FRAMES_PER_FEED, CodecFactory
+from asgiserver.ws.python_codec import PythonCodec, xor_mask
 
-CODECS = ["native", "wsproto", "websockets"]
+CODECS = ["python", "wsproto", "websockets"]
 
 
 @pytest.fixture(params=CODECS)
@@ -38,8 +39,8 @@ def both_ways(factory: CodecFactory, data: bytes, max_size: float = float("inf")
     return whole
 
 
-def test_auto_is_the_native_codec():
-    assert codec_factory("auto") is NativeCodec
+def test_auto_is_the_codec_in_python():
+    assert codec_factory("auto") is PythonCodec
 
 
 @pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 125, 126, 127, 255, 65535, 65536, 70000])
@@ -135,7 +136,7 @@ def test_bad_utf8_fails_before_the_message_ends(factory):
     assert outcome_of(factory, [frame(TEXT, b"ok \xff", fin=False)]) == [("violation", 1007)]
 
 
-@pytest.mark.parametrize("name", ["native", "wsproto"])
+@pytest.mark.parametrize("name", ["python", "wsproto"])
 def test_bad_utf8_fails_before_the_frame_ends(name):
     data = frame(TEXT, b"ok \xff" + b"x" * 1000)
     assert outcome_of(codec_factory(name), [data[:20]]) == [("violation", 1007)]
@@ -253,7 +254,7 @@ def test_encoded_messages(factory, size):
 
 def test_large_payload_is_not_copied():
     payload = b"x" * 100_000
-    head, body = NativeCodec(Recorder(), 1 << 20, None).encode_binary(payload)
+    head, body = PythonCodec(Recorder(), 1 << 20, None).encode_binary(payload)
     assert body is payload
     assert len(head) == 10
 
@@ -285,10 +286,10 @@ def test_repr(factory):
 
 
 def test_masking_without_a_c_routine(monkeypatch):
-    monkeypatch.setattr("asgiserver.ws.frames.apply_mask", xor_mask)
+    monkeypatch.setattr("asgiserver.ws.python_codec.apply_mask", xor_mask)
     payload = bytes(range(256)) * 300
     data = frame(BINARY, payload)
-    assert outcome_of(NativeCodec, [data]) == [("binary", payload)]
-    assert outcome_of(NativeCodec, [data[:99], data[99:70000], data[70000:]]) == [
+    assert outcome_of(PythonCodec, [data]) == [("binary", payload)]
+    assert outcome_of(PythonCodec, [data[:99], data[99:70000], data[70000:]]) == [
         ("binary", payload)
     ]

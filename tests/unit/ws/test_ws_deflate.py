@@ -8,10 +8,11 @@ import zlib
 import pytest
 from ws_peer import BINARY, CONT, PING, TEXT, Recorder, frame, outcome, server_frames
 
-from asgiserver.ws.codec import ProtocolViolation, codec_factory
+from asgiserver.ws.codecs import codec_factory
 from asgiserver.ws.deflate import MINIMUM_SIZE, Deflate, negotiate
+from asgiserver.ws.protocol import ProtocolViolation
 
-CODECS = ["native", "wsproto", "websockets"]
+CODECS = ["python", "wsproto", "websockets"]
 INFINITE = float("inf")
 
 

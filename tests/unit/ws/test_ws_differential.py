@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ws_peer import CONT, TEXT, frame, outcome
 
-from asgiserver.ws.codec import codec_factory
+from asgiserver.ws.codecs import codec_factory
 from asgiserver.ws.deflate import negotiate
-from asgiserver.ws.frames import NativeCodec, xor_mask
+from asgiserver.ws.python_codec import PythonCodec, xor_mask
 
 MAX_SIZE = 200
-NATIVE, WSPROTO, WEBSOCKETS = map(codec_factory, ("native", "wsproto", "websockets"))
+PYTHON, WSPROTO, WEBSOCKETS = map(codec_factory, ("python", "wsproto", "websockets"))
 
 # Behind any beginning, this ends every frame that fits the limit; then it is a violation itself.
 PADDING = bytes(2 * MAX_SIZE)
@@ -76,8 +76,8 @@ def check(data: bytes, cuts: list[int], mode: str) -> None:
 
     data += PADDING
     pieces = split(data, cuts)
-    expected = result(NATIVE, [data])
-    assert result(NATIVE, pieces) == expected
+    expected = result(PYTHON, [data])
+    assert result(PYTHON, pieces) == expected
     assert result(WEBSOCKETS, pieces) == expected
     assert result(WSPROTO, pieces) == expected
 
@@ -105,7 +105,7 @@ def test_any_bytes(data, cuts):
 def test_messages_survive(texts, cuts):
     data = b"".join([frame(TEXT, text.encode()) for text in texts])
     expected = [("text", text) for text in texts]
-    for factory in (NATIVE, WSPROTO, WEBSOCKETS):
+    for factory in (PYTHON, WSPROTO, WEBSOCKETS):
         assert outcome(factory, split(data, cuts)) == expected
 
 
@@ -114,4 +114,4 @@ def test_messages_survive(texts, cuts):
 def test_masking(data, mask):
     expected = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
     assert xor_mask(data, mask) == expected
-    assert outcome(NativeCodec, [frame(2, data, mask=mask)]) == [("binary", data)]
+    assert outcome(PythonCodec, [frame(2, data, mask=mask)]) == [("binary", data)]

@@ -1,4 +1,4 @@
-"""WebSocket frames to messages and back: the interface, and which codec implements it.
+"""WebSocket frames to messages and back: what a codec is. `codecs` says which one implements it.
 
 A codec knows no connection, no clock and no ASGI; it answers nothing by itself.
 """
@@ -17,7 +17,7 @@ __all__ = [
     "FrameCodec",
     "MessageSink",
     "ProtocolViolation",
-    "codec_factory",
+    "close_payload",
     "is_close_code",
 ]
 
@@ -111,21 +111,3 @@ def close_payload(code: int, reason: str) -> bytes:
     if len(text) > 123:
         text = text[:123].decode("utf-8", "ignore").encode()
     return code.to_bytes(2, "big") + text
-
-
-def codec_factory(name: str) -> CodecFactory:
-    """The codec called `name`: auto, native, wsproto or websockets.
-
-    Raises `ImportError` when its library is not installed.
-    """
-    if name == "wsproto":
-        from asgiserver.ws.wsproto_codec import WsprotoCodec
-
-        return WsprotoCodec
-    if name == "websockets":
-        from asgiserver.ws.websockets_codec import WebsocketsCodec
-
-        return WebsocketsCodec
-    from asgiserver.ws.frames import NativeCodec
-
-    return NativeCodec

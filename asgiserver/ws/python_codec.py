@@ -10,7 +10,7 @@ from struct import Struct
 from typing import TYPE_CHECKING
 
 from asgiserver.ws.assembly import NOT_UTF8, MessageAssembler
-from asgiserver.ws.codec import (
+from asgiserver.ws.protocol import (
     BINARY,
     CLOSE,
     FRAMES_PER_FEED,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from asgiserver.ws.deflate import Deflate
 
-__all__ = ["NativeCodec", "apply_mask", "xor_mask"]
+__all__ = ["PythonCodec", "apply_mask", "xor_mask"]
 
 _LONG_LENGTH = "frame length not in its shortest form"
 
@@ -72,7 +72,7 @@ def _head(first: int, size: int) -> bytes:
     return _HEAD_64(first, 127, size)
 
 
-class NativeCodec:
+class PythonCodec:
     """A `FrameCodec`.
 
     Either between frames, with the beginning of a frame in `rest`; or inside a data frame whose
@@ -106,7 +106,7 @@ class NativeCodec:
         self.final = False  # the frame in progress is its message's last
 
     def __repr__(self) -> str:
-        return f"<NativeCodec rest={len(self.rest)} remaining={self.remaining} {self.assembler!r}>"
+        return f"<PythonCodec rest={len(self.rest)} remaining={self.remaining} {self.assembler!r}>"
 
     @property
     def backlog(self) -> int:
