@@ -16,9 +16,12 @@ WAIT = 15.0
 
 
 class Command:
-    """``python -m asgiserver ...`` in `folder`; everything it prints goes to `output`."""
+    """``python -m asgiserver ...`` in `folder`; everything it prints goes to `output`.
 
-    def __init__(self, folder, *args, env=None, pass_fds=(), ready=True):
+    But for `stdout` and `stderr`, where they are given: descriptors.
+    """
+
+    def __init__(self, folder, *args, env=None, pass_fds=(), ready=True, stdout=None, stderr=None):
         self.output_path = folder / "output"
         self._ready, write_end = os.pipe()
         flags = ["--ready-fd", str(write_end)] if ready else []
@@ -28,13 +31,13 @@ class Command:
             if not name.startswith(("ASGISERVER_", "UVICORN_", "PYTHON"))
         }
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(env or {})}
-        with open(self.output_path, "wb") as output:
+        with open(self.output_path, "ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "asgiserver", *args, *flags],
                 cwd=folder,
                 env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=output if stdout is None else stdout,
+                stderr=output if stderr is None else stderr,
                 pass_fds=(write_end, *pass_fds),
             )
         os.close(write_end)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
+from asgiserver.log.outlet import write_at_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +60,7 @@ def main(
         return _start(given, run)
     except StartupError as error:
         if isinstance(error, ApplicationLoadError) and error.__cause__ is not None:
-            sys.stderr.write(application_traceback(error.__cause__))
+            write_at_last(application_traceback(error.__cause__))
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells have it
@@ -128,7 +129,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
 
 
 def _fail(text: str, exit_code: int) -> int:
-    sys.stderr.write(f"asgiserver: error: {' '.join(text.split())}\n")
+    write_at_last(f"asgiserver: error: {' '.join(text.split())}\n")
     return exit_code
 
 

@@ -20,7 +20,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from asgiserver.config.fields import has_tls
 from asgiserver.config.options import resolve_keywords
 from asgiserver.errors import ApplicationLoadError, StartupError
-from asgiserver.log.setup import ACCESS_LOGGER, LOGGER
+from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 from asgiserver.server.application import load
 from asgiserver.server.listener import Listener
 from asgiserver.server.loops import loop_factory

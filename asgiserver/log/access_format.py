@@ -15,7 +15,7 @@ from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError, closest
 from asgiserver.log.setup import client_text, escape
 
-__all__ = ["Render", "compile_format", "record_fields"]
+__all__ = ["Render", "compile_format", "measures", "record_fields", "websocket_text"]
 
 Render = Callable[[AccessRecord], str]
 
@@ -162,13 +162,21 @@ def _compile_text(colors: bool) -> Render:
         )
         if record.outcome != "ok":
             line = f"{line} {words[record.outcome]}"
-        return line if record.event == "request" else f"{line} {_websocket_text(record)}"
+        return line if record.event == "request" else f"{line} {websocket_text(record)}"
 
     return render
 
 
-def _websocket_text(record: AccessRecord) -> str:
-    """What became of a WebSocket, behind its line."""
+def measures(record: AccessRecord) -> str:
+    """The end of a ``text`` line, from the size on; safe to print."""
+    text = f"{record.sent}B {record.duration * 1000:.1f}ms"
+    if record.outcome != "ok":
+        text = f"{text} {escape(record.outcome)}"
+    return text if record.event == "request" else f"{text} {websocket_text(record)}"
+
+
+def websocket_text(record: AccessRecord) -> str:
+    """What became of a WebSocket, at the end of its line."""
     if record.event == "websocket_open":
         return "open"
     reason = f' "{escape(record.close_reason)}"' if record.close_reason else ""

@@ -1,4 +1,4 @@
-"""The loggers `asgiserver` and `asgiserver.access`: set-up, escaping, and refused requests.
+"""Set-up of the log, escaping, and refused requests.
 
 It must not know connections, the event loop or the access log's formats, and it never touches the
 root logger.
@@ -13,9 +13,17 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ConfigError, PeerError, closest
+from asgiserver.log.loggers import (
+    ACCESS_LOGGER,
+    LOGGER,
+    StandInHandler,
+    has_foreign_handlers,
+    logger,
+)
+from asgiserver.log.outlet import is_terminal
 
 if TYPE_CHECKING:
     from configparser import ConfigParser
@@ -23,22 +31,17 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
 
 __all__ = [
-    "ACCESS_LOGGER",
-    "LOGGER",
     "TRACE",
     "LoggingHandle",
     "PeerErrorLog",
     "UvicornFormatter",
     "client_text",
     "escape",
-    "has_foreign_handlers",
     "log_level",
     "setup_logging",
     "wants_colors",
 ]
 
-LOGGER = "asgiserver"
-ACCESS_LOGGER = "asgiserver.access"
 TRACE = 5
 LEVELS = {
     "critical": logging.CRITICAL,
@@ -49,8 +52,6 @@ LEVELS = {
     "trace": TRACE,
 }
 DEFAULT_LEVEL = "info"
-
-logger = logging.getLogger(LOGGER)
 
 # Escaping -------------------------------------------------------------------------------------
 
@@ -98,7 +99,7 @@ def log_level(level: str | int) -> int:
     return number
 
 
-def wants_colors(use_colors: bool | None, stream: IO[str] | None) -> bool:
+def wants_colors(use_colors: bool | None, stream: object) -> bool:
     """Whether to colour what goes to `stream`: as asked, else NO_COLOR, FORCE_COLOR, a terminal."""
     if use_colors is not None:
         return use_colors
@@ -107,25 +108,6 @@ def wants_colors(use_colors: bool | None, stream: IO[str] | None) -> bool:
     if os.environ.get("FORCE_COLOR"):
         return True
     return is_terminal(stream) and os.environ.get("TERM") != "dumb"
-
-
-def is_terminal(stream: IO[str] | None) -> bool:
-    """`stream.isatty()`, False for a missing or a closed stream."""
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:
-        return False
-
-
-def has_foreign_handlers(target: logging.Logger) -> bool:
-    """Whether a handler of somebody else receives what is logged to `target`."""
-    current: logging.Logger | None = target
-    while current is not None:
-        for handler in current.handlers:
-            if not isinstance(handler, (StandInHandler, logging.NullHandler)):
-                return True
-        current = current.parent if current.propagate else None
-    return False
 
 
 _LEVEL_COLORS = ((logging.ERROR, "31"), (logging.WARNING, "33"), (logging.INFO, "32"), (0, "36"))
@@ -174,40 +156,14 @@ class UvicornFormatter(logging.Formatter):
         extra: dict[str, object] = {"levelprefix": f"{painted}:{' ' * (8 - len(level))}"}
         if record.name == ACCESS_LOGGER and isinstance(record.args, tuple) and len(record.args) > 4:
             client, method, path, version, status = record.args[:5]
+            what = getattr(record, "websocket", "")
             extra |= {
                 "client_addr": client,
                 "request_line": f"{method} {path} HTTP/{version}",
-                "status_code": status,
+                "status_code": f"{status} {what}" if what else status,
             }
         record.__dict__.update(extra)
         return super().formatMessage(record)
-
-
-class StandInHandler(logging.Handler):
-    """Writes to stderr as long as nobody else handles the records of `asgiserver`.
-
-    So an application may configure logging before or after the server did: nothing is ever
-    written twice. `users` servers share it; the last one restores the logger's `level_before`.
-    """
-
-    def __init__(self, formatter: logging.Formatter, level_before: int) -> None:
-        super().__init__()
-        self.setFormatter(formatter)
-        self.level_before = level_before
-        self.users = 0
-
-    def __repr__(self) -> str:
-        return f"<StandInHandler users={self.users}>"
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if has_foreign_handlers(logger):
-            return
-        try:
-            stream = sys.stderr  # looked up each time: it may have been replaced
-            stream.write(self.format(record) + "\n")
-            stream.flush()
-        except Exception:  # as every handler: logging never stops the program
-            self.handleError(record)
 
 
 class LoggingHandle:
@@ -230,7 +186,7 @@ class LoggingHandle:
         self._handler.users -= 1
         if not self._handler.users:
             logger.removeHandler(self._handler)
-            self._handler.close()
+            self._handler.end()
             logger.setLevel(self._handler.level_before)
 
 

@@ -18,6 +18,7 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import ConfigError
+from asgiserver.log.outlet import flush_streams
 from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
@@ -85,8 +86,7 @@ class Fork:
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
         """See `Launcher`; everything is inherited."""
         control, theirs, stacks, stacks_theirs = _channels()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        flush_streams()
         with spawn_mask():
             pid = os.fork()
             if pid == 0:
@@ -112,8 +112,7 @@ class Fork:
             traceback.print_exc()
         finally:
             logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
+            flush_streams()
             os._exit(code)
 
 

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ApplicationLoadError, ConfigError, WorkersFailed
+from asgiserver.log.loggers import flush_log
 from asgiserver.process import launch
 from asgiserver.process.backoff import Failures
 from asgiserver.process.control import Stop
@@ -169,6 +170,7 @@ class Supervisor:
         events = self._selector.select(timeout)
         self._woken = woken = time.monotonic()
         self._excuse_silence(until, woken)
+        flush_log()
         for key, _ in events:
             key.data()
         self._fleet.bury()

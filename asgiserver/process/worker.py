@@ -19,7 +19,8 @@ import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.log.setup import LOGGER, setup_logging
+from asgiserver.log.loggers import LOGGER
+from asgiserver.log.setup import setup_logging
 from asgiserver.process.balance import FairShare, LoadBoard
 from asgiserver.process.control import (
     Beat,

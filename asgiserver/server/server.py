@@ -26,6 +26,7 @@ from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
+from asgiserver.server.log_flusher import LogFlusher
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import announce_ready, withdraw_ready
 from asgiserver.server.redirect import redirect_context
@@ -176,8 +177,8 @@ class Server:
         self._access_log = log = make_access_log(self.config)
         if log is not None:
             context.access = log.log
-            assert self._clock is not None
-            self._clock.call_each_tick(log.flush)
+        assert self._clock is not None
+        self._clock.call_each_tick(LogFlusher(context.loop, log).flush)
 
     async def _accept(self, context: ServerContext) -> None:
         """Accept on all listeners; a plain one beside TLS may only send to https."""

@@ -65,7 +65,7 @@ class WSGIBridge:
         query = scope["query_string"]
         environ["wsgi.input"] = io.BufferedReader(_Body(request), 65536)
         environ["wsgi.input_terminated"] = True  # a body without Content-Length has an end, too
-        environ["wsgi.errors"] = sys.stderr
+        environ["wsgi.errors"] = io.StringIO() if sys.stderr is None else sys.stderr
         target = scope.get("raw_path", b"") + (b"?" + query if query else b"")
         environ["REQUEST_URI"] = target.decode("latin-1")
         return request.respond(self._app, environ, start_response)

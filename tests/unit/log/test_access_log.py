@@ -15,10 +15,11 @@ import pytest
 from asgiserver.config.fields import Config
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError
-from asgiserver.log import access as access_log
+from asgiserver.log import outlet
 from asgiserver.log.access import BatchedAccessLog, LoggerAccessLog, make_access_log
 from asgiserver.log.access_format import compile_format
-from asgiserver.log.setup import ACCESS_LOGGER, LOGGER
+from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
+from asgiserver.log.outlet import Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,7 @@ class Pipe:
         self.stdout: TextIO = os.fdopen(write_fd, "w")
         # Not in sys itself, where pytest puts its own back after the set-up of a test.
         fake_sys = SimpleNamespace(stdout=self.stdout, platform=sys.platform)
-        monkeypatch.setattr(access_log, "sys", fake_sys)
+        monkeypatch.setattr(outlet, "sys", fake_sys)
 
     def read(self) -> str:
         data = b""
@@ -291,18 +292,18 @@ def test_a_nonblocking_stdout(pipe: Pipe) -> None:
 def test_a_reader_that_never_comes_back_costs_bounded_memory(
     pipe: Pipe, warnings_logged: Records, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BatchedAccessLog, "PATIENCE", 0.0)
+    monkeypatch.setattr(outlet, "PATIENCE", 0.0)
     pipe.fill()
     log = batched()
-    total = 3 * BatchedAccessLog.PENDING // len(LINE)
+    total = 3 * Outlet.LIMIT // len(LINE)
     for _ in range(total):
         log.log(record())
     log.flush()
-    kept = BatchedAccessLog.PENDING // len(LINE)
+    kept = Outlet.LIMIT // len(LINE)
     assert log.lost == total - kept
     log.close()
     assert warnings_logged.messages == [
-        "Access log: standard output loses lines: it does not keep up; said once",
+        "Access log: standard output loses lines: it is not read fast enough; said once",
         f"Access log: {total} lines were lost",
     ]
 
@@ -341,7 +342,6 @@ def test_no_stdout(
 
 AT_EXIT = """
 import os, sys
-from asgiserver.log import access as access_log
 from asgiserver.log.access_format import compile_format
 from asgiserver.log.access import BatchedAccessLog
 from asgiserver.context import AccessRecord
@@ -391,7 +391,10 @@ def test_records_for_the_users_handlers() -> None:
     log.close()
     first, second = handler.seen
     assert first.args == ("127.0.0.1:51422", "GET", "/a%1b\\x1b?q=1", "1.1", 499)
-    assert first.getMessage() == '127.0.0.1:51422 - "GET /a%1b\\x1b?q=1 HTTP/1.1" 499'
+    assert (
+        first.getMessage()
+        == '127.0.0.1:51422 - "GET /a%1b\\x1b?q=1 HTTP/1.1" 499 13B 0.4ms client_gone'
+    )
     assert first.levelno == logging.INFO
     assert first.name == "asgiserver.access"
     expected = {

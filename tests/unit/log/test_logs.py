@@ -15,15 +15,12 @@ from hypothesis import strategies as st
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError, PeerError
+from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER, StandInHandler, has_foreign_handlers
 from asgiserver.log.setup import (
-    ACCESS_LOGGER,
-    LOGGER,
     TRACE,
     PeerErrorLog,
-    StandInHandler,
     client_text,
     escape,
-    has_foreign_handlers,
     log_level,
     setup_logging,
     wants_colors,
