@@ -197,7 +197,10 @@ class Exchange(Response):
     def completed(self) -> None:
         """The response is complete; the application may go on with its own business."""
         if self.context.access is not None:
-            self._record(self.status)
+            if self.status != 500 or self.outcome != "ok":
+                self._record(self.status)
+            else:  # frameworks send it and then raise what it is about: see `_end_with_error`
+                self.context.loop.call_soon(self._record, 500)
         if self._waiters:
             self._wake()
         self._channel.finish()
@@ -303,6 +306,8 @@ class Exchange(Response):
         if self.state != DONE:
             self.outcome = "app_error"
             self._break_off(500, b"Internal Server Error")
+        elif self.status == 500 and not self.gone:  # its record may wait for this
+            self.outcome = "app_error"
 
     def _break_off(self, status: int, text: bytes) -> None:
         """Answer when nothing has been sent, else cut: the client must see that it is not whole."""

@@ -178,3 +178,58 @@ def test_is_disconnect():
     assert not is_disconnect(ExceptionGroup("some", [gone, LookupError("a bug")]))
     assert not is_disconnect(OSError("disk full"))
     assert not is_disconnect(looped)
+
+
+FAILURE = {"type": "http.response.start", "status": 500}
+
+
+async def test_a_500_that_the_application_sent_before_it_raised_is_its_error():
+    async def app(scope, receive, send):
+        await send(FAILURE)
+        await send(LAST)
+        raise ValueError("what the 500 is about")
+
+    exchange, _, records = make_exchange(app)
+    await exchange.run()
+    await turns()
+    assert [(record.status, record.sent, record.outcome) for record in records] == [
+        (500, 4, "app_error")
+    ]
+
+
+async def test_a_500_without_an_exception_is_an_answer_like_any_other():
+    async def app(scope, receive, send):
+        await send(FAILURE)
+        await send(LAST)
+
+    exchange, _, records = make_exchange(app)
+    await exchange.run()
+    await turns()
+    assert [(record.status, record.outcome) for record in records] == [(500, "ok")]
+
+
+async def test_a_500_does_not_wait_for_what_the_application_does_afterwards():
+    async def app(scope, receive, send):
+        await send(FAILURE)
+        await send(LAST)
+        await asyncio.Event().wait()
+
+    exchange, _, records = make_exchange(app)
+    running = asyncio.create_task(exchange.run())
+    await turns()
+    assert [record.outcome for record in records] == ["ok"]
+    running.cancel()
+    await asyncio.wait([running])
+    assert len(records) == 1
+
+
+async def test_an_exception_after_a_good_response_leaves_its_record():
+    async def app(scope, receive, send):
+        await send(START)
+        await send(LAST)
+        raise ValueError("afterwards")
+
+    exchange, _, records = make_exchange(app)
+    await exchange.run()
+    await turns()
+    assert [(record.status, record.outcome) for record in records] == [(200, "ok")]
