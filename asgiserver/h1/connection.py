@@ -532,15 +532,17 @@ class H1Connection(ResponseWriter):
         """
         last = self._request
         self._phase, self.deadline = _RUNNING, math.inf
+        # With --reload the next worker waits for this end: no time for spare connections then.
+        patient = self._context.draining and not self._context.config.reload
 
         def close() -> None:
             idle = self._session is None and not self._parser.rest
             if self._mode == _HTTP and idle and self._request is last:
-                self._close(linger=True)
-                if self._context.draining:
+                self._close(linger=patient or not self._context.draining)
+                if patient:
                     self._loop.call_later(DRAIN_LINGER_TIME, self._end_linger)
 
-        if last is None and self._context.draining:
+        if last is None and patient:
             self._loop.call_later(FIRST_REQUEST_TIME, close)
         else:
             self._loop.call_soon(self._loop.call_soon, close)

@@ -38,10 +38,10 @@ KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
 TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop is blocked
 BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
 
-# What the supervisor does itself, so that workers must not do it once more.
+# What the supervisor does itself, so that workers must not do it once more. They know of `reload`:
+# a person waits for their end then.
 _NOT_FOR_WORKERS: dict[str, Any] = {
     "workers": 1,
-    "reload": False,
     "preload": False,
     "run_once": None,
     "pid": None,

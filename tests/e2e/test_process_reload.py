@@ -82,6 +82,16 @@ def test_open_streams_do_not_block_a_reload(tmp_path):
         assert server.stop() == 0
 
 
+def test_workers_know_that_somebody_develops(tmp_path):
+    with ServerProcess(tmp_path, "--reload") as server, server.ready().open_socket() as spare:
+        assert server.get()["version"] == 1  # the spare connection has been accepted, too
+        change(tmp_path, "VERSION = 1", "VERSION = 22")
+        assert spare.recv(1) == b""
+        server.see("is ready", 2)
+        assert server.get()["version"] == 22
+        assert server.stop() == 0
+
+
 def test_patterns_that_match_nothing_are_told(tmp_path):
     options = ("--reload-dir", "nowhere", "--reload-dir", ".", "--reload-include", "*.nothing")
     with ServerProcess(tmp_path, "--reload", *options) as server:

@@ -1,6 +1,7 @@
 """HTTP/1 connections: framing, persistence, pipelining, backpressure, deadlines, ends."""
 
 import asyncio
+import dataclasses
 import gc
 import socket
 
@@ -928,6 +929,21 @@ async def test_drain_waits_a_moment_for_a_first_request(connect):
     reply = await peer.reply()
     assert (reply.body, reply.value(b"connection")) == (b"/1", b"close")
     await peer.closed()
+
+
+async def test_a_reload_waits_for_no_spare_connection(connect):
+    fresh, used, asking = connect(hello), connect(hello), connect(hello)
+    used.get()
+    await used.reply()
+    for peer in (fresh, used, asking):
+        peer.context.config = dataclasses.replace(peer.context.config, app="a:b", reload=True)
+        peer.context.draining = True
+        peer.connection.begin_drain()
+    asking.get(b"/1")
+    await turns()
+    assert fresh.transport.is_closing()
+    assert used.transport.is_closing()
+    assert (await asking.reply()).body == b"/1"
 
 
 async def test_repr_shows_the_state(connect):
