@@ -71,13 +71,11 @@ async def open_path(path: object, most: int | None) -> FilePart:
 async def part_of(file: Any, offset: object, count: object) -> FilePart:
     """A part of a file that an application has opened; the descriptor stays the application's.
 
-    Without `offset` it begins where `file` stands, and `file` is moved behind it; without `count`
-    it reaches to the end. Raises `ApplicationError` when the file does not have that part.
+    `file` is a descriptor, or an object with ``fileno()``. Without `offset` the part begins where
+    `file` stands, and `file` is moved to the end of the part; without `count` it reaches to the end
+    of the file. Raises `ApplicationError` when the file does not have that part.
     """
-    try:
-        fd = file.fileno()
-    except (AttributeError, OSError, ValueError) as error:
-        raise ApplicationError(f"{file!r} is not an open file of the system: {error}") from error
+    fd = _descriptor(file)
     for name, value in (("offset", offset), ("count", count)):
         if value is not None and (not isinstance(value, int) or value < 0):
             raise ApplicationError(f"{name} must be an int of at least 0, not {value!r}")
@@ -85,13 +83,28 @@ async def part_of(file: Any, offset: object, count: object) -> FilePart:
     assert count is None or isinstance(count, int)
     part = await _in_thread(_part, fd, _position(file) if offset is None else offset, count)
     if offset is None:
-        file.seek(part.offset + part.count)
+        end = part.offset + part.count
+        if isinstance(file, int):
+            os.lseek(fd, end, os.SEEK_SET)
+        else:
+            file.seek(end)
     return part
+
+
+def _descriptor(file: Any) -> int:
+    if isinstance(file, int) and not isinstance(file, bool):
+        if 0 <= file < 1 << 31:
+            return file
+        raise ApplicationError(f"{file} is not a file descriptor")
+    try:
+        return int(file.fileno())
+    except (AttributeError, OSError, ValueError) as error:
+        raise ApplicationError(f"{file!r} is not an open file of the system: {error}") from error
 
 
 def _position(file: Any) -> int:
     try:
-        return int(file.tell())
+        return os.lseek(file, 0, os.SEEK_CUR) if isinstance(file, int) else int(file.tell())
     except (AttributeError, OSError) as error:
         raise ApplicationError(f"{file!r} has no position: give an offset") from error
 

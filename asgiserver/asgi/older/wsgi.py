@@ -75,9 +75,16 @@ def _unambiguous(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
     """Without fields that would pass for others once they are called HTTP_SOME_NAME.
 
     ``x_forwarded_for`` becomes the variable of ``x-forwarded-for``, ``proxy`` the HTTP_PROXY that
-    HTTP clients obey (CVE-2016-5385).
+    HTTP clients obey (CVE-2016-5385). Several lines of Cookie become one with "; " between them
+    (RFC 9113 section 8.2.3): a2wsgi joins what comes more than once with commas, which would make
+    one cookie of two.
     """
-    return [field for field in fields if b"_" not in field[0] and field[0] != b"proxy"]
+    kept = [field for field in fields if b"_" not in field[0] and field[0] != b"proxy"]
+    cookies = [value for name, value in kept if name == b"cookie"]
+    if len(cookies) > 1:
+        kept = [field for field in kept if field[0] != b"cookie"]
+        kept.append((b"cookie", b"; ".join(cookies)))
+    return kept
 
 
 class _Request:

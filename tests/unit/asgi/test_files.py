@@ -184,6 +184,34 @@ class TestPart:
             assert (await part_of(file, None, None)).data == b"56789"
             assert file.read() == b""
 
+    async def test_of_a_descriptor(self, small):
+        fd = os.open(small, os.O_RDONLY)
+        try:
+            assert (await part_of(fd, 3, 4)).data == b"3456"
+            assert os.lseek(fd, 1, os.SEEK_SET) == 1
+            assert (await part_of(fd, None, 4)).data == b"1234"
+            found = await part_of(fd, None, None)
+            assert (found.data, found.owned) == (b"56789", False)
+            assert os.read(fd, 1) == b""
+        finally:
+            os.close(fd)
+
+    @pytest.mark.parametrize("fd", [-1, 1 << 31, 1 << 70, True, 999_999])
+    @pytest.mark.parametrize("offset", [None, 0])
+    async def test_of_no_descriptor(self, fd, offset):
+        with pytest.raises(ApplicationError, match=r"not an open file|descriptor|position"):
+            await part_of(fd, offset, 1)
+
+    async def test_of_a_descriptor_that_has_no_position(self):
+        reader, writer = os.pipe()
+        try:
+            for offset in (None, 0):
+                with pytest.raises(ApplicationError, match=r"no position|not a regular file"):
+                    await part_of(reader, offset, None)
+        finally:
+            os.close(reader)
+            os.close(writer)
+
     async def test_beyond_the_end(self, small):
         with open(small, "rb") as file, pytest.raises(ApplicationError, match="has 2 bytes from 8"):
             await part_of(file, 8, 3)

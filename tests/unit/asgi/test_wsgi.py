@@ -112,6 +112,20 @@ async def test_ambiguous_fields(client_of, underscore):
     assert "HTTP_PROXY" not in seen
 
 
+async def test_several_lines_of_cookies_are_one(client_of):
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        return answer(start_response, b"")
+
+    client = await client_of(app)
+    fields = [("cookie", "a=1"), ("x-a", "1"), ("cookie", "b=2; c=3"), ("x-a", "2")]
+    await client.get("/", headers=fields)
+    assert seen["HTTP_COOKIE"] == "a=1; b=2; c=3"
+    assert seen["HTTP_X_A"] == "1,2"
+
+
 @pytest.mark.parametrize("chunked", [False, True])
 async def test_input_is_a_file(client_of, chunked):
     def app(environ, start_response):
