@@ -1,14 +1,27 @@
 """Fixtures for every test: servers, peers, and the ways in which an application can be started."""
 
+import asyncio
 import os
 import sys
 
 import pytest
+import uvloop
 from fakes import FakePeer, FakeServer
 from raw_client import RawClient
 
 from asgiserver import Config, Server
 from asgiserver.context import ServerContext
+
+# A module that asks for both with ``pytest.mark.asyncio(loop_factories=...)`` runs on each;
+# everything else runs on the standard library's loop.
+LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
+
+
+def pytest_asyncio_loop_factories(config, item):
+    mark = item.get_closest_marker("asyncio")
+    if mark is not None and "loop_factories" in mark.kwargs:
+        return LOOPS
+    return {"asyncio": asyncio.SelectorEventLoop}
 
 
 @pytest.fixture(autouse=True)

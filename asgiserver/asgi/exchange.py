@@ -7,9 +7,9 @@ from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from asgiserver.asgi.failure import is_disconnect, is_of_the_process
 from asgiserver.asgi.response import DONE, HEAD, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
-from asgiserver.errors import ClientDisconnected, PeerError
 from asgiserver.log.setup import escape
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.context import ServerContext
+    from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message, Scope
 
@@ -24,8 +25,6 @@ logger = logging.getLogger("asgiserver")
 
 CLIENT_CLOSED_REQUEST = 499
 """Status in the log of a request whose client left early; nginx made it a habit."""
-
-_DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
 
 
 class Exchange(Response):
@@ -223,9 +222,9 @@ class Exchange(Response):
         except CancelledError as error:
             if not self._cancelled():
                 self._failed(error)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
         except BaseException as error:
+            if is_of_the_process(error):
+                raise
             self._failed(error)
         else:
             if self.state != DONE:
@@ -277,8 +276,10 @@ class Exchange(Response):
         if (self.gone or self._told_gone) and is_disconnect(error):
             self._stopped_as_told()
             return
-        logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
-        self._end_with_error()
+        try:
+            logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
+        finally:  # whatever the handlers and filters of others do
+            self._end_with_error()
 
     def _stopped_as_told(self) -> None:
         """The application has ended early because it heard `http.disconnect`."""
@@ -340,21 +341,3 @@ class Exchange(Response):
                     self._received,
                 )
             )
-
-
-def is_disconnect(error: BaseException) -> bool:
-    """Whether `error` only says that the client is gone.
-
-    Frameworks wrap our `ClientDisconnected` in their own exception or in a group, or raise one of
-    theirs for `http.disconnect` (Starlette: ClientDisconnect); none of that is anybody's fault.
-    """
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        if isinstance(link, BaseExceptionGroup):
-            return all(is_disconnect(inner) for inner in link.exceptions)
-        if isinstance(link, ClientDisconnected) or type(link).__name__ in _DISCONNECT_NAMES:
-            return True
-        seen.add(id(link))
-        link = link.__cause__ or link.__context__
-    return False

@@ -8,6 +8,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.asgi.failure import is_of_the_process
 from asgiserver.asgi.scope import lifespan_scope
 from asgiserver.errors import ApplicationError, LifespanFailed
 
@@ -94,10 +95,8 @@ class Lifespan:
     async def _run(self) -> None:
         try:
             await self._app(lifespan_scope(self._state), self._receive, self._send)
-        except (KeyboardInterrupt, GeneratorExit):
-            raise
         except BaseException as error:
-            if self._cancelled:
+            if self._cancelled or is_of_the_process(error):
                 raise
             self._raised(error)
         else:
@@ -117,12 +116,12 @@ class Lifespan:
             logger.error("Exception in the application's lifespan", exc_info=error)
         elif self._received or self._mode == "on":
             logger.error("Exception in the application's start-up", exc_info=error)
-            self._startup_failure = f"the application's start-up failed: {error!r}"
+            self._startup_failure = f"the application's start-up failed: {_described(error)}"
         else:
             logger.warning(
-                "The application does not support lifespan: it raised %r (--lifespan off silences"
+                "The application does not support lifespan: it raised %s (--lifespan off silences"
                 " this, --lifespan on makes it an error)",
-                error,
+                _described(error),
             )
 
     async def _receive(self) -> Message:
@@ -158,6 +157,13 @@ class Lifespan:
             self._cancelled = True
             task.cancel()
             await asyncio.wait([task], timeout=1.0)
+
+
+def _described(error: BaseException) -> str:
+    try:
+        return repr(error)
+    except Exception:  # its own `__repr__` fails, too
+        return f"{type(error).__name__}, whose repr() fails"
 
 
 def _place_of(task: asyncio.Task[None]) -> str:

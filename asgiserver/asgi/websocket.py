@@ -24,7 +24,8 @@ from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.exchange import CLIENT_CLOSED_REQUEST, is_disconnect
+from asgiserver.asgi.exchange import CLIENT_CLOSED_REQUEST
+from asgiserver.asgi.failure import is_disconnect, is_of_the_process
 from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
 from asgiserver.context import AccessRecord
@@ -151,7 +152,8 @@ class WebSocketSession(Inbox):
         if accepted:
             self._record("websocket_close", 101)
         else:
-            self._record("request", CLIENT_CLOSED_REQUEST)
+            broken = self._denial if reason != "client_gone" else None
+            self._record("request", CLIENT_CLOSED_REQUEST if broken is None else broken.status)
 
     def refuse(self, error: PeerError) -> None:
         """Refuse the handshake, before the application has been called."""
@@ -360,7 +362,9 @@ class WebSocketSession(Inbox):
                 self._abandon(503, b"Service Unavailable", 1012, self.cancel_reason or "shutdown")
             else:
                 self._app_failed(error)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
+            if is_of_the_process(error):
+                raise
             self._app_failed(error)
         else:
             self._app_returned()
@@ -372,11 +376,13 @@ class WebSocketSession(Inbox):
             self.task.cancel(reason)
 
     def _app_failed(self, error: BaseException) -> None:
-        if self._close is not None and is_disconnect(error):
-            logger.debug("%s: the client left, the application stopped", self.label)
-        else:
-            logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
-        self._abandon(500, b"Internal Server Error", 1011, "app_error")
+        try:
+            if self._close is not None and is_disconnect(error):
+                logger.debug("%s: the client left, the application stopped", self.label)
+            else:
+                logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
+        finally:  # whatever the handlers and filters of others do
+            self._abandon(500, b"Internal Server Error", 1011, "app_error")
 
     def _app_returned(self) -> None:
         if self.state == OPEN:

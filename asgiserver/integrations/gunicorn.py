@@ -24,6 +24,7 @@ from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 from asgiserver.server.application import load
 from asgiserver.server.listener import Listener
 from asgiserver.server.loops import loop_factory
+from asgiserver.server.main_task import run_main
 from asgiserver.server.runner import StopSignals
 from asgiserver.server.server import Server
 
@@ -94,7 +95,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
             self._loop = loop = runner.get_loop()
             self.server = server = Server(config, listeners=listeners)
             with StopSignals(loop, server) as signals:
-                runner.run(self._serve(server, app, signals))
+                run_main(runner, self._serve(server, app, signals))
 
     async def _serve(self, server: Server, app: Any, signals: StopSignals) -> None:
         signals.starting = asyncio.current_task()

@@ -40,6 +40,7 @@ from asgiserver.process.stacks import write_on_signal, write_when_silent
 from asgiserver.server.listener import Listener
 from asgiserver.server.loading import load_env_files, load_object
 from asgiserver.server.loops import loop_factory
+from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Worker:
                 write_on_signal(self._loop, self._stacks_fd)
                 unblock()
                 die_with_parent(signal.SIGTERM, self._parent)
-                return runner.run(self._serve(self._loop))
+                return run_main(runner, self._serve(self._loop))
         except StartupError as exc:
             return self._fail(exc)
 

@@ -14,6 +14,7 @@ from asgiserver.config.fields import has_tls
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.application import load
 from asgiserver.server.loops import loop_factory
+from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def run_here(config: Config) -> None:
         loop = runner.get_loop()
         server = Server(config)
         with StopSignals(loop, server) as signals:
-            runner.run(_serve(server, app, signals))
+            run_main(runner, _serve(server, app, signals))
 
 
 async def _serve(server: Server, app: ASGIApplication, signals: StopSignals) -> None:

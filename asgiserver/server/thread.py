@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.fields import Config
 from asgiserver.server.loops import loop_factory
+from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def serve_in_thread(app: Any, **options: Any) -> Iterator[Server]:
 def _run(server: Server, started: Future[None]) -> None:
     try:
         with asyncio.Runner(loop_factory=loop_factory(server.config.loop)) as runner:
-            runner.run(_serve(server, started))
+            run_main(runner, _serve(server, started))
     except BaseException as error:
         if started.done():
             raise

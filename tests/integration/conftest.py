@@ -1,20 +1,8 @@
-"""Event loops: a module that asks for both with ``pytest.mark.asyncio(loop_factories=...)`` runs
-on each; everything else runs on the standard library's."""
+"""What the tests over real sockets share."""
 
-import asyncio
 import os
 
 import pytest
-import uvloop
-
-LOOPS = {"asyncio": asyncio.SelectorEventLoop, "uvloop": uvloop.new_event_loop}
-
-
-def pytest_asyncio_loop_factories(config, item):
-    mark = item.get_closest_marker("asyncio")
-    if mark is not None and "loop_factories" in mark.kwargs:
-        return LOOPS
-    return {"asyncio": asyncio.SelectorEventLoop}
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from fake_channel import make_exchange
 from fakes import turns
 
-from asgiserver.asgi.exchange import is_disconnect
+from asgiserver.asgi.failure import is_disconnect
 from asgiserver.errors import ClientDisconnected, PeerError
 
 START = {"type": "http.response.start", "status": 200}

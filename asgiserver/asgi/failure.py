@@ -1,0 +1,65 @@
+"""What came out of an application, and whose business it is."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import traceback
+
+from asgiserver.errors import ClientDisconnected
+
+_DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
+
+
+def is_disconnect(error: BaseException) -> bool:
+    """Whether `error` only says that the client is gone.
+
+    Frameworks wrap our `ClientDisconnected` in their own exception or in a group, or raise one of
+    theirs for `http.disconnect` (Starlette: ClientDisconnect); none of that is anybody's fault.
+    """
+    groups: set[int] = set()
+    to_see = [error]
+    while to_see:
+        link: BaseException | None = to_see.pop()
+        seen: set[int] = set()
+        while link is not None and id(link) not in seen:
+            seen.add(id(link))
+            if isinstance(link, BaseExceptionGroup):
+                if id(link) not in groups:
+                    groups.add(id(link))
+                    to_see += link.exceptions
+                break
+            if isinstance(link, ClientDisconnected) or type(link).__name__ in _DISCONNECT_NAMES:
+                break
+            link = link.__cause__ or link.__context__
+        else:
+            return False
+    return True
+
+
+def is_of_the_process(error: BaseException) -> bool:
+    """Whether `error` was raised in the application but not by it, and has to go on its way.
+
+    A coroutine that is closed together with its loop sees GeneratorExit, and the handler of a
+    signal raises KeyboardInterrupt or SystemExit wherever the main thread is. What an application
+    raises itself, of whatever kind, ends its request and nothing else.
+    """
+    if isinstance(error, GeneratorExit):
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return True
+        return False
+    return isinstance(error, (KeyboardInterrupt, SystemExit)) and _is_of_a_signal(error)
+
+
+def _is_of_a_signal(error: BaseException) -> bool:
+    """Whether `error` came out of the handler of a signal; those run in the main thread only."""
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    handlers = [signal.getsignal(number) for number in signal.valid_signals()]
+    if isinstance(error, KeyboardInterrupt) and signal.default_int_handler in handlers:
+        return True  # it is written in C, and leaves no frame
+    codes = [getattr(getattr(handler, "func", handler), "__code__", None) for handler in handlers]
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
