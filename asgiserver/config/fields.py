@@ -102,7 +102,7 @@ class Config:
     h11_max_incomplete_event_size: int | None = option(None, "uvicorn's name for --limit-request-head", "Protocol", "size", minimum=1)
 
     # WebSocket
-    ws: str = option("auto", "WebSocket codec", "WebSocket", choices=("auto", "wsproto", "websockets", "python", "none"), renamed=(("websockets-sansio", "websockets"), ("native", "python")))
+    ws: str = option("auto", "WebSocket codec", "WebSocket", choices=("auto", "wsproto", "websockets", "python", "none"), renamed=(("websockets-sansio", "websockets"),))
     ws_max_size: int = option(16 * 2**20, "Size of a message, inflated (1009)", "WebSocket", "size", minimum=1)
     ws_max_queue: int = option(32, "Messages received ahead of the application", "WebSocket", minimum=1)
     ws_ping_interval: float = option(20.0, "Ping a connection that is silent for this long", "WebSocket", "seconds", also_off=(None, 0))

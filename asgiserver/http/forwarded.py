@@ -5,19 +5,19 @@ It is told which addresses are proxies to believe, and never asks who the peer i
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from asgiserver.errors import PeerError
+from asgiserver.http.addresses import parse_node
 from asgiserver.http.fields import TCHAR
 from asgiserver.http.target import check_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from asgiserver.types import Fields
+    from asgiserver.types import Address
 
 __all__ = [
     "FORWARDED",
@@ -25,29 +25,25 @@ __all__ = [
     "X_FORWARDED",
     "Forwarding",
     "parse_elements",
-    "parse_node",
     "read_forwarded",
     "read_x_forwarded",
     "split_host",
 ]
 
-Address = tuple[str, int]
-
-_FOR, _PROTO, _HOST = b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"
-_PORT, _PREFIX = b"x-forwarded-port", b"x-forwarded-prefix"
-
-X_FORWARDED = frozenset({_FOR, _PROTO, _HOST, _PORT, _PREFIX})
+X_FORWARDED = frozenset(
+    b"x-forwarded-" + what for what in (b"for", b"proto", b"host", b"port", b"prefix")
+)
 FORWARDED = frozenset({b"forwarded"})
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
+_USUAL_SCHEMES = {b"http": "http", b"https": "https"}
 _PREFIX_PATH = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+").fullmatch
 _PORT_NUMBER = re.compile(r"[0-9]{1,5}").fullmatch
-# node [ ":" node-port ]: RFC 7239 section 6; IPv6 in brackets, bare in X-Forwarded-For.
-_NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?").fullmatch
-# parameter = token "=" ( token / quoted-string ): RFC 7239 section 4, RFC 9110 section 5.6.4.
-_PAIR = re.compile(
-    rb"([" + TCHAR + rb"]+)=(?:([" + TCHAR + rb"]+)"
-    rb'|"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*)")'
+# parameter = token "=" ( token / quoted-string ): RFC 7239 section 4, RFC 9110 section 5.6.4;
+# perhaps none, and then what ends it.
+_PIECE = re.compile(
+    rb"[ \t]*(?:([" + TCHAR + rb"]+)=(?:([" + TCHAR + rb"]+)"
+    rb'|"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*)")[ \t]*)?(?:([,;])|\Z)'
 ).match
 _UNESCAPE = re.compile(rb"\\(.)")
 
@@ -73,97 +69,95 @@ REACH = 64
 
 
 def read_x_forwarded(
-    fields: Fields, trusts: Callable[[str], bool], hops: int | None = None
+    said: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
 ) -> Forwarding:
     """Read ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port`` and ``-Prefix``.
 
-    The addresses are walked from the right as long as `trusts` knows them, or over `hops` proxies
-    exactly: with fewer addresses than that nothing is believed. The other fields may hold one value
-    or one for each proxy: the one that belongs to the address where the walk ended is taken.
+    `said` has the fields by name, repeated ones joined with commas. The addresses are walked from
+    the right as long as `trusts` knows them, or over `hops` proxies exactly: with fewer addresses
+    than that nothing is believed. The other fields may hold one value or one for each proxy: the
+    one that belongs to the address where the walk ended is taken.
     """
-    said: dict[bytes, list[str]] = {}
-    for name, value in fields:
-        if name in X_FORWARDED:
-            members = [part.strip(" \t") for part in value.decode("latin-1").split(",")]
-            said.setdefault(name, []).extend(filter(None, members))
-    nodes = said.get(_FOR, [])
-    if nodes and hops is not None and len(nodes) < hops:
-        return NOTHING
-    distance, client = _walk([parse_node(node) for node in nodes[-(hops or REACH) :]], trusts, hops)
-
-    def at(name: bytes) -> str:
-        values = said.get(name)
-        return values[-min(distance, len(values))] if values else ""
-
-    port, prefix = at(_PORT), at(_PREFIX)
+    get = said.get
+    client, distance = None, 1
+    value = get(b"x-forwarded-for")
+    if value is not None:
+        nodes = _members(value)
+        if nodes and hops is not None and len(nodes) < hops:
+            return NOTHING
+        distance, client = _walk(nodes[-(hops or REACH) :], trusts, hops)
+    scheme = get(b"x-forwarded-proto")
+    host = get(b"x-forwarded-host")
+    port = get(b"x-forwarded-port")
+    prefix = get(b"x-forwarded-prefix")
     return Forwarding(
         client,
-        _SCHEMES.get(at(_PROTO).lower()),
-        _checked_host(at(_HOST)),
-        int(port) if _PORT_NUMBER(port) and int(port) <= 65535 else None,
-        _checked_prefix(prefix) if prefix else None,
+        None if scheme is None else _scheme(scheme, distance),
+        None if host is None else _checked_host(_member(host, distance)),
+        None if port is None else _checked_port(_member(port, distance)),
+        None if prefix is None else _checked_prefix(_member(prefix, distance)),
     )
 
 
 def read_forwarded(
-    fields: Fields, trusts: Callable[[str], bool], hops: int | None = None
+    said: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
 ) -> Forwarding:
     """Read ``Forwarded``; walked as in `read_x_forwarded`. RFC 7239 knows no port and no prefix.
 
     Raises `PeerError` (400) when the field is malformed: a quote that a client opens could swallow
     what a proxy appended.
     """
-    value = b",".join(value for name, value in fields if name == b"forwarded")
-    elements = parse_elements(value)
+    elements = parse_elements(said.get(b"forwarded", b""))
     if not elements or (hops is not None and len(elements) < hops):
         return NOTHING
     elements = elements[-(hops or REACH) :]
-    nodes = [parse_node(element.get("for", "")) for element in elements]
+    nodes = [element.get("for", "") for element in elements]
     distance, client = _walk(nodes, trusts, hops)
-    said: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for element in reversed(elements[-distance:]):
-        said |= element  # from the nearest proxy on: who is nearer to the client knows better
-    scheme = _SCHEMES.get(said.get("proto", "").lower())
-    return Forwarding(client, scheme, _checked_host(said.get("host", "")))
+        pairs |= element  # from the nearest proxy on: who is nearer to the client knows better
+    scheme = _SCHEMES.get(pairs.get("proto", "").lower())
+    return Forwarding(client, scheme, _checked_host(pairs.get("host", "")))
+
+
+def _scheme(value: bytes, distance: int) -> str | None:
+    usual = _USUAL_SCHEMES.get(value)
+    return usual or _SCHEMES.get(_member(value, distance).lower())
+
+
+def _members(value: bytes) -> list[str]:
+    """The members of a list (RFC 9110 section 5.6.1), the empty ones left out."""
+    text = value.decode("latin-1")
+    if "," not in text:
+        text = text.strip(" \t")
+        return [text] if text else []
+    return [member for part in text.split(",") if (member := part.strip(" \t"))]
+
+
+def _member(value: bytes, distance: int) -> str:
+    """The member that belongs to the proxy at `distance`, the first when there are fewer."""
+    members = _members(value)
+    return members[-min(distance, len(members))] if members else ""
 
 
 def _walk(
-    nodes: Sequence[Address | None], trusts: Callable[[str], bool], hops: int | None
+    nodes: Sequence[str], trusts: Callable[[str], bool], hops: int | None
 ) -> tuple[int, Address | None]:
     """The distance of the client from the right, from 1, and its address when it is known.
 
     What is no address ends the walk: the client is then as far as is known the proxy before.
+    Whether the last one is trusted makes no difference, so nobody is asked.
     """
     client = None
-    distance = 1
-    for distance, node in enumerate(reversed(nodes), 1):  # noqa: B007
+    distance, last = 1, len(nodes)
+    for distance, text in enumerate(reversed(nodes), 1):
+        node = parse_node(text)
         if node is None:
             break
         client = node
-        if hops is None and not trusts(node[0]):
+        if hops is None and distance < last and not trusts(node[0]):
             break
     return distance, client
-
-
-def parse_node(text: str) -> Address | None:
-    """``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]:4711``; port 0: unknown.
-
-    None for anything else, such as ``unknown`` and ``_hidden`` (RFC 7239 section 6).
-    """
-    match = _NODE(text)
-    host = text if match is None else match[1] or match[2]
-    port = int(match[3]) if match is not None and match[3] else 0
-    if "%" in host or port > 65535:
-        return None
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if match is not None and (match[1] is None) != (address.version == 4):
-        return None
-    if address.version == 6 and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped  # the same client, whatever socket it came through
-    return str(address), port
 
 
 def parse_elements(value: bytes) -> list[dict[str, str]]:
@@ -174,29 +168,22 @@ def parse_elements(value: bytes) -> list[dict[str, str]]:
     elements: list[dict[str, str]] = []
     pairs: dict[str, str] = {}
     position, size = 0, len(value)
-    separated = True
     while position < size:
-        char = value[position : position + 1]
-        if char in b" \t":
-            position += 1
-        elif char == b"," or char == b";":
-            if char == b"," and pairs:
-                elements.append(pairs)
-                pairs = {}
-            separated = True
-            position += 1
-        else:
-            match = _PAIR(value, position)
-            if match is None or not separated:
-                raise PeerError(400, "malformed Forwarded")
-            name, text = match[1].decode().lower(), match[2]
-            if text is None:
-                text = _UNESCAPE.sub(rb"\1", match[3])
+        match = _PIECE(value, position)
+        if match is None:
+            raise PeerError(400, "malformed Forwarded")
+        token, text, quoted, separator = match.groups()
+        if token is not None:
+            name = token.decode().lower()
             if name in pairs:
                 raise PeerError(400, "malformed Forwarded")
+            if text is None:
+                text = _UNESCAPE.sub(rb"\1", quoted)
             pairs[name] = text.decode("latin-1")
-            separated = False
-            position = match.end()
+        if separator == b"," and pairs:
+            elements.append(pairs)
+            pairs = {}
+        position = match.end()
     if pairs:
         elements.append(pairs)
     return elements
@@ -208,6 +195,10 @@ def split_host(value: bytes) -> tuple[str, int | None]:
     if not host.endswith("]"):
         host, _, port = host.partition(":") if host[0] != "[" else host.rpartition(":")
     return host.strip("[]"), int(port) if port else None
+
+
+def _checked_port(text: str) -> int | None:
+    return int(text) if _PORT_NUMBER(text) and int(text) <= 65535 else None
 
 
 def _checked_host(text: str) -> bytes | None:
@@ -222,7 +213,9 @@ def _checked_host(text: str) -> bytes | None:
 
 
 def _checked_prefix(text: str) -> str | None:
-    """Decoded; None unless it is a path of plain segments."""
+    """Decoded; None unless it is a path of plain segments. A slash alone is no prefix."""
+    if not text:
+        return None
     text = text.rstrip("/")
     if not text:
         return ""

@@ -9,6 +9,7 @@ import re
 
 from asgiserver.errors import PeerError
 from asgiserver.http.fields import list_members
+from asgiserver.http.forwarded import FORWARDED, X_FORWARDED
 from asgiserver.http.message import PLAIN, Framing, RequestHead
 from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target
 
@@ -26,9 +27,7 @@ _FRAMING = frozenset(
     {b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"upgrade"}
 )
 # Fields by which proxies tell what they have seen. Whether they are believed is decided elsewhere.
-FORWARDING = frozenset({b"forwarded"}).union(
-    b"x-forwarded-" + what for what in (b"for", b"proto", b"host", b"port", b"prefix")
-)
+FORWARDING = FORWARDED | X_FORWARDED
 _READ_HERE = _FRAMING | FORWARDING
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 _ONLY_ONCE = {
@@ -73,7 +72,7 @@ def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
         if name in found:
             if name in _ONLY_ONCE:
                 raise PeerError(400, f"more than one {_ONLY_ONCE[name]}")
-            if name in _FRAMING:
+            if name in _READ_HERE:
                 found[name] += b"," + value
         else:
             found[name] = value
@@ -83,7 +82,8 @@ def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def _read_framing(modern: bool, found: dict[bytes, bytes]) -> Framing:
     """`modern` is HTTP/1.1: much is not for HTTP/1.0."""
     framing = Framing(keep_alive=modern)
-    framing.forwarded = not FORWARDING.isdisjoint(found)
+    if not FORWARDING.isdisjoint(found):
+        framing.forwarded = found
     length = found.get(b"content-length")
     coding = found.get(b"transfer-encoding")
     if length is not None or coding is not None:

@@ -8,6 +8,8 @@ from asgiserver.errors import ApplicationError
 from asgiserver.http.fields import KNOWN_NAMES, bad_headers, checked_fields, list_members
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from asgiserver.types import Fields
 
 NO_NAMES: frozenset[bytes] = frozenset()
@@ -38,7 +40,8 @@ class Framing:
         self.chunked = False
         self.keep_alive = keep_alive
         self.expect_continue = False
-        self.forwarded = False  # there are fields of proxies
+        # All fields by name, repeated ones joined, when there are fields of proxies among them.
+        self.forwarded: Mapping[bytes, bytes] | None = None
         self.takes_trailers = False  # TE says so (RFC 9110 section 10.1.4)
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
 

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from asgiserver.errors import PeerError
+
+if TYPE_CHECKING:
+    from asgiserver.types import Address
 
 __all__ = ["MAX_SIZE", "ProxyHeader", "read_header"]
 
@@ -34,8 +37,6 @@ _UNSPEC, _TCP4, _TCP6, _UNIX_STREAM = 0x00, 0x11, 0x21, 0x31
 _ADDRESSES = {_UNSPEC: 0, _TCP4: 4 + 4 + 2 + 2, _TCP6: 16 + 16 + 2 + 2, _UNIX_STREAM: 108 + 108}
 _TLV_SSL = 0x20
 _CLIENT_SSL = 0x01  # a bit of the TLV: the client spoke TLS with the balancer
-
-Address = tuple[str, int]
 
 
 class ProxyHeader(NamedTuple):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asgiserver.context import Stats
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.server.tls import TLS
+    from asgiserver.types import Address
 
 __all__ = ["Handshake", "receive_proxy_header"]
 
@@ -52,8 +53,6 @@ PLAIN_HTTP_ANSWER = (
     b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(_USE_HTTPS), _USE_HTTPS)
 )
-
-Address = tuple[str, int]
 
 
 class Handshake:

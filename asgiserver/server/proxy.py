@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from typing import TYPE_CHECKING
+import socket
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ConfigError
 from asgiserver.http.forwarded import (
     FORWARDED,
+    NOTHING,
     X_FORWARDED,
+    Forwarding,
     read_forwarded,
     read_x_forwarded,
     split_host,
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from asgiserver.config.fields import Config
-    from asgiserver.http.forwarded import Forwarding
     from asgiserver.http.message import RequestHead
 
 __all__ = ["Proxies", "TrustedPeers", "make_proxies"]
@@ -41,10 +43,11 @@ ATTRIBUTES = {
     "port": "port",
     "prefix": "prefix",
 }
-"""What a proxy may say: the names of --forwarded-fields, and of `Forwarding`."""
+"""What a proxy may say: the names of --forwarded-fields, and those of `Forwarding` in its order."""
+_NAMES = tuple(ATTRIBUTES)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_KEPT = 1024
+_MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 
 
 class TrustedPeers:
@@ -53,13 +56,15 @@ class TrustedPeers:
     Raises `ConfigError` for anything else; `option` names it in the text.
     """
 
-    __slots__ = ("_known", "_networks", "everyone", "unix")
+    __slots__ = ("_names", "_v4", "_v6", "everyone", "unix")
 
     def __init__(self, names: Iterable[str], option: str) -> None:
         self.everyone = False
         self.unix = False
-        self._networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = []
-        self._known: dict[str, bool] = {}
+        self._names: list[str] = []
+        # The networks by their masks, both as numbers: a look costs a step for each mask.
+        self._v4: dict[int, set[int]] = {}
+        self._v6: dict[int, set[int]] = {}
         for name in names:
             if name == "*":
                 self.everyone = self.unix = True
@@ -70,39 +75,43 @@ class TrustedPeers:
                     self._add(network, option)
 
     def __repr__(self) -> str:
-        networks = [str(network) for network in self._networks]
-        return f"<TrustedPeers everyone={self.everyone} unix={self.unix} {networks}>"
+        return f"<TrustedPeers everyone={self.everyone} unix={self.unix} {self._names}>"
 
     def __bool__(self) -> bool:
-        return self.unix or bool(self._networks)
+        return self.unix or bool(self._names)
 
     def _add(self, text: str, option: str) -> None:
         try:
-            self._networks.append(ipaddress.ip_network(text))
+            network = ipaddress.ip_network(text)
         except ValueError as error:
             raise ConfigError(
                 f"{option}: {error}; give addresses, networks, loopback, private, unix or *"
             ) from None
+        self._names.append(str(network))
+        networks = self._v4 if network.version == 4 else self._v6
+        networks.setdefault(int(network.netmask), set()).add(int(network.network_address))
 
     def trusts(self, host: str) -> bool:
-        """Whether the address `host` is one of them; asked often for the same few."""
+        """Whether the address `host` is one of them; False for what is no address."""
         if self.everyone:
             return True
-        known = self._known.get(host)
-        if known is None:
-            if len(self._known) >= _KEPT:
-                self._known.clear()
-            known = self._known[host] = self._looks_up(host)
-        return known
-
-    def _looks_up(self, host: str) -> bool:
+        networks = self._v4
         try:
-            address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
+            if ":" not in host:
+                packed = socket.inet_pton(socket.AF_INET, host)
+            else:
+                packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
+                if packed.startswith(_MAPPED):  # an IPv4 client of a dual-stack socket
+                    packed = packed[12:]
+                else:
+                    networks = self._v6
+        except (OSError, ValueError):
             return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped  # an IPv4 client of a dual-stack socket
-        return any(address in network for network in self._networks)
+        number = int.from_bytes(packed)
+        for mask, members in networks.items():  # noqa: SIM110 (a generator doubles its cost)
+            if number & mask in members:
+                return True
+        return False
 
     def trusts_peer(self, peer: Peer) -> bool:
         """Whether the peer of a connection is one of them."""
@@ -126,10 +135,10 @@ class Proxies:
         "_fields",
         "_hops",
         "_ignored",
+        "_named_field",
+        "_named_peer",
         "_names",
         "_read",
-        "_said",
-        "_said_field",
         "_trusted",
     )
 
@@ -143,9 +152,10 @@ class Proxies:
         self._trusted = trusted
         self._hops = hops
         self._fields = fields
-        self._ignored = [field for field in ATTRIBUTES if field not in fields]
-        self._said = False  # which peer is not believed
-        self._said_field = False  # which field is not
+        # Indices in `Forwarding` of what is not believed.
+        self._ignored = [index for index, name in enumerate(_NAMES) if name not in fields]
+        self._named_peer = False  # the log has named a peer that is not believed
+        self._named_field = False  # and a field
         if family == "forwarded":
             self._names, self._read = FORWARDED, read_forwarded
         else:
@@ -159,48 +169,54 @@ class Proxies:
         """What has to look at those requests of a connection that have forwarding fields."""
         if self._trusted.trusts_peer(peer):
             return self.forwarded_peer
-        return None if self._said else self._warn_once
+        return None if self._named_peer else self._warn_once
 
     def forwarded_peer(self, head: RequestHead, peer: Peer) -> Peer:
         """The ends of the request `head`, which a trusted `peer` passes on.
 
         A forwarded host takes the place of the Host field. Raises `PeerError` (400).
         """
-        names = self._names
-        for name, _ in head.fields:
-            if name in names:
-                break
-        else:
+        fields = head.framing.forwarded
+        if fields is None:
             return peer
-        said = self._believed(self._read(head.fields, self._trusted.trusts, self._hops), peer)
-        if said.host is not None:
-            head.fields = _with_host(head.fields, said.host)
-        scheme = said.scheme or peer.scheme
-        root_path = peer.root_path if said.prefix is None else said.prefix
+        said = self._read(fields, self._trusted.trusts, self._hops)
+        for index in self._ignored:
+            if said[index] is not None:
+                said = self._without_ignored(said, peer)
+                break
+        if said == NOTHING:
+            return peer
+        client, scheme, host, port, prefix = said
+        scheme = scheme or peer.scheme
+        if host is not None:
+            head.fields = _with_host(head.fields, host)
         return Peer(
-            said.client or peer.client, _server(said, scheme, peer), scheme, peer.tls, root_path
+            client or peer.client,
+            peer.server if host is None and port is None else _server(said, scheme, peer),
+            scheme,
+            peer.tls,
+            peer.root_path if prefix is None else prefix,
         )
 
-    def _believed(self, said: Forwarding, peer: Peer) -> Forwarding:
+    def _without_ignored(self, said: Forwarding, peer: Peer) -> Forwarding:
         """`said` without what was not asked for, which is named once."""
-        ignored = [field for field in self._ignored if getattr(said, ATTRIBUTES[field]) is not None]
-        if not ignored:
-            return said
-        if not self._said_field:
-            self._said_field = True
+        if not self._named_field:
+            self._named_field = True
+            field = next(_NAMES[index] for index in self._ignored if said[index] is not None)
             logger.warning(
                 "Ignored the forwarded %s from %s, a trusted proxy; if it always sets or clears"
                 " that: --forwarded-fields %s",
-                ignored[0],
+                field,
                 _name(peer),
-                ",".join([*self._fields, ignored[0]]),
+                ",".join([*self._fields, field]),
             )
-        return said._replace(**{ATTRIBUTES[field]: None for field in ignored})
+        ignored: dict[str, Any] = {Forwarding._fields[index]: None for index in self._ignored}
+        return said._replace(**ignored)
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
         for name, _ in head.fields:
-            if name in self._names and not self._said:
-                self._said = True
+            if name in self._names and not self._named_peer:
+                self._named_peer = True
                 logger.warning(
                     "Ignored %s from %s, which is not a trusted proxy; if it is one of yours:"
                     " --forwarded-allow-ips %s",
