@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from asgiserver.errors import ConfigError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -35,16 +37,21 @@ class FileFilter:
     """Which files below which directories count, by patterns of names or of relative paths."""
 
     def __init__(self, config: Config) -> None:
+        """Raises `ConfigError` when the current directory is meant, and was deleted."""
         names = config.reload_dirs or (".", config.app_dir or ".")
-        self.directories = list(dict.fromkeys(Path(name).resolve() for name in names))
-        self.includes = (*INCLUDES, *config.reload_includes)
-        self.excludes = (*EXCLUDES, *config.reload_excludes)
-        # A directory may be given as a pattern to include: all files in it count.
-        for name in config.reload_includes:
-            if Path(name).is_dir():
-                self.directories.append(Path(name).resolve())
-        excluded = (Path(name) for name in config.reload_excludes)
-        self._excluded_dirs = {path.resolve() for path in excluded if path.is_dir()}
+        # A directory may be given as a pattern to include: it is watched, too.
+        folders = [*names, *filter(os.path.isdir, config.reload_includes)]
+        try:
+            self.directories = [
+                Path(name) for name in dict.fromkeys(map(os.path.realpath, folders))
+            ]
+            excluded = map(os.path.realpath, filter(os.path.isdir, config.reload_excludes))
+            self._excluded_dirs = set(map(Path, excluded))
+        except OSError as error:
+            text = f"reload_dir: the current directory is gone ({error.strerror}); name another one"
+            raise ConfigError(text) from None
+        self._includes = tuple(pattern.removeprefix("./") for pattern in config.reload_includes)
+        self._excludes = config.reload_excludes
 
     def __repr__(self) -> str:
         return f"<FileFilter {', '.join(map(str, self.directories))}>"
@@ -52,9 +59,11 @@ class FileFilter:
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Every file that counts, with its state."""
         for top in self.directories:
-            yield from self._below(top, top)
+            yield from self._below(top, top, (*INCLUDES, *self._includes))
 
-    def _below(self, folder: Path, top: Path) -> Iterator[tuple[str, os.stat_result]]:
+    def _below(
+        self, folder: Path, top: Path, patterns: tuple[str, ...]
+    ) -> Iterator[tuple[str, os.stat_result]]:
         try:
             entries = list(os.scandir(folder))
         except OSError:
@@ -63,12 +72,13 @@ class FileFilter:
             return
         for entry in entries:
             path = Path(entry.path)
-            if self._is_excluded(path, top):
+            left = self._narrowed(patterns, path, top)
+            if not left:
                 continue
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    yield from self._below(path, top)
-                elif _matches(path, top, self.includes):
+                    yield from self._below(path, top, left)
+                elif _matches(path, top, left):
                     yield entry.path, entry.stat()
             except OSError:
                 continue
@@ -76,30 +86,50 @@ class FileFilter:
     def counts(self, name: str) -> bool:
         """Whether a change of the file `name` counts."""
         path = Path(name)
-        for top in self.directories:
-            if path.is_relative_to(top) and _matches(path, top, self.includes):
-                inside = path.relative_to(top).parts
-                parents = [top.joinpath(*inside[: count + 1]) for count in range(len(inside))]
-                if not any(self._is_excluded(parent, top) for parent in parents):
-                    return not any((parent / ENVIRONMENT_MARK).exists() for parent in parents[:-1])
-        return False
+        return any(path.is_relative_to(top) and self._counts(path, top) for top in self.directories)
 
-    def _is_excluded(self, path: Path, top: Path) -> bool:
-        return path in self._excluded_dirs or _matches(path, top, self.excludes)
+    def _counts(self, path: Path, top: Path) -> bool:
+        inside = path.relative_to(top).parts
+        parents = [top.joinpath(*inside[: count + 1]) for count in range(len(inside))]
+        patterns = (*INCLUDES, *self._includes)
+        for parent in parents:
+            patterns = self._narrowed(patterns, parent, top)
+        return _matches(path, top, patterns) and not any(
+            (parent / ENVIRONMENT_MARK).exists() for parent in parents[:-1]
+        )
+
+    def _narrowed(self, patterns: tuple[str, ...], path: Path, top: Path) -> tuple[str, ...]:
+        """Those of `patterns` that may match `path`, or what is below it."""
+        if path in self._excluded_dirs or _matches(path, top, self._excludes):
+            return ()
+        if any(fnmatch.fnmatch(path.name, exclude) for exclude in EXCLUDES):
+            return tuple(pattern for pattern in patterns if _is_meant(path, top, pattern))
+        return patterns
 
     def warnings(self, config: Config) -> list[str]:
         """One line for each directory that is not there and each pattern that matches nothing."""
         lines = [
             f"reload_dir {top} is not a directory" for top in self.directories if not top.is_dir()
         ]
-        given = (("include", config.reload_includes), ("exclude", config.reload_excludes))
-        for kind, patterns in given:
+        given = (
+            ("include", config.reload_includes, self._finds_file),
+            ("exclude", config.reload_excludes, self._finds),
+        )
+        for kind, patterns, finds in given:
             lines += [
                 f"reload_{kind} {pattern!r} matches nothing below {self.directories[0]}"
                 for pattern in patterns
-                if not Path(pattern).is_dir() and not self._finds(pattern)
+                if not os.path.isdir(pattern) and not finds(pattern.removeprefix("./"))
             ]
         return lines
+
+    def _finds_file(self, pattern: str) -> bool:
+        """Whether a file counts because of `pattern`."""
+        return any(
+            _matches(Path(name), top, (pattern,))
+            for top in self.directories
+            for name, _ in self._below(top, top, (pattern,))
+        )
 
     def _finds(self, pattern: str) -> bool:
         for top in self.directories:
@@ -118,11 +148,32 @@ def _matches(path: Path, top: Path, patterns: tuple[str, ...]) -> bool:
     )
 
 
+def _is_meant(path: Path, top: Path, pattern: str) -> bool:
+    """Whether `pattern` names `path`, or a folder on its way, although that is left out by default.
+
+    As in a shell, where a wildcard does not stand for the dot of a hidden name, it has to name what
+    makes `path` an exception: ``.env`` and ``.env*`` do, ``*.swp`` does, ``*`` does not.
+    """
+    parts = pattern.split("/")
+    depth = len(path.relative_to(top).parts)
+    if len(parts) == 1:
+        part = pattern
+    elif depth <= len(parts):
+        part = parts[depth - 1]
+    else:
+        return False
+    return fnmatch.fnmatch(path.name, part) and all(
+        fnmatch.fnmatch(part, exclude)
+        for exclude in EXCLUDES
+        if fnmatch.fnmatch(path.name, exclude)
+    )
+
+
 def short_path(path: str) -> str:
     """`path` as seen from the current directory, where that can be said."""
     try:
         return os.path.relpath(path)
-    except ValueError:  # on another drive
+    except (ValueError, OSError):  # on another drive; or that directory was deleted
         return path
 
 

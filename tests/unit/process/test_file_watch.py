@@ -51,6 +51,38 @@ def test_patterns(tree):
     assert found(tree, reload_dirs=("pkg",)) == {"pkg/mod.py"}
 
 
+def test_an_explicit_include_wins_over_what_is_left_out_by_default(tree):
+    for name in (".env", ".env.local", "pkg/.env", ".git/.env", ".ci/deploy.yml", ".ci/x/a.yml"):
+        path = tree / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    usual = {"app.py", "pkg/mod.py", "data/big.py"}
+    assert found(tree, reload_includes=(".env",)) == usual | {".env", "pkg/.env"}
+    assert found(tree, reload_includes=("./pkg/.env",)) == usual | {"pkg/.env"}
+    assert found(tree, reload_includes=(".env*",)) == usual | {".env", "pkg/.env", ".env.local"}
+    assert found(tree, reload_includes=("*~",)) == usual | {"notes.py~"}
+    assert found(tree, reload_includes=("node_modules/*.py",)) == usual | {"node_modules/tool.py"}
+    assert found(tree, reload_includes=(".ci/*.yml",)) == usual | {".ci/deploy.yml", ".ci/x/a.yml"}
+    assert found(tree, reload_includes=(".ci",)) == usual
+    assert found(tree, reload_includes=(".git",)) == usual | {".git/hook.py"}
+    # A wildcard is no wish for what is hidden, nor for what an editor leaves.
+    assert found(tree, reload_includes=("*",)) == usual | {"page.html"}
+    # What is excluded by name stays so.
+    options = {"reload_includes": (".env",), "reload_excludes": (".env",)}
+    assert found(tree, **options) == usual
+
+
+def test_an_include_that_no_file_matches_is_told(tree):
+    (tree / ".env").write_text("")
+    config = Config("app:app", reload_includes=(".env", ".never", "hook.py", "env/lib/site.py"))
+    lines = FileFilter(config).warnings(config)
+    assert [line.split(" matches nothing")[0] for line in lines] == [
+        "reload_include '.never'",
+        "reload_include 'hook.py'",
+        "reload_include 'env/lib/site.py'",
+    ]
+
+
 def test_warnings(tree):
     config = Config(
         "app:app",
@@ -92,7 +124,7 @@ def test_tells_what_changed(tree, native, monkeypatch):
     if not native:
         monkeypatch.setitem(sys.modules, "watchfiles", None)
     changes = queue.Queue()
-    watcher = Watcher(Config("app:app", reload_delay=0.05), changes.put)
+    watcher = Watcher(Config("app:app", reload_delay=0.05, reload_includes=".env"), changes.put)
     watcher.start()
     try:
         (tree / "page.html").write_text("does not count")
@@ -100,6 +132,8 @@ def test_tells_what_changed(tree, native, monkeypatch):
         assert changes.get(timeout=10) == str(tree / "pkg" / "mod.py")
         (tree / "new.py").write_text("")
         assert changes.get(timeout=10) == str(tree / "new.py")
+        (tree / ".env").write_text("A=1")
+        assert changes.get(timeout=10) == str(tree / ".env")
         (tree / "app.py").unlink()
         assert changes.get(timeout=10) == str(tree / "app.py")
     finally:
