@@ -6,11 +6,13 @@ does not understand at once, and all help, is left to click.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.config.files import current_directory
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
 from asgiserver.log.outlet import write_at_last
@@ -46,6 +48,7 @@ def main(
     if args[:1] == ["migrate"]:
         from asgiserver.cli import migrate
 
+        _escape_output()
         return migrate.main(args[1:])
     if args[:1] == ["run"]:
         args = args[1:]
@@ -117,15 +120,23 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
     flags = {name: value for name, value in given.items() if value is not None and value != ()}
 
     def read() -> Resolved:
-        return resolve(flags=flags, env=os.environ, cwd=os.getcwd(), config_file=config_file)
+        cwd = current_directory(config_file)
+        return resolve(flags=flags, env=os.environ, cwd=cwd, config_file=config_file)
 
     resolved = read()
     if print_config:
+        _escape_output()
         sys.stdout.write(describe(resolved) + "\n")
         return 0
     if resolved.config.app is None:
         raise ConfigError("APP is missing: write asgiserver module:attribute, such as main:app")
     return run(resolved, read)
+
+
+def _escape_output() -> None:
+    """Escape what the encoding of the standard output lacks: arguments may be any bytes."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _fail(text: str, exit_code: int) -> int:

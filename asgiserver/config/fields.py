@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from asgiserver.config.values import KINDS, LEVELS, OFF
+from asgiserver.config.values import KINDS, LARGEST, LEVELS, OFF, shown
 from asgiserver.errors import ConfigError, closest
 
 __all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
@@ -70,7 +70,7 @@ class Config:
     # Application
     factory: bool = option(False, "Call APP without arguments to get the application", "Application")
     app_dir: str = option("", "Directory put first on sys.path before the import (default: the current one)", "Application")
-    env_file: tuple[str, ...] = option((), "File of environment variables, read before the import", "Application")
+    env_file: tuple[str, ...] = option((), "File of environment variables, for options and for the application; what is set already stays", "Application")
     interface: str = option("auto", "Kind of application", "Application", choices=("auto", "asgi3", "asgi2", "wsgi"))
     lifespan: str = option("auto", "Lifespan protocol", "Application", choices=("auto", "on", "off"))
     root_path: str = option("", "Path prefix under which a proxy publishes the application", "Application", "prefix")
@@ -85,11 +85,11 @@ class Config:
     host: str = option("127.0.0.1", "Address to listen on", "Listening")
     port: int = option(8000, "TCP port; 0 takes a free one", "Listening", env=("PORT",), maximum=65535)
     bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"))
-    uds: str | None = option(None, "Listen on this unix socket", "Listening")
+    uds: str | None = option(None, "Listen on this unix socket", "Listening", "name")
     uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: by umask)", "Listening", "mode")
     fd: int | None = option(None, "Listen on this inherited file descriptor", "Listening", "int")
     backlog: int = option(2048, "Connections that the kernel may queue", "Listening", minimum=1)
-    ready_file: str | None = option(None, "Write addresses and pid as JSON to this file once requests are served", "Listening")
+    ready_file: str | None = option(None, "Write addresses and pid as JSON to this file once requests are served", "Listening", "name")
     ready_fd: int | None = option(None, "The same to this inherited file descriptor, then close it", "Listening", "int")
 
     # Protocol
@@ -116,7 +116,7 @@ class Config:
     workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1)
     supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes")
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes")
-    run_once: str | None = option(None, "module:function to call before the first worker starts", "Processes")
+    run_once: str | None = option(None, "module:function to call before the first worker starts", "Processes", "name")
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
     timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Processes", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
     limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1)
@@ -125,14 +125,14 @@ class Config:
     max_worker_rss: float = option(OFF, "Replace a worker whose resident memory stays above this", "Processes", "size", minimum=1)
     balance: str = option("auto", "How new connections are spread over workers: one shared queue, or one each", "Processes", choices=("auto", "shared", "reuseport"))
     drain_delay: float = option(0.0, "At shutdown, be not ready for this long before closing the listeners", "Processes", "seconds", maximum=86400)
-    pid: str | None = option(None, "Write the process id to this file", "Processes")
-    user: str | None = option(None, "Become this user after binding", "Processes")
-    group: str | None = option(None, "Become this group after binding", "Processes")
+    pid: str | None = option(None, "Write the process id to this file", "Processes", "name")
+    user: str | None = option(None, "Become this user after binding", "Processes", "name")
+    group: str | None = option(None, "Become this group after binding", "Processes", "name")
 
     # Reload
     reload: bool = option(False, "Restart when a file changes (development)", "Reload")
     reload_dirs: tuple[str, ...] = option((), "Directory to watch (default: the current one)", "Reload", flags=("--reload-dir",))
-    reload_includes: tuple[str, ...] = option((), "Pattern of files to watch, besides *.py", "Reload", flags=("--reload-include",))
+    reload_includes: tuple[str, ...] = option((), "Pattern of files to watch, besides *.py; names of hidden files count, too", "Reload", flags=("--reload-include",))
     reload_excludes: tuple[str, ...] = option((), "Pattern of files or directories not to watch", "Reload", flags=("--reload-exclude",))
     reload_delay: float = option(0.25, "Wait this long between two looks at the files", "Reload", "seconds", minimum=0.01, maximum=3600)
 
@@ -146,16 +146,16 @@ class Config:
     proxy_protocol_allow_ips: tuple[str, ...] = option(("loopback", "unix"), "Peers that may speak the PROXY protocol", "Proxies", "commas")
 
     # TLS
-    ssl_keyfile: str | None = option(None, "Private key, PEM", "TLS")
-    ssl_certfile: str | None = option(None, "Certificate chain, PEM", "TLS")
+    ssl_keyfile: str | None = option(None, "Private key, PEM", "TLS", "name")
+    ssl_certfile: str | None = option(None, "Certificate chain, PEM", "TLS", "name")
     ssl_keyfile_password: str | None = option(None, "Password of the private key", "TLS", secret=True)
     ssl_version: int = option(17, "uvicorn's ssl.PROTOCOL_* number", "TLS", no_effect="the version is negotiated, see --ssl-min-version")
     ssl_min_version: str = option("1.2", "Oldest TLS version to accept", "TLS", choices=("1.2", "1.3"))
     ssl_cert_reqs: int = option(0, "Client certificates: none, optional or required", "TLS", "cert_reqs")
-    ssl_ca_certs: str | None = option(None, "Certificates of the authorities that sign client certificates, PEM", "TLS")
-    ssl_ciphers: str | None = option(None, "OpenSSL cipher list for TLS 1.2 (default: OpenSSL's)", "TLS")
+    ssl_ca_certs: str | None = option(None, "Certificates of the authorities that sign client certificates, PEM", "TLS", "name")
+    ssl_ciphers: str | None = option(None, "OpenSSL cipher list for TLS 1.2 (default: OpenSSL's)", "TLS", "name")
     ssl_sni: tuple[str, ...] = option((), "name=certfile:keyfile, another certificate for that server name", "TLS")
-    ssl_redirect: str | None = option(None, "host:port of a plain listener that redirects to https", "TLS")
+    ssl_redirect: str | None = option(None, "host:port of a plain listener that redirects to https", "TLS", "name")
     ssl_context_factory: Callable[..., Any] | None = option(None, "Called with the configuration and a function that makes the default context; returns an ssl.SSLContext", "TLS", "object", cli=False)
     tls_transport: str = option("auto", "What speaks TLS: the server, or the event loop", "TLS", choices=("auto", "loop"), renamed=(("aiofastnet", "auto"),))
 
@@ -182,7 +182,7 @@ class Config:
 
     # Logging
     log_level: str = option("info", "Level of the server's own log", "Logging", "level", choices=tuple(reversed(LEVELS)))
-    log_config: Any = option(None, "Logging configuration: .json, .toml, .yaml or .ini file (or a dict)", "Logging", "object")
+    log_config: Any = option(None, "Logging configuration: .json, .toml, .yaml or .ini file (or a dict)", "Logging", "settings")
     access_log: bool = option(True, "Log each request at its end", "Logging")
     access_log_format: str = option("text", "text, combined, json, or a template such as '{client} {status}'", "Logging")
     use_colors: bool | None = option(None, "Colours in the log (default: on a terminal)", "Logging", "bool")
@@ -193,6 +193,7 @@ class Config:
 
     # What the server has to say about these options, once, when it starts
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
+    remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # for debugging
 # fmt: on
 
     def __post_init__(self) -> None:
@@ -217,7 +218,14 @@ def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
     info = config_field.metadata["option"]
     if value is None:
         return OFF if None in info.also_off else config_field.default
-    result = KINDS[info.kind](value)
+    try:
+        result = KINDS[info.kind](value)
+    except ValueError:
+        if info.secret:
+            raise ValueError("expected a string without NUL") from None
+        raise
+    if result is None and config_field.default is not None:
+        raise ValueError(f"cannot be {shown(value)}; give a whole number")
     if info.also_off and result in info.also_off:
         return OFF
     result = dict(info.renamed).get(result, result) if isinstance(result, str) else result
@@ -227,14 +235,23 @@ def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
                 close = closest(str(item), info.choices)
                 hint = f"; did you mean {close}?" if close else ""
                 raise ValueError(f"expected {', '.join(info.choices)}, not {item!r}{hint}")
-    if isinstance(result, int | float) and not info.minimum <= result <= info.maximum:
+    if isinstance(result, int | float):
+        _check_bounds(info, result, value)
+    return result
+
+
+def _check_bounds(info: OptionInfo, number: float, value: Any) -> None:
+    largest = LARGEST.get(info.kind, OFF)
+    if not info.minimum <= number <= info.maximum:
         text = f"at least {info.minimum}"
         if info.maximum != OFF:
             text = f"from {info.minimum} to {info.maximum}"
         elif info.kind in ("seconds", "size"):
             text += " (or off)"
-        raise ValueError(f"must be {text}, not {value!r}")
-    return result
+        raise ValueError(f"must be {text}, not {shown(value)}")
+    if largest < number < OFF:
+        off = " (or off)" if info.kind in ("seconds", "size") else ""
+        raise ValueError(f"must be at most {largest}{off}, not {shown(value)}")
 
 
 def _normalise(config: Config) -> None:
@@ -282,6 +299,10 @@ _Rule = tuple[object, str]
 def _listening_rules(config: Config) -> tuple[_Rule, ...]:
     return (
         (config.uds and config.fd is not None, "uds and fd are both given; use bind for several listeners"),
+        (
+            not all(config.bind),
+            "bind: expected host:port, unix:/path or fd://N, not ''; use :port for all addresses",
+        ),
         (
             config.bind and (config.uds or config.fd is not None),
             "bind replaces uds and fd; write them as bind unix:/path or fd://N",

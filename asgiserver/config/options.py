@@ -9,10 +9,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from asgiserver.config.fields import OFF, Config, OptionInfo, convert, option_info
-from asgiserver.config.values import split_headers
+from asgiserver.config.files import (
+    CONFIG_VARIABLE,
+    FILES,
+    current_directory,
+    read_env_file,
+    read_table,
+)
+from asgiserver.config.values import shown, split_headers
 from asgiserver.errors import ConfigError, closest
 
 if TYPE_CHECKING:
@@ -22,10 +30,15 @@ __all__ = ["FIELDS", "Resolved", "describe", "flag_names", "markdown", "resolve"
 
 PREFIX = "ASGISERVER_"
 UVICORN_PREFIX = "UVICORN_"
-FILES = ("asgiserver.toml", "pyproject.toml")
 
 # Variables that begin with the prefix and are no option.
-OTHER_VARIABLES = (f"{PREFIX}APP", f"{PREFIX}CONFIG", f"{PREFIX}WORKER_INDEX")
+OTHER_VARIABLES = (f"{PREFIX}APP", CONFIG_VARIABLE, f"{PREFIX}WORKER_INDEX")
+
+# What Kubernetes and container links set by themselves, for a service of any name.
+SERVICE_VARIABLE = (
+    r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+)
+SERVICE_ADDRESS = r"(tcp|udp|sctp)://.*"  # the value of NAME_PORT
 
 # How several values are written in one UVICORN_ variable (None: separated by spaces).
 UVICORN_SEPARATORS = {
@@ -46,7 +59,7 @@ class Resolved(NamedTuple):
     """A configuration, and where each of its values comes from.
 
     An origin is one of ``argument APP``, ``flag --port``, ``keyword port``, ``ASGISERVER_PORT``,
-    the name of a file, or ``default``.
+    ``ASGISERVER_PORT in .env``, the name of a file, or ``default``.
     """
 
     config: Config
@@ -64,6 +77,19 @@ class _Given(NamedTuple):
     label: str  # how an error names it
 
 
+class _Environment(NamedTuple):
+    """Variables, and what was found out about them."""
+
+    variables: Mapping[str, str]
+    files: Mapping[str, str]  # by variable: the ``--env-file`` that has it
+    notes: list[str]
+    remarks: list[str]
+
+    def name(self, variable: str) -> str:
+        file = self.files.get(variable)
+        return f"{variable} in {file}" if file else variable
+
+
 def resolve(
     app: Any = None,
     *,
@@ -75,20 +101,31 @@ def resolve(
 ) -> Resolved:
     """Find each option: flag, keyword, ``ASGISERVER_*``, ``UVICORN_*``, file, default.
 
-    `flags` and `keywords` are by field name, `env` is the environment, `cwd` the directory whose
-    ``asgiserver.toml`` or ``pyproject.toml`` is read (None: none is), `config_file` replaces
-    both. Raises `ConfigError` for a key that does not exist or a value that does not fit.
+    `flags` and `keywords` are by field name, `env` is the environment, to which the variables of
+    each ``--env-file`` are added, `cwd` the directory whose ``asgiserver.toml`` or
+    ``pyproject.toml`` is read (None: none is), `config_file` replaces both. Raises `ConfigError`
+    for a key that does not exist or a value that does not fit.
     """
-    notes: list[str] = []
-    given = _from_file(env or {}, cwd, config_file)
-    given |= _from_environment(env or {}, notes)
-    given |= _from_keywords(app, keywords or {})
-    given |= _from_flags(flags or {})
+
+    def gather(environment: _Environment) -> dict[str, _Given]:
+        return {
+            **_from_file(environment.variables, cwd, config_file),
+            **_from_environment(environment),
+            **_from_keywords(app, keywords or {}),
+            **_from_flags(flags or {}),
+        }
+
+    environment = _Environment(env or {}, {}, [], [])
+    given = gather(environment)
+    if env is not None and "env_file" in given:
+        environment = _with_env_files(env, given["env_file"])
+        given = gather(environment)
     for name, item in given.items():
         if name in FIELDS:
             _check(name, item)
     values = {name: item.value for name, item in given.items()}
-    config = Config(**values, notes=tuple(notes))
+    notes, remarks = tuple(environment.notes), tuple(environment.remarks)
+    config = Config(**values, notes=notes, remarks=remarks)
     origins = dict.fromkeys(("app", *FIELDS), "default")
     origins.update((name, item.origin) for name, item in given.items())
     return Resolved(config, origins)
@@ -98,7 +135,19 @@ def resolve_keywords(app: Any, keywords: Mapping[str, Any], *, env: bool) -> Res
     """`resolve` for a program that calls the server; without `env`, from its keywords alone."""
     if not env:
         return resolve(app, keywords=keywords)
-    return resolve(app, keywords=keywords, env=os.environ, cwd=os.getcwd())
+    return resolve(app, keywords=keywords, env=os.environ, cwd=current_directory())
+
+
+def _with_env_files(env: Mapping[str, str], given: _Given) -> _Environment:
+    """The environment as the application will find it. Raises `ConfigError`."""
+    _check("env_file", given)
+    variables, files = dict(env), {}
+    for path in convert(FIELDS["env_file"][0], given.value):
+        for name, value in read_env_file(path).items():
+            if name not in variables and name not in _variables("env_file"):
+                variables[name] = value
+                files[name] = path
+    return _Environment(variables, files, [], [])
 
 
 def _check(name: str, item: _Given) -> None:
@@ -130,7 +179,7 @@ def _field_name(key: str, label: str) -> str:
     if name is None:
         close = closest(key.replace("-", "_"), NAMES)
         hint = f"; did you mean {close!r}?" if close else ""
-        raise ConfigError(f"{label}unknown option {key!r}{hint}")
+        raise ConfigError(f"{label}unknown option {shown(key)}{hint}")
     return name
 
 
@@ -152,31 +201,37 @@ def _from_keywords(app: Any, keywords: Mapping[str, Any]) -> dict[str, _Given]:
     for key, value in keywords.items():
         name = _field_name(key, "")
         # uvicorn's signature has None for "not given" in many places.
-        if value is not None or None in FIELDS[name][1].also_off:
+        if value is not None or (name in FIELDS and None in FIELDS[name][1].also_off):
             given[name] = _Given(value, f"keyword {key}", key)
     return given
 
 
-def _from_environment(env: Mapping[str, str], notes: list[str]) -> dict[str, _Given]:
+def _from_environment(environment: _Environment) -> dict[str, _Given]:
     given = {}
     from_uvicorn = []
+    variables = environment.variables
     for name in ("app", *FIELDS):
-        variable = next((item for item in _variables(name) if _is_set(env, item)), None)
+        names = [item for item in _variables(name) if variables.get(item)]
+        variable = next((item for item in names if not _is_foreign(item, variables)), None)
         if variable is None:
             continue
         if variable.startswith(UVICORN_PREFIX):
-            from_uvicorn.append(variable)
-        given[name] = _Given(_split(name, variable, env[variable]), variable, variable)
+            from_uvicorn.append(environment.name(variable))
+        value, origin = _split(name, variable, variables[variable]), environment.name(variable)
+        given[name] = _Given(value, origin, origin)
     if from_uvicorn:
-        notes.append(f"options taken from {', '.join(from_uvicorn)}")
-    _refuse_misspelt(env, notes)
+        environment.notes.append(f"options taken from {', '.join(from_uvicorn)}")
+    _sort_out_unknown(environment)
     return given
 
 
-def _is_set(env: Mapping[str, str], variable: str) -> bool:
-    # Kubernetes sets ASGISERVER_PORT=tcp://10.0.0.1:80 by itself for a service called asgiserver.
-    text = env.get(variable, "")
-    return bool(text) and not (variable.endswith("_PORT") and text.startswith("tcp://"))
+def _is_foreign(variable: str, variables: Mapping[str, str]) -> bool:
+    """Whether Kubernetes has set it, as it sets ASGISERVER_PORT for a service called asgiserver."""
+    if re.fullmatch(SERVICE_VARIABLE, variable):
+        return True
+    # Any other may be an option whose value somebody took to be an address.
+    may_be = variable.endswith("PORT") or not variable.startswith((PREFIX, UVICORN_PREFIX))
+    return may_be and re.fullmatch(SERVICE_ADDRESS, variables[variable], re.DOTALL) is not None
 
 
 def _variables(name: str) -> list[str]:
@@ -203,63 +258,48 @@ def _split(name: str, variable: str, text: str) -> Any:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _refuse_misspelt(env: Mapping[str, str], notes: list[str]) -> None:
-    """An unknown variable is an error when it looks like an option.
-
-    Others are only named: Kubernetes sets ``ASGISERVER_SERVICE_HOST`` and more by itself for a
-    service called asgiserver.
-    """
-    known = {*OTHER_VARIABLES, *(item for name in FIELDS for item in _variables(name))}
-    unknown = sorted(name for name in env if name.startswith(PREFIX) and name not in known)
+def _sort_out_unknown(environment: _Environment) -> None:
+    """An unknown variable is an error when it looks like an option; others are only named."""
+    options = {item for name in ("app", *FIELDS) for item in _variables(name)}
+    foreign, unknown = [], []
+    for name in sorted(environment.variables):
+        if name in options or name.startswith(PREFIX):
+            if environment.variables[name] and _is_foreign(name, environment.variables):
+                foreign.append(name)
+            elif name not in options and name not in OTHER_VARIABLES:
+                unknown.append(name)
     for name in unknown:
-        word = name.removeprefix(PREFIX).lower()
-        close = closest(word, NAMES, cutoff=0.7)
+        close = closest(name.removeprefix(PREFIX).lower(), NAMES, cutoff=0.7)
         if close:
-            raise ConfigError(f"{name}: unknown option; did you mean {PREFIX}{close.upper()}?")
+            hint = f"did you mean {PREFIX}{close.upper()}?"
+            raise ConfigError(f"{environment.name(name)}: unknown option; {hint}")
     if unknown:
-        notes.append(f"environment variables that are no options: {', '.join(unknown)}")
+        names = ", ".join(map(environment.name, unknown))
+        environment.notes.append(f"environment variables that are no options: {names}")
+    if foreign:
+        text = f"environment variables of services, not options: {', '.join(foreign)}"
+        environment.remarks.append(text)
 
 
 def _from_file(
     env: Mapping[str, str], cwd: str | os.PathLike[str] | None, config_file: str | None
 ) -> dict[str, _Given]:
-    config_file = config_file or env.get(f"{PREFIX}CONFIG")
+    config_file = config_file or env.get(CONFIG_VARIABLE)
     if config_file:
         path = os.path.join(cwd or "", config_file)
         if not os.path.isfile(path):
-            raise ConfigError(f"config: no file {config_file!r} in {cwd or os.getcwd()}")
-        table = _read_table(path)
+            where = f" in {os.fspath(cwd)}" if cwd else ""
+            raise ConfigError(f"config: no file {config_file!r}{where}")
+        table = read_table(path)
         if table is None:
             raise ConfigError(f"{config_file}: there is no [tool.asgiserver] in it")
         return _from_table(table, config_file)
     for name in FILES if cwd is not None else ():
         path = os.path.join(cwd or "", name)
-        table = _read_table(path) if os.path.isfile(path) else None
+        table = read_table(path) if os.path.isfile(path) else None
         if table is not None:
             return _from_table(table, name)
     return {}
-
-
-def _read_table(path: str) -> dict[str, Any] | None:
-    """The options in a TOML file; a ``pyproject.toml`` has them in ``[tool.asgiserver]``."""
-    file_name = os.path.basename(path)
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file_name}: cannot be read: {error}") from None
-    inside = file_name == "pyproject.toml"
-    if inside and "asgiserver" not in text:
-        return None
-    import tomllib
-
-    try:
-        table: Any = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file_name}: {error}") from None
-    if inside or "tool" in table:
-        table = table.get("tool", {}).get("asgiserver")
-    return table if isinstance(table, dict) else None
 
 
 def _from_table(table: Mapping[str, Any], file: str) -> dict[str, _Given]:
@@ -268,6 +308,8 @@ def _from_table(table: Mapping[str, Any], file: str) -> dict[str, _Given]:
         name = _field_name(key, f"{file}: ")
         if name != "app" and not FIELDS[name][1].cli:
             raise ConfigError(f"{file}: {key} can only be given as a keyword argument")
+        if name == "app" and not isinstance(value, str):
+            raise ConfigError(f"{file}: app: expected 'module:attribute', not {shown(value)}")
         given[name] = _Given(value, file, f"{file}: {key}")
     return given
 
@@ -295,7 +337,7 @@ def _toml(value: Any) -> str:
         value = repr(value)
     import json
 
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, default=str)  # TOML has dates, too
 
 
 def format_default(name: str) -> str:
@@ -355,6 +397,10 @@ Every option can be given in five ways; the first that has it wins:
 Durations are numbers of seconds or `500ms`, `30s`, `1m30s`, `off`. Sizes are numbers of bytes or `64KiB`, `16MiB`, `16M`
 (powers of 1024), `off`. To give several values, repeat the flag, write a list in the file, or join them with commas in the
 environment. What is on by default is switched off by `--no-…`. `asgiserver --print-config` shows each value and where it comes from.
+
+The variables of an `--env-file` belong to the environment, those of options too (`PORT`, `WEB_CONCURRENCY`, `ASGISERVER_PORT`); what is set
+already is stronger, then the first of several files. A variable `ASGISERVER_…` that looks like an option and is none is refused. Variables that
+Kubernetes sets for services, such as `ASGISERVER_DB_PORT=tcp://10.0.0.1:80`, are none: they are named once at level debug.
 """
 
 

@@ -8,13 +8,18 @@ from __future__ import annotations
 import math
 import os
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-__all__ = ["KINDS", "OFF", "split_headers"]
+__all__ = ["KINDS", "LARGEST", "OFF", "shown", "split_headers"]
 
 # A duration or a size that is switched off.
 OFF = math.inf
+
+# What a kind of value may be at most. The system counts descriptors, connections and processes with
+# a C int, and sizes with 64 bits; clocks and timers go wrong at durations of more than a lifetime.
+LARGEST = {"int": 2**31 - 1, "workers": 2**31 - 1, "size": 2**63 - 1, "seconds": 10**9}
 
 LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -33,27 +38,52 @@ _SIZE_UNITS = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 
 _TRUE = ("true", "yes", "on", "1", "t", "y")
 _FALSE = ("false", "no", "off", "0", "f", "n")
-_CERT_REQS = {"none": 0, "optional": 1, "required": 2}
+_CERT_REQS = {"none": 0, "optional": 1, "required": 2, "0": 0, "1": 1, "2": 2}
+
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 200
+_short.maxlong = 40
+
+
+def shown(value: object) -> str:
+    """`value` for an error of one line: however long it is, and however deeply nested."""
+    if isinstance(value, int) and value.bit_length() > 256:  # to write it down may be refused
+        return f"a number of {value.bit_length()} bits"
+    return _short.repr(value)
 
 
 def _wrong(expected: str, value: object) -> ValueError:
-    return ValueError(f"expected {expected}, not {value!r}")
+    return ValueError(f"expected {expected}, not {shown(value)}")
 
 
 def to_str(value: Any) -> str:
-    """Text, or a path."""
+    """Text, or a path; without NUL, which no path, name or address may have."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if not isinstance(value, str):
-        raise _wrong("a string", value)
+    if not isinstance(value, str) or "\0" in value:
+        raise _wrong("a string without NUL" if isinstance(value, str) else "a string", value)
     return value
+
+
+def to_name(value: Any) -> str:
+    """Text, or a path, that is not empty."""
+    name = to_str(value)
+    if not name:
+        raise _wrong("a name or a path", value)
+    return name
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `value` is text or a number that can be written down."""
+    return isinstance(value, str) or (isinstance(value, int) and value.bit_length() <= 64)
 
 
 def to_bool(value: Any) -> bool:
     """A boolean, 0 or 1, or one of their usual names."""
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower()
+    word = str(value).strip().lower() if _is_plain(value) else ""
     if word in _TRUE:
         return True
     if word in _FALSE:
@@ -70,24 +100,32 @@ def to_int(value: Any) -> int | None:
             return None
         try:
             return int(value)
-        except ValueError:
+        except ValueError:  # not digits, or thousands of them
             pass
     raise _wrong("a whole number", value)
 
 
 def to_seconds(value: Any) -> float:
     """Seconds: a number, ``500ms``, ``30s``, ``1m30s``, or ``off`` (infinite)."""
+    seconds = -1.0
     if isinstance(value, str):
         text = value.strip().lower()
         if text == "off":
             return OFF
         if re.fullmatch(_NUMBER, text):
-            return float(text)
-        if re.fullmatch(_DURATION, text):
+            seconds = float(text)
+        elif re.fullmatch(_DURATION, text):
             parts = re.findall(_DURATION_PART, text)
-            return sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
-    elif isinstance(value, int | float) and not isinstance(value, bool) and value >= 0:
-        return float(value)
+            seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
+        if seconds == OFF:  # hundreds of digits
+            seconds = -1.0
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        try:
+            seconds = float(value)
+        except OverflowError:
+            pass
+    if seconds >= 0:  # which NaN is not
+        return seconds
     raise _wrong("a duration such as 30, 500ms, 1m30s or off", value)
 
 
@@ -97,11 +135,14 @@ def to_size(value: Any) -> float:
         text = value.strip().lower()
         if text == "off":
             return OFF
-        if re.fullmatch(r"\d+", text):
-            return int(text)
-        match = re.fullmatch(_SIZE, text, re.IGNORECASE)
-        if match:
-            return int(float(match[1]) * _SIZE_UNITS[match[2]])
+        match = re.fullmatch(_SIZE, text)
+        try:
+            if match:
+                return int(float(match[1]) * _SIZE_UNITS[match[2]])
+            if re.fullmatch(r"\d+", text):
+                return int(text)
+        except (ValueError, OverflowError):  # hundreds of digits
+            pass
     elif value == OFF or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value  # type: ignore[no-any-return]
     raise _wrong("a size in bytes such as 65536, 64KiB, 16MiB or off", value)
@@ -128,15 +169,17 @@ def to_headers(value: Any) -> tuple[str, ...]:
         value = (value,)
     elif isinstance(value, Mapping):
         value = value.items()
+    if not isinstance(value, Iterable) or isinstance(value, bytes):
+        raise _wrong("a list of Name:Value", value)
     return tuple(_header(item) for item in value)
 
 
 def _header(item: Any) -> str:
+    text = item
     if isinstance(item, tuple | list) and len(item) == 2:
-        item = ":".join(
-            part.decode("latin-1") if isinstance(part, bytes) else part for part in item
-        )
-    match = re.fullmatch(_HEADER, item) if isinstance(item, str) else None
+        pair = [part.decode("latin-1") if isinstance(part, bytes) else part for part in item]
+        text = ":".join(pair) if all(isinstance(part, str) for part in pair) else None
+    match = re.fullmatch(_HEADER, text) if isinstance(text, str) else None
     if match is None:
         raise _wrong("Name:Value, a valid field name and a value on one line", item)
     return f"{match[1]}:{match[2]}"
@@ -149,7 +192,7 @@ def split_headers(text: str) -> list[str]:
 
 def to_workers(value: Any) -> int | str:
     """A number of processes, or ``auto``."""
-    if value == "auto":
+    if isinstance(value, str) and value.strip().lower() == "auto":
         return "auto"
     try:
         number = to_int(value)
@@ -170,7 +213,7 @@ def to_level(value: Any) -> str:
 
 def to_mode(value: Any) -> str:
     """Permissions, as octal digits; a number is taken as what `os.chmod` takes."""
-    text = f"{value:o}" if isinstance(value, int) else str(value).removeprefix("0o")
+    text = f"{value:o}" if isinstance(value, int) else to_str(value).removeprefix("0o")
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise _wrong("three octal digits in quotes, such as '660'", value)
     return text[-3:]
@@ -178,23 +221,33 @@ def to_mode(value: Any) -> str:
 
 def to_cert_reqs(value: Any) -> int:
     """A value of `ssl.VerifyMode`, or none, optional or required."""
-    number = _CERT_REQS.get(str(value).lower(), value)
-    if str(number) not in ("0", "1", "2"):
+    number = _CERT_REQS.get(str(value).strip().lower()) if _is_plain(value) else None
+    if number is None:
         raise _wrong("none, optional or required (or 0, 1 or 2)", value)
-    return int(number)
+    return number
 
 
 def to_prefix(value: Any) -> str:
     """A path prefix, without the slash at its end."""
     prefix = to_str(value).rstrip("/")
     if prefix and not prefix.startswith("/"):
-        raise _wrong(f"a path that begins with a slash, '/{prefix}'", value)
+        raise _wrong(f"a path that begins with a slash, {shown('/' + prefix)}", value)
     return prefix
+
+
+def to_settings(value: Any) -> Any:
+    """The path of a file, or what it would hold."""
+    if isinstance(value, Mapping):
+        return value
+    if not isinstance(value, str | os.PathLike):
+        raise _wrong("the name of a file, or a dict", value)
+    return to_name(value)
 
 
 # What turns a value as it was written into what `Config` holds; each raises `ValueError`.
 KINDS: dict[str, Callable[[Any], Any]] = {
     "str": to_str,
+    "name": to_name,
     "bool": to_bool,
     "int": to_int,
     "seconds": to_seconds,
@@ -207,5 +260,6 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "mode": to_mode,
     "cert_reqs": to_cert_reqs,
     "prefix": to_prefix,
-    "object": lambda value: value,
+    "settings": to_settings,
+    "object": lambda value: value,  # of a program: no flag, variable or file can give it
 }

@@ -117,7 +117,8 @@ def _split(spec: str, default_port: int) -> tuple[str, int]:
         host = host[1:-1]
     elif ":" in host:
         raise ConfigError(f"bind: write an IPv6 address in brackets: [{host}]:{port}")
-    if not port.isascii() or not port.isdigit() or int(port) > 65535:
+    digits = port.isascii() and port.isdigit() and len(port) < 20
+    if not digits or int(port) > 65535:
         raise ConfigError(f"bind: {spec!r} has no port from 0 to 65535")
     return host, int(port)
 
@@ -131,6 +132,8 @@ def _bind_tcp(host: str, port: int) -> list[socket.socket]:
         infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except socket.gaierror as error:
         raise BindError(f"cannot resolve {host!r}: {error.strerror}") from error
+    except UnicodeError:
+        raise BindError(f"cannot resolve {host!r}: it is no host name") from None
     sockets: list[socket.socket] = []
     failure: OSError | None = None
     for family, _, _, _, address in dict.fromkeys(infos):

@@ -15,7 +15,8 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.errors import ApplicationLoadError, ConfigError, closest
+from asgiserver.config.files import read_env_file
+from asgiserver.errors import ApplicationLoadError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,17 +66,11 @@ def load_object(spec: str, *, app_dir: str = "") -> Any:
 def load_env_files(paths: Iterable[str]) -> None:
     """Read files of ``NAME=value`` lines into the environment; what is set already stays.
 
-    Raises `ConfigError` when a file, or python-dotenv, is missing.
+    Raises `ConfigError` as `read_env_file` does.
     """
     for path in paths:
-        if not os.path.isfile(path):
-            raise ConfigError(f"env_file: no file {path!r} in {os.getcwd()}")
-        try:
-            from dotenv import load_dotenv
-        except ImportError:
-            hint = 'pip install "asgiserver[dotenv]"'
-            raise ConfigError(f"env_file needs python-dotenv: {hint}") from None
-        load_dotenv(path)
+        for name, value in read_env_file(path).items():
+            os.environ.setdefault(name, value)
 
 
 def detect_interface(app: Any) -> str:
@@ -146,7 +141,11 @@ def _parse(spec: str) -> re.Match[str]:
 
 
 def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:
-    folder = os.path.realpath(app_dir)
+    try:
+        folder = os.path.realpath(app_dir)
+    except OSError as error:  # of the current directory alone, when it was deleted
+        text = f"the current directory is gone ({error.strerror}); give an absolute --app-dir"
+        raise ApplicationLoadError(text) from None
     if sys.path[:1] != [folder]:
         sys.path.insert(0, folder)
     module = _import(module_name, folder)

@@ -39,6 +39,8 @@ def run(config: Config, notes: Sequence[str] = ()) -> int:
     try:
         for note in notes:
             logger.warning("%s", note)
+        for remark in config.remarks:
+            logger.debug("%s", remark)
         run_here(config)
     finally:
         logging_handle.close()

@@ -77,7 +77,11 @@ EVERY = [
 
 
 @pytest.mark.parametrize(("name", "flag", "called"), EVERY)
-def test_each_option_becomes_one_of_ours_or_a_note(name, flag, called, capsys):
+def test_each_option_becomes_one_of_ours_or_a_note(
+    name, flag, called, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "7").touch()  # files of variables are read at once
     value = next((VALUES[n] for n in flag.names if n in VALUES), "7") if flag.takes else ""
     if name == "gunicorn" and "-k" in flag.names:
         value = "uvicorn.workers.UvicornWorker"

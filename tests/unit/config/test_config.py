@@ -13,7 +13,7 @@ from asgiserver.errors import ConfigError
 def test_every_field_is_an_option_of_a_known_kind():
     for field in dataclasses.fields(Config):
         info = option_info(field)
-        if field.name in ("app", "notes"):
+        if field.name in ("app", "notes", "remarks"):
             assert info is None
         else:
             assert info.kind in KINDS
@@ -179,6 +179,38 @@ def test_a_root_path_has_no_slash_at_its_end():
     assert Config(root_path="/").root_path == ""
     with pytest.raises(ConfigError, match="begins with a slash, '/api'"):
         Config(root_path="api")
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"backlog": 2**31}, "backlog: must be at most 2147483647, not 2147483648"),
+        ({"fd": 2**31}, "fd: must be at most 2147483647"),
+        ({"ready_fd": "99999999999"}, "ready_fd: must be at most 2147483647"),
+        ({"workers": 10**400}, "workers: must be at most 2147483647, not a number of 1329 bits"),
+        ({"workers": "9" * 5000}, "workers: expected a whole number or auto, not '999"),
+        ({"backlog": "off"}, "backlog: cannot be 'off'; give a whole number"),
+        ({"timeout_write": 10**400}, "timeout_write: expected a duration"),
+        ({"timeout_write": "9" * 400}, "timeout_write: expected a duration"),
+        ({"max_worker_age": "20000d"}, "max_worker_age: must be at most 1000000000 (or off)"),
+        ({"limit_request_body": "9" * 400 + "k"}, "limit_request_body: expected a size"),
+        ({"ws_max_size": "9999999999T"}, "ws_max_size: must be at most 9223372036854775807"),
+        ({"uds": ""}, "uds: expected a name or a path, not ''"),
+        ({"ssl_certfile": ""}, "ssl_certfile: expected a name or a path, not ''"),
+        ({"bind": [""]}, "bind: expected host:port, unix:/path or fd://N, not ''"),
+        ({"uds": "a\0b"}, r"uds: expected a string without NUL, not 'a\x00b'"),
+        ({"headers": 3}, "headers: expected a list of Name:Value, not 3"),
+        ({"headers": {"a": 1}}, "headers: expected Name:Value"),
+        ({"log_config": 3}, "log_config: expected the name of a file, or a dict, not 3"),
+        ({"ssl_keyfile_password": 1234}, "ssl_keyfile_password: expected a string without NUL"),
+    ],
+)
+def test_values_of_no_use_are_refused_in_one_short_line(options, text):
+    with pytest.raises(ConfigError) as caught:
+        Config(**options)
+    assert str(caught.value).startswith(text)
+    assert len(str(caught.value)) < 400
+    assert "1234" not in str(caught.value)  # which is a secret
 
 
 def test_a_wrong_choice_names_the_closest():

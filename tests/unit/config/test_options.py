@@ -143,6 +143,18 @@ def test_a_file_of_any_name(tmp_path, text):
         ("asgiserver.toml", b"\xff", "asgiserver.toml: cannot be read"),
         ("asgiserver.toml", b"callback_notify = 1", "can only be given as a keyword argument"),
         ("pyproject.toml", b"[tool.asgiserver", "pyproject.toml: Expected"),
+        (
+            "pyproject.toml",
+            b"tool = 'asgiserver'",
+            "pyproject.toml: tool must be a table, not 'asgiserver'",
+        ),
+        ("pyproject.toml", b"tool.asgiserver = 5", "tool.asgiserver must be a table, not 5"),
+        ("asgiserver.toml", b"app = 5", "asgiserver.toml: app: expected 'module:attribute', not 5"),
+        (
+            "asgiserver.toml",
+            b"headers = {X-Version = 3}",
+            "asgiserver.toml: headers: expected Name:Value",
+        ),
     ],
 )
 def test_wrong_files(tmp_path, file, content, text):
@@ -183,10 +195,87 @@ def test_errors_name_what_is_wrong_and_where(source, text):
 
 
 def test_variables_of_others_are_only_mentioned():
-    env = {"ASGISERVER_SERVICE_HOST": "10.0.0.1", "ASGISERVER_WORKER_INDEX": "1", "OTHER": "1"}
-    assert resolve(env=env).notes == [
-        "environment variables that are no options: ASGISERVER_SERVICE_HOST"
-    ]
+    env = {"ASGISERVER_ZZZ": "10.0.0.1", "ASGISERVER_WORKER_INDEX": "1", "OTHER": "1"}
+    assert resolve(env=env).notes == ["environment variables that are no options: ASGISERVER_ZZZ"]
+
+
+def service_variables(service):
+    """What Kubernetes sets for a service of that name, with a port called web."""
+    name = service.upper().replace("-", "_")
+    return {
+        f"{name}_SERVICE_HOST": "10.0.0.1",
+        f"{name}_SERVICE_PORT": "80",
+        f"{name}_SERVICE_PORT_WEB": "80",
+        f"{name}_PORT": "tcp://10.0.0.1:80",
+        f"{name}_PORT_80_TCP": "tcp://10.0.0.1:80",
+        f"{name}_PORT_80_TCP_PROTO": "tcp",
+        f"{name}_PORT_80_TCP_PORT": "80",
+        f"{name}_PORT_80_TCP_ADDR": "10.0.0.1",
+    }
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "asgiserver",
+        *(f"asgiserver-{name}" for name in ("db", "ws", "fd", "static", "workers", "reload", "x")),
+        *(f"asgiserver-{name}" for name in ("port", "prot", "host", "bind", "app", "ssl-redirect")),
+        "uvicorn",
+    ],
+)
+def test_variables_of_services_are_noted_for_debugging(service):
+    env = service_variables(service)
+    resolved = resolve(env=env)
+    assert resolved.config == Config()
+    assert resolved.notes == []
+    (remark,) = resolved.config.remarks
+    named = set(remark.removeprefix("environment variables of services, not options: ").split(", "))
+    mine = {name for name in env if name.startswith("ASGISERVER_") or name == "UVICORN_PORT"}
+    assert named == mine if mine else not resolved.config.remarks
+
+
+def test_addresses_in_variables_that_others_set_are_no_options():
+    address = "tcp://10.0.0.1:80"
+    resolved = resolve(env={"PORT": address, "WEB_CONCURRENCY": address})
+    assert resolved.config == Config()
+    (remark,) = resolved.config.remarks
+    assert remark.endswith("options: PORT, WEB_CONCURRENCY")
+
+
+def test_env_files_belong_to_the_environment(tmp_path):
+    (tmp_path / "asgiserver.toml").write_text("workers = 3\nport = 3\nhost = '::1'")
+    one, two = tmp_path / "one.env", tmp_path / "two.env"
+    one.write_text("PORT=4\nWEB_CONCURRENCY=4\nUVICORN_BACKLOG=4\nDATABASE=x\nEMPTY")
+    two.write_text("PORT=5\nASGISERVER_FD=5\nASGISERVER_ENV_FILE=three.env")
+    env = {"WEB_CONCURRENCY": "2"}
+    resolved = resolve(keywords={"env_file": [one, two]}, env=env, cwd=tmp_path)
+    config = resolved.config
+    assert (config.port, config.workers, config.backlog, config.fd) == (4, 2, 4, 5)
+    assert config.env_file == (str(one), str(two))
+    assert resolved.origins["port"] == f"PORT in {one}"
+    assert resolved.origins["workers"] == "WEB_CONCURRENCY"
+    assert resolved.notes == [f"options taken from UVICORN_BACKLOG in {one}"]
+    assert env == {"WEB_CONCURRENCY": "2"}
+    # Without an environment, the files are the application's alone.
+    assert resolve(keywords={"env_file": one}).config.port == 8000
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (b"ASGISERVER_PROT=1", "ASGISERVER_PROT in .env: unknown option; did you mean"),
+        (b"PORT=x", "PORT in .env: expected a whole number, not 'x'"),
+        ("NAME=Jürgen".encode("latin-1"), "env_file '.env' is not UTF-8: "),
+        (b"NAME=a\0b", "env_file '.env': 'NAME' is no variable that can be set"),
+        (b"'a=b'=c", "env_file '.env': 'a=b' is no variable that can be set"),
+    ],
+)
+def test_wrong_env_files(tmp_path, monkeypatch, content, text):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        resolve(keywords={"env_file": ".env"}, env={})
+    assert str(caught.value).startswith(text)
 
 
 def test_keywords_alone_or_with_environment_and_file(tmp_path, monkeypatch):
