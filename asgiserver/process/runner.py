@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from asgiserver.config.fields import Config
+    from asgiserver.log.setup import LoggingHandle
 
 __all__ = ["needs_supervisor", "run", "run_or_raise"]
 
@@ -96,13 +98,20 @@ class _Logging:
             self._handle.close()
             try:
                 self._handle = self._set_up(config)
-            except ConfigError:
-                self._handle = self._set_up(self._config)
+            except BaseException:
+                self._handle = self._set_up_as_before()
                 raise
             self._config = config
             return config
 
         return reread_and_use
+
+    def _set_up_as_before(self) -> LoggingHandle:
+        try:
+            return self._set_up(self._config)
+        except BaseException:
+            # Its file is the one that has just failed: what is left of it, or the standard error.
+            return self._set_up(dataclasses.replace(self._config, log_config=None))
 
     def close(self) -> None:
         """Undo it."""

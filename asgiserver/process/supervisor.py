@@ -53,6 +53,7 @@ ANNOUNCE = 0.5  # seconds in which a worker that is replaced ends its busy conne
 RELOAD_WINDOW = 1.0  # seconds for requests that run when a file has changed
 TERMINAL_WINDOW = 2.0  # seconds for running requests after Ctrl-C: a person is waiting
 REPLACED = Stop("restart", delay=ANNOUNCE)
+LONGEST_WAIT = 24 * 3600.0  # seconds between two looks at what there is to do
 PAUSED = 2.0  # seconds that this process itself overslept: then nobody else was silent
 
 
@@ -109,6 +110,8 @@ class Supervisor:
         """Supervise until told to stop; the exit code. Raises `StartupError`."""
         for note in self._notes:
             logger.warning("%s", note)
+        for remark in self._config.remarks:
+            logger.debug("%s", remark)
         set_process_title(f"asgiserver: supervisor [{self._config.app}]")
         self._signals = SignalQueue(_COMMANDS)
         try:
@@ -165,8 +168,8 @@ class Supervisor:
     def _wait(self, until: float, now: float) -> None:
         """Handle what happens, at the latest at `until`."""
         timeout = CHILD_LOOK
-        if until != math.inf:
-            timeout = min(max(0.0, until - now), CHILD_LOOK or math.inf)
+        if until != math.inf:  # the system waits for at most 24 days at a time
+            timeout = min(max(0.0, until - now), CHILD_LOOK or LONGEST_WAIT)
         events = self._selector.select(timeout)
         self._woken = woken = time.monotonic()
         self._excuse_silence(until, woken)
@@ -339,14 +342,16 @@ class Supervisor:
         if self._goal.stopping:
             return
         self._service.reloading()
-        if self._reread is not None:
-            try:
+        try:
+            if self._reread is not None:
                 self._use(self._reread())
-            except ConfigError as exc:
-                logger.error("The configuration is kept as it was, no restart: %s", exc)
-                if self._settled:  # else it is told when all are ready
-                    self._service.ready("restart refused")
-                return
+        except BaseException as exc:  # a handler of a log may raise anything: the service goes on
+            text = str(exc) if isinstance(exc, ConfigError) else f"{type(exc).__name__}: {exc}"
+            text = " ".join(text.split())
+            logger.error("The configuration is kept as it was, no restart: %s", text)
+            if self._settled:  # else it is told when all are ready
+                self._service.ready("restart refused")
+            return
         logger.info("Restarting %d workers one at a time", self._goal.size)
         self._renew()
 
