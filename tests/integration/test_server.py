@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from fakes import WAIT, until
+from fakes import WAIT, turns, until
 
 import asgiserver
 from asgiserver import Config, Server
@@ -102,11 +102,11 @@ async def test_serve_returns_when_stopped(dial):
     assert app.seen == ["started", "shutdown"]
 
 
-async def test_cancelling_serve_drains(dial):
+async def test_cancelling_serve_drains(caplog):
+    caplog.set_level(logging.INFO, "asgiserver")
     app = App()
     task = asyncio.create_task(asgiserver.serve(app, **options(uds=None)))
-    await until(lambda: "started" in app.seen)
-    await asyncio.sleep(0.01)
+    await until(lambda: "Serving on" in caplog.text)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -156,7 +156,7 @@ async def test_a_stop_before_the_start_is_complete_is_not_lost(how):
     else:
         getattr(server, how)()
         stopping = None
-    await asyncio.sleep(0.01)
+    await turns()
     go.set()
     async with asyncio.timeout(WAIT):
         await task
