@@ -34,6 +34,7 @@ check: $(VENV)/.lint ## Check format, lint, types and import contracts
 	$(RUN) -m ruff format --check .
 	$(RUN) -m ruff check .
 	$(RUN) -m mypy
+	$(RUN) -m mypy --config-file tests/mypy.ini tests
 	$(VENV)/bin/lint-imports
 
 format: $(VENV)/.lint ## Format the code, and repair what the linter can

@@ -5,6 +5,7 @@ They do no I/O, so a test says itself when bytes come, when time passes and when
 
 import asyncio
 import contextlib
+from typing import Any
 
 from asgiserver.config.fields import Config
 from asgiserver.context import ServerContext
@@ -354,7 +355,8 @@ class FakeServer:
 
     async def finish(self):
         """Cancel what runs, and drop the connections."""
-        for connection in list(self.context.connections):
+        connections: list[Any] = list(self.context.connections)
+        for connection in connections:
             connection.transport.lose()
         tasks = list(self.context.running)
         for task in tasks:

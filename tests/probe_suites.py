@@ -108,8 +108,8 @@ def suites():
 def _read(path):
     data = tomllib.loads(path.read_text(encoding="utf-8"))
     probes = [probe for row in data["probe"] for probe in _probes(row)]
-    names = ("suite", "source", "files", "scope", "published")
-    return Suite(*(data[name] for name in names), probes)
+    about = {name: data[name] for name in ("source", "files", "scope", "published")}
+    return Suite(data["suite"], **about, probes=probes)
 
 
 def _probes(row):

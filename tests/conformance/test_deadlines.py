@@ -66,7 +66,7 @@ async def test_a_body_that_stalls_is_408(wire, caplog):
     await until(lambda: heard)
     stream.advance(4)
     await turns()
-    assert stream.record is None
+    assert not stream.records
     stream.advance(2)
     assert (await stream.reply()).status == 408
     await until(lambda: len(heard) == 2)

@@ -430,12 +430,8 @@ async def test_counters(wire):
     async def app(scope, receive, send):
         await answer(send)
 
-    context = None
-
-    def setup(made):
-        nonlocal context
-        context = made
-
-    assert (await wire.request(app, setup=setup).reply()).status == 200
+    stream = wire.request(app)
+    context = stream.context
+    assert (await stream.reply()).status == 200
     assert (context.stats.requests, context.stats.connections) == (1, 1)
     await until(lambda: not context.running)

@@ -1,6 +1,7 @@
 """Every cell of the state table of `asgiserver.asgi.response`, on every wire."""
 
 import http
+from typing import Any
 
 import pytest
 from fakes import turns
@@ -13,14 +14,14 @@ PART = {"type": "http.response.body", "body": b"part", "more_body": True}
 LAST = {"type": "http.response.body", "body": b"last"}
 TRAILERS = {"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]}
 
-WAYS = {
+WAYS: dict[str, list[dict[str, Any]]] = {
     "START": [],
     "HEAD": [START],
     "BODY": [START, PART],
     "TRAILERS": [START_TRAILERS, LAST],
     "DONE": [START, LAST],
 }
-EVENTS = {
+EVENTS: dict[str, dict[str, Any]] = {
     "start": START,
     "part": PART,
     "last": LAST,

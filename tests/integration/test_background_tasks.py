@@ -39,7 +39,7 @@ class TestBackground:
 
         routes = [Route("/mail", mail), Route("/page", page)]
         app = Starlette(routes=routes, middleware=request.param)
-        app.go, app.ended = go, ended
+        app.state.go, app.state.ended = go, ended
         return app
 
     async def test_the_connection_takes_the_next_request(self, serve, dial, app):
@@ -51,10 +51,10 @@ class TestBackground:
             await peer.get(b"/page")
             assert (await peer.reply()).body == b"page"
         await until(lambda: len(server.context.running) == 1)  # goes on behind three responses
-        assert not app.ended
+        assert not app.state.ended
         assert server.context.stats.connections == 1
-        app.go.set()
-        await until(lambda: app.ended == ["work"] and not server.context.running)
+        app.state.go.set()
+        await until(lambda: app.state.ended == ["work"] and not server.context.running)
 
     @pytest.mark.parametrize("option", ["notify", "cancel"])
     async def test_it_goes_on_when_the_client_leaves(self, serve, dial, app, option):
@@ -64,8 +64,8 @@ class TestBackground:
         assert (await peer.reply()).body == b"sent"
         peer.reset()
         await until(lambda: not server.context.connections)
-        app.go.set()
-        await until(lambda: app.ended == ["work"])
+        app.state.go.set()
+        await until(lambda: app.state.ended == ["work"])
 
     async def test_a_shutdown_waits_for_it_and_names_it(
         self, serve, dial, app, caplog, monkeypatch
@@ -80,9 +80,9 @@ class TestBackground:
         await until(lambda: "Waiting for GET /mail" in caplog.text)
         await peer.ended()  # nobody waits for the response any more
         assert not stopping.done()
-        app.go.set()
+        app.state.go.set()
         await stopping
-        assert app.ended == ["work"]
+        assert app.state.ended == ["work"]
         assert "Cancelled" not in caplog.text
 
     async def test_one_that_takes_too_long_is_cancelled_and_named(self, serve, dial, app, caplog):
@@ -92,4 +92,4 @@ class TestBackground:
         assert (await peer.reply()).body == b"sent"
         await server.stop(timeout=0.01)
         assert "Cancelled at shutdown: GET /mail" in caplog.text
-        assert not app.ended
+        assert not app.state.ended

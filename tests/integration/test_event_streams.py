@@ -87,7 +87,7 @@ class TestEvents:
             return EventSourceResponse(generate())
 
         app = Starlette(routes=[Route("/events", endpoint)])
-        app.ended = state
+        app.state.ended = state
         return app
 
     async def test_sse_starlette_hears_that_the_client_left(self, serve, dial, ticks, caplog):
@@ -96,7 +96,7 @@ class TestEvents:
         await peer.get(b"/events")
         await peer.read_until(b"data: 2\r\n")
         peer.reset()
-        await asyncio.wait_for(ticks.ended.wait(), WAIT)
+        await asyncio.wait_for(ticks.state.ended.wait(), WAIT)
         await until(lambda: not server.context.running)
         assert "Exception" not in caplog.text
 
@@ -106,6 +106,6 @@ class TestEvents:
         await peer.get(b"/events")
         await peer.read_until(b"data: 2\r\n")
         await asyncio.wait_for(server.stop(timeout=30), 10)
-        assert ticks.ended.is_set()
+        assert ticks.state.ended.is_set()
         assert not AppStatus.should_exit  # its patch of another server took no part
         assert not [record for record in caplog.records if record.levelname != "INFO"]

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import ssl
+from typing import Any
 
 import httpx
 import pytest
@@ -189,12 +190,23 @@ class TestFiles:
         assert not {"http.response.early_hint", "http.response.trailers"} & extensions.keys()
 
 
+class StuckFiles(Files):
+    """With what a test wants to know of the server and of the client that does not read."""
+
+    server: Any
+    records: list[Any]
+    peer: Any
+    connection: Any
+    expected: bytes
+    duplicates: Any
+
+
 class TestSlowAndGone:
     """A client that does not read what the kernel has for it."""
 
     @pytest.fixture(params=["/path", "/mixed"])
     async def stuck(self, request, serve, dial, file, duplicates):
-        app = Files(file)
+        app = StuckFiles(file)
         app.server = await serve(app, timeout_graceful_shutdown=0.5)
         app.records = []
         app.server.context.access = app.records.append

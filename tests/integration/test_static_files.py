@@ -52,7 +52,6 @@ async def site(request, serve, public, ca, tmp_path):
     server = await serve(application, static=(f"/assets={public}",), **options)
     base = server.addresses[0]
     async with httpx.AsyncClient(base_url=base, verify=verify, trust_env=False) as client:
-        client.server = server
         yield client
         assert server.context.stats.connections == 1  # whatever was asked for, it stayed open
 

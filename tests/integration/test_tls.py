@@ -42,9 +42,7 @@ def files(ca, tmp_path):
 @pytest.fixture
 async def serve_tls(serve, files):
     async def serve_tls(app=None, **options):
-        server = await serve(app or Recorder(), **{**files, **options})
-        server.port = tcp_port(server)
-        return server
+        return await serve(app or Recorder(), **{**files, **options})
 
     return serve_tls
 
@@ -59,7 +57,6 @@ def serve_on(request, files):
             config = Config(Recorder(), port=0, access_log=False, lifespan="off", **files)
             server = Server(config)
             await server.start()
-            server.port = tcp_port(server)
             try:
                 await test(server)
             finally:
@@ -72,7 +69,7 @@ def serve_on(request, files):
 
 
 def tcp_port(server):
-    return server.listeners[0].port
+    return int(server.addresses[0].rpartition(":")[2])
 
 
 GARBAGE = [
@@ -123,7 +120,7 @@ def client_context(ca, *, client=None, tmp_path=None, version=None, alpn=("http/
 async def get(server, ca, target="/", *, context=None, name="localhost", content=None):
     context = context or client_context(ca)
     async with httpx.AsyncClient(verify=context) as client:
-        url = f"https://127.0.0.1:{server.port}{target}"
+        url = f"https://127.0.0.1:{tcp_port(server)}{target}"
         extensions = {"sni_hostname": name}
         if content is None:
             return await client.get(url, extensions=extensions)
@@ -137,7 +134,7 @@ HANDSHAKE_ERRORS = (ssl.SSLError, ConnectionError)
 async def shake_hands(server, context, name="localhost"):
     """A TLS connection; the reader and the writer."""
     return await asyncio.open_connection(
-        "127.0.0.1", server.port, ssl=context, server_hostname=name
+        "127.0.0.1", tcp_port(server), ssl=context, server_hostname=name
     )
 
 
@@ -158,7 +155,7 @@ async def shown_certificate(server, ca, name):
 
 async def plain(server, data):
     """What comes back for raw bytes on the socket."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
     writer.write(data)
     try:
         async with asyncio.timeout(WAIT):
@@ -183,7 +180,7 @@ async def test_https(serve_tls, ca):
     assert (await get(server, ca, "/x?y=1")).text == "hello"
     scope = app.scopes[0]
     assert scope["scheme"] == "https"
-    assert scope["server"] == ("127.0.0.1", server.port)
+    assert scope["server"] == ("127.0.0.1", tcp_port(server))
     assert scope["client"][0] == "127.0.0.1"
     large = os.urandom(3_000_000)
     assert (await get(server, ca, content=large)).content == large
@@ -196,14 +193,13 @@ def test_uvloop(files, ca, caplog):
     async def main():
         config = Config(app, port=0, lifespan="off", timeout_request_head=0.5, **files)
         async with Server(config) as server:
-            server.port = tcp_port(server)
             large = os.urandom(3_000_000)
             assert (await get(server, ca, content=large)).content == large
             for data in GARBAGE:
                 await plain(server, data)
             with pytest.raises(HANDSHAKE_ERRORS):
                 await shake_hands(server, client_context(Authority()))
-            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            _, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
             await hang_up(writer)
             await until(lambda: not server.context.connections)
             await until(lambda: not server._acceptors[0]._handshakes)
@@ -329,7 +325,6 @@ async def test_certificates_by_name(serve_tls, ca, tmp_path, files):
 async def test_only_names(serve, ca, tmp_path):
     crt, key = ca.issue("a.example").write(tmp_path, "a")
     server = await serve(Recorder(), ssl_sni=[f"a.example={crt}:{key}"])
-    server.port = tcp_port(server)
     assert (await get(server, ca, name="a.example")).status_code == 200
 
 
@@ -469,8 +464,7 @@ async def test_hangup_signal(ca, files, tmp_path):
             renewed.write(tmp_path, "server")
             process.send_signal(signal.SIGHUP)
             await line_with(process, "TLS certificates reloaded")
-            address = json.loads(ready.read_text())["addresses"][0]
-            server = SimpleNamespace(port=int(address.rpartition(":")[2]))
+            server = SimpleNamespace(addresses=json.loads(ready.read_text())["addresses"])
             assert await shown_certificate(server, ca, "localhost") == renewed.der
     finally:
         process.terminate()
@@ -534,7 +528,6 @@ async def test_plain_http_on_a_tls_port_is_logged_once(serve_tls, caplog):
 async def test_tls_on_a_plain_port(serve, ca, caplog):
     caplog.set_level(logging.INFO, "asgiserver")
     server = await serve(Recorder())
-    server.port = tcp_port(server)
     with pytest.raises(HANDSHAKE_ERRORS):
         await shake_hands(server, client_context(ca))
     await logged(caplog, "TLS on a plain HTTP port")
@@ -544,7 +537,7 @@ async def test_tls_on_a_plain_port(serve, ca, caplog):
 async def test_garbage(serve_tls, ca, caplog, capfd, data):
     caplog.set_level(logging.INFO)
     server = await serve_tls()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
     writer.write(data)
     if len(data) < 5 or data[0] == 0x80:
         writer.write_eof()
@@ -566,7 +559,7 @@ async def test_silent_handshake_times_out(serve_tls, caplog):
 
 async def test_a_handshake_that_drips_times_out(serve_tls):
     server = await serve_tls(timeout_request_head=0.3)
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
     end = asyncio.create_task(reader.read())
     writer.write(b"\x16\x03\x01\x3f\xff\x01\x00\x3f\xfb\x03\x03")
     async with asyncio.timeout(WAIT):
@@ -598,7 +591,7 @@ async def test_failed_handshakes_free_everything(serve_tls, ca):
         await plain(server, b"GET / HTTP/1.1\r\n\r\n")
         with pytest.raises(HANDSHAKE_ERRORS):
             await shake_hands(server, wrong)
-        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        _, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
         await hang_up(writer)
     del writer
     async with asyncio.timeout(WAIT):
@@ -609,7 +602,7 @@ async def test_failed_handshakes_free_everything(serve_tls, ca):
 
 async def test_stop_during_a_handshake(serve_tls):
     server = await serve_tls()
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
     writer.write(b"\x16\x03\x01")
     await until(lambda: server._acceptors[0]._handshakes)
     started = time.monotonic()
@@ -664,7 +657,7 @@ async def test_redirect(serve_tls, dial, host, target, location):
     )
     reply = await client.reply()
     assert reply.status == 308
-    expected = location % server.port if b"%d" in location else location
+    expected = location % tcp_port(server) if b"%d" in location else location
     assert reply.value(b"location") == expected
     assert reply.value(b"connection") == b"close"
     await client.ended()

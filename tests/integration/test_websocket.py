@@ -57,12 +57,20 @@ class App:
         return message["code"], message["reason"]
 
 
+class ServerWithURL(Server):
+    @property
+    def url(self):
+        return self.addresses[0].replace("http", "ws", 1)
+
+    @property
+    def port(self):
+        return int(self.url.rpartition(":")[2])
+
+
 @asynccontextmanager
 async def served(app, **options):
     config = Config(app, port=0, lifespan="off", **options)
-    async with Server(config) as server:
-        server.url = server.addresses[0].replace("http", "ws", 1)
-        server.port = int(server.url.rpartition(":")[2])
+    async with ServerWithURL(config) as server:
         yield server
 
 

@@ -89,9 +89,9 @@ def served(monkeypatch, tmp_path):
     """Configurations that reached the runner or the server, both replaced by fakes."""
     configs = []
     runner = types.ModuleType("asgiserver.process.runner")
-    runner.run_or_raise = lambda config, notes: configs.append((config, notes))
+    vars(runner)["run_or_raise"] = lambda config, notes: configs.append((config, notes))
     server = types.ModuleType("asgiserver.server.server")
-    server.Server = FakeServer
+    vars(server)["Server"] = FakeServer
     monkeypatch.setattr(FakeServer, "served", configs, raising=False)
     monkeypatch.setitem(sys.modules, runner.__name__, runner)
     monkeypatch.setitem(sys.modules, server.__name__, server)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,7 @@ def sending(*messages):
 
 
 PART = {"type": "http.response.body", "body": b"part", "more_body": True}
-WAYS = {
+WAYS: dict[str, list[dict[str, Any]]] = {
     "START": [],
     "HEAD": [START],
     "BODY": [START, PART],

@@ -32,8 +32,12 @@ class App:
         self.seen.append("cleaned up")
 
 
+class StartedLifespan(Lifespan):
+    context: contextvars.Context
+
+
 async def start(app, mode="auto", state=None, timeout=math.inf):
-    lifespan = Lifespan(app, mode, {} if state is None else state)
+    lifespan = StartedLifespan(app, mode, {} if state is None else state)
     lifespan.context = await lifespan.startup(timeout)
     return lifespan
 

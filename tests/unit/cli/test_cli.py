@@ -250,6 +250,7 @@ def test_what_is_read_without_click_is_what_click_reads(args):
     plain = cli.read_plain(args)
     if plain is not None:
         found = command.read(args)
+        assert isinstance(found, dict)
         not_given = {name: value for name, value in found.items() if name not in plain}
         assert {name: found[name] for name in plain} == plain
         assert not any(value not in (None, (), False) for value in not_given.values())

@@ -111,10 +111,10 @@ def test_looking_at_files_costs_less_than_a_percent_of_a_cpu(tree, monkeypatch):
     used = itertools.count(step=0.5)  # seconds of CPU: each look takes half a second
     monkeypatch.setattr("asgiserver.process.reload.time.thread_time", lambda: next(used))
     watcher = Watcher(Config("app:app", reload_delay=0.25), print)
-    watcher._stop = Stop()
+    stop = watcher._stop = Stop()
     watcher._known = watcher._look()
     watcher._poll()
-    first, *others = watcher._stop.pauses
+    first, *others = stop.pauses
     assert first == 0.25
     assert all(0.5 / pause < 0.01 for pause in others)
 
