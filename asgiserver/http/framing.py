@@ -122,7 +122,8 @@ def _read_body_framing(
                 raise PeerError(501, "unsupported Transfer-Encoding")
             raise PeerError(400, "invalid Transfer-Encoding")
         framing.chunked = framing.has_body = True
-    elif length is not None:
+    else:
+        assert length is not None
         if not _CONTENT_LENGTH(length) or int(length) > _MOST_BYTES:
             raise PeerError(400, "invalid Content-Length")
         framing.content_length = int(length)

@@ -1,14 +1,16 @@
 """The chunked coding: what it takes, how much, and that the pieces do not matter."""
 
+import math
+
 import pytest
 
 from asgiserver.errors import PeerError
 from asgiserver.h1.chunked import MAX_SIZE_LINE, ChunkedDecoder
 
 
-def decode(data, pieces=None, limit=1000, fields=10):
+def decode(data, pieces=None, limit=1000, fields=10, most=math.inf):
     """The body, and what stands behind it (None: it has no end)."""
-    decoder = ChunkedDecoder(limit, fields)
+    decoder = ChunkedDecoder(limit, fields, most)
     body = b""
     step = pieces or max(1, len(data))
     for start in range(0, len(data), step):
@@ -86,6 +88,13 @@ def test_extensions_and_trailers_have_one_limit(pieces):
         decode(chunk * 48 + trailer, pieces, 100)
     with pytest.raises(PeerError, match="431 chunk extensions"):
         decode(chunk * 51, pieces, 100)
+
+
+def test_the_limit_of_a_body_is_exact(pieces):
+    data = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    assert decode(data, pieces, most=5) == (b"abcde", b"")
+    with pytest.raises(PeerError, match="413 request body too large"):
+        decode(data, pieces, most=4)
 
 
 def test_a_size_never_wraps(pieces):

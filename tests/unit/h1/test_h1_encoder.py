@@ -57,5 +57,8 @@ def test_fields_of_the_user_where_the_application_has_none():
     begun = encoder.begin(ResponseHead(200, [(b"X-A", b"mine")]))
     assert b"x-a" not in begun
     assert begun.endswith(b"x-b: 2\r\n")
+    for _ in range(2):  # what is kept of a status has none of them: they depend on the response
+        assert encoder.start(200).endswith(b"date: " + DATE + b"\r\n")
+        assert not encoder.starts
     assert begun.count(b"server:") == begun.count(b"date:") == 1
     assert b"x-a: 1\r\nx-b: 2\r\n" in encoder.begin(ResponseHead(200))

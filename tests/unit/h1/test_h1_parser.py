@@ -63,6 +63,14 @@ def test_body_by_length(requests, sink):
     assert requests.rest == b"GET"
 
 
+def test_a_body_whose_head_is_known_comes_later(requests, sink):
+    for _ in range(4):
+        requests.feed(POST)
+        assert requests.in_body
+        requests.feed(b"hello")
+    assert [request[-1] for request in sink.ended] == [b"hello"] * 4
+
+
 def test_body_in_chunks_of_unknown_length(requests, sink):
     requests.feed(CHUNKED + b"5\r\nhel")
     assert requests.in_body
@@ -219,6 +227,15 @@ def test_limit_of_fields_is_exact(parser, pieces):
 )
 def test_the_first_fault_counts(parser, data, status, pieces):
     assert parse(data, pieces, parser, Limits(line=50, head=200)).refusal[0] == status
+
+
+@pytest.mark.parametrize("pieces", [None, 1])
+def test_the_limit_of_a_body_is_exact(parser, pieces):
+    data = POST + b"hello"
+    assert parse(data, pieces, parser, Limits(body=5)).answer == 1
+    parsed = parse(data, pieces, parser, Limits(body=4))
+    assert parsed.refusal == (413, "request body too large")
+    assert parsed.unfinished[:2] == ("POST", b"/")  # as it can be read, the access log has it
 
 
 def test_memory_of_a_head_is_bounded(requests):

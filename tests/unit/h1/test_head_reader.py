@@ -107,6 +107,17 @@ def test_what_was_refused_is_not_remembered(reader):
     assert repr(reader) == "<HeadReader known=0>"
 
 
+def test_underscores_in_names(parser):
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Real_IP: 1\r\n\r\n"
+    names = {}
+    for choice in ("keep", "drop"):
+        reader = HeadReader(make_head_parser(parser), Limits(), choice)
+        names[choice] = [name for name, _ in read(reader, head).fields]
+    assert names == {"keep": [b"host", b"x-real_ip"], "drop": [b"host"]}
+    with pytest.raises(PeerError, match="400 underscore"):
+        read(HeadReader(make_head_parser(parser), Limits(), "refuse"), head)
+
+
 def test_it_remembers_little(reader):
     for number in range(1000):
         for _ in range(2):

@@ -4,7 +4,7 @@ import pytest
 
 from asgiserver.errors import ApplicationError
 from asgiserver.http.fields import KNOWN_NAMES, checked_fields, list_members
-from asgiserver.http.message import ResponseHead
+from asgiserver.http.message import ResponseHead, checked_head
 
 
 @pytest.mark.parametrize("status", [200, 204, 304, 404, 599, 999])
@@ -93,6 +93,16 @@ def test_what_the_wire_decides_is_left_out():
     assert head.close
     assert head.fields == [(b"connection", b"x")]
     assert not ResponseHead(200, [(b"connection", b"keep-alive")]).close
+
+
+def test_heads_kept_are_bounded():
+    for number in range(1100):  # more than twice as many as are kept
+        headers = [(b"x-number", b"%d" % number)]
+        head = checked_head(200, headers)
+        assert head.fields == headers
+        assert checked_head(200, headers) is head
+    assert checked_head(200, [(b"x-number", b"0")]) is not checked_head(200, [(b"x-number", b"1")])
+    assert repr(head) == "<ResponseHead 200 fields=1 close=False>"
 
 
 def test_names_kept_are_bounded():

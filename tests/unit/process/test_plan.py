@@ -60,6 +60,7 @@ TABLE = {
     ),
     "a dead slot comes first": (Goal(2, 1), [worker(2, 1)], [Spawn(0)]),
     "not while another boots": (Goal(2, 1), [worker(1, 0, BOOTING, 1), worker(2, 1)], []),
+    "a replacement backs off, too": (Goal(2, 1, retry_at=101), [worker(1, 0), worker(2, 1)], []),
     "with one worker too": (Goal(1, 1), [worker(1, 0)], [Spawn(0, instead=1)]),
     # Recycling.
     "recycled": (Goal(2), [worker(1, 0), worker(2, 1, retire="old")], [Spawn(1, instead=2)]),
@@ -118,6 +119,7 @@ def test_wakes_for_what_is_due_first():
     assert plan(Goal(2, stuck_after=10), workers, 100.0).wake_at == 108
     assert plan(Goal(2), workers[:2], 100.0).wake_at == math.inf
     assert plan(Goal(1, retry_at=105), [], 100.0).wake_at == 105
+    assert plan(Goal(1, 1, retry_at=105), [worker(1, 0)], 100.0).wake_at == 105
     silent = [worker(1, 0, beat=1, stacks_at=100.0)]
     assert plan(Goal(1, stuck_after=10), silent, 100.0).wake_at == 100 + STACKS_WAIT
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import tracemalloc
 
 import pytest
@@ -19,6 +21,7 @@ from ws_peer import (
 )
 from ws_peer import outcome as outcome_of
 
+from asgiserver.ws import python_codec
 from asgiserver.ws.codecs import codec_factory
 from asgiserver.ws.protocol import FRAMES_PER_FEED, CodecFactory
 from asgiserver.ws.python_codec import PythonCodec, xor_mask
@@ -293,3 +296,15 @@ def test_masking_without_a_c_routine(monkeypatch):
     assert outcome_of(PythonCodec, [data[:99], data[99:70000], data[70000:]]) == [
         ("binary", payload)
     ]
+
+
+def test_masks_are_applied_without_a_c_routine_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "websockets.speedups", None)
+    spec = importlib.util.spec_from_file_location("python_codec_alone", python_codec.__file__)
+    assert spec is not None
+    assert spec.loader is not None
+    alone = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(alone)
+    assert alone.apply_mask is alone.xor_mask
+    data = bytes(range(256)) * 3 + b"odd"
+    assert alone.apply_mask(data, b"abcd") == python_codec.apply_mask(data, b"abcd")
