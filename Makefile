@@ -1,5 +1,6 @@
 # Tasks. All that must be there is make and a python3 (3.11 or newer) with venv; the rest is installed
 # into a virtual environment of that Python's version when it is first needed, or pyproject.toml changes.
+# What is installed has the versions of constraints.txt, so that nothing breaks that nobody changed.
 
 PYTHON ?= python3
 T ?= 60
@@ -10,9 +11,28 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := .venv-$(VERSION)
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --quiet --quiet --disable-pip-version-check
+LOCKED := --constraint constraints.txt
+comma := ,
+space := $(subst ,, )
+
+# Line and branch coverage of what unit and conformance tests reach: of all, and of what is pure.
+# Parts without I/O have no line and no branch without a test.
+FLOOR := 85
+PURE := \
+	asgiserver/h1/chunked.py \
+	asgiserver/h1/encoder.py \
+	asgiserver/h1/head.py \
+	asgiserver/h1/head_reader.py \
+	asgiserver/h1/parser.py \
+	asgiserver/http/* \
+	asgiserver/process/plan.py \
+	asgiserver/ws/assembly.py \
+	asgiserver/ws/deflate.py \
+	asgiserver/ws/handshake.py \
+	asgiserver/ws/python_codec.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system check format bench autobahn fuzz soak clean
+.PHONY: help demo test test-system check coverage wheel format bench autobahn fuzz soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -37,6 +57,17 @@ check: $(VENV)/.lint ## Check format, lint, types and import contracts
 	$(RUN) -m mypy --config-file tests/mypy.ini tests
 	$(VENV)/bin/lint-imports
 
+coverage: $(VENV)/.test ## Measure line and branch coverage of unit and conformance tests, with floors
+	@rm -f .coverage .coverage.*
+	$(RUN) -m coverage run -m pytest -q -n 2 --dist loadfile -m 'not soak and not hypothesis' \
+		tests/unit tests/conformance --deselect tests/unit/test_budget.py $(ARGS)
+	@$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report --fail-under=$(FLOOR)
+	$(RUN) -m coverage report --fail-under=100 --include='$(subst $(space),$(comma),$(strip $(PURE)))'
+
+wheel: $(VENV)/.pip ## Build the wheel, install it into an empty environment, serve a request from it
+	$(RUN) tests/wheel/check_wheel.py
+
 format: $(VENV)/.lint ## Format the code, and repair what the linter can
 	$(RUN) -m ruff format .
 	$(RUN) -m ruff check --fix .
@@ -58,8 +89,18 @@ fuzz: $(VENV)/.test ## Run the property tests with new random input for T=60 sec
 soak: $(VENV)/.test ## Run the tests that take minutes: 500,000 requests, 10,000 idle connections
 	$(RUN) -m pytest -q -s -m soak $(ARGS)
 
+lock: ## Renew constraints.txt with the newest versions; of the oldest Python, all others can have them
+	@test '$(VERSION)' = 3.11 || { echo 'error: try make lock PYTHON=python3.11'; exit 1; }
+	@rm -rf .venv-lock
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
+	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint
+	@echo '# The versions that make installs; `make lock` renews them.' > constraints.txt
+	@.venv-lock/bin/python -m pip freeze --all --exclude asgiserver --exclude setuptools >> constraints.txt
+	@rm -rf .venv-lock
+
 clean: ## Remove the virtual environments and everything that was built
-	rm -rf .venv-* build dist *.egg-info .*_cache .hypothesis .coverage
+	rm -rf .venv-* build dist *.egg-info .*_cache .hypothesis .coverage*
 	find asgiserver benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. pip installs dependency groups since 25.1, so it is renewed first.
@@ -69,21 +110,21 @@ $(RUN):
 	@echo 'Making $(VENV)'
 	@$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.pip: | $(RUN)
-	@$(PIP) install --upgrade 'pip>=25.1'
+$(VENV)/.pip: constraints.txt | $(RUN)
+	@$(PIP) install $(LOCKED) --upgrade pip
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml $(VENV)/.pip
 	@echo 'Installing asgiserver and the example into $(VENV)'
-	@$(PIP) install --editable . --group demo
+	@$(PIP) install $(LOCKED) --editable . --group demo
 	@touch $@
 
 $(VENV)/.test: pyproject.toml $(VENV)/.pip
 	@echo 'Installing asgiserver and its tests into $(VENV)'
-	@$(PIP) install --editable . --group test
+	@$(PIP) install $(LOCKED) --editable . --group test
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.test
 	@echo 'Installing the checks into $(VENV)'
-	@$(PIP) install --group lint
+	@$(PIP) install $(LOCKED) --group lint
 	@touch $@

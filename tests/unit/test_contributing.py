@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -104,3 +106,26 @@ def test_no_test_sleeps_to_wait() -> None:
 def test_decisions_are_numbered_without_a_gap() -> None:
     numbers = [int(path.name[:4]) for path in sorted((ROOT / "docs" / "adr").glob("*.md"))]
     assert numbers == list(range(len(numbers)))
+
+
+def test_what_make_installs_is_locked() -> None:
+    def name_of(requirement: str) -> str:
+        found = re.match(r"[\w.-]+", requirement)
+        assert found, requirement
+        return re.sub(r"[-_.]+", "-", found[0]).lower()
+
+    def names(group: list[str | dict[str, str]]) -> Iterator[str]:
+        for entry in group:
+            if isinstance(entry, dict):
+                yield from names(groups[entry["include-group"]])
+            else:
+                yield name_of(entry)
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    wanted = {*names(project["project"]["dependencies"]), *names(groups["test"])}
+    wanted |= set(names(groups["lint"]))
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    locked = {name_of(line) for line in lines if not line.startswith("#")}
+    assert wanted <= locked, f"run make lock PYTHON=python3.11, for {wanted - locked}"
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", line) for line in lines[1:]), "versions only"
