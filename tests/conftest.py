@@ -26,8 +26,9 @@ def pytest_asyncio_loop_factories(config, item):
 
 @pytest.fixture(autouse=True)
 def _no_options_from_outside(monkeypatch):
+    """Nothing of the environment is meant for the server, nor to measure what a test starts."""
     for name in list(os.environ):
-        if name.startswith(("ASGISERVER_", "UVICORN_")):
+        if name.startswith(("ASGISERVER_", "UVICORN_", "COVERAGE_")):
             monkeypatch.delenv(name)
 
 
