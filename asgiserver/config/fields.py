@@ -156,7 +156,7 @@ class Config:
     ssl_ciphers: str | None = option(None, "OpenSSL cipher list for TLS 1.2 (default: OpenSSL's)", "TLS", "name")
     ssl_sni: tuple[str, ...] = option((), "name=certfile:keyfile, another certificate for that server name", "TLS")
     ssl_redirect: str | None = option(None, "host:port of a plain listener that redirects to https", "TLS", "name")
-    ssl_context_factory: Callable[..., Any] | None = option(None, "Called with the configuration and a function that makes the default context; returns an ssl.SSLContext", "TLS", "object", cli=False)
+    ssl_context_factory: Callable[..., Any] | None = option(None, "Called with the configuration and a function that makes the default context; returns an ssl.SSLContext", "TLS", "callable", cli=False)
     tls_transport: str = option("auto", "What speaks TLS: the server, or the event loop", "TLS", choices=("auto", "loop"), renamed=(("aiofastnet", "auto"),))
 
     # Timeouts
@@ -188,7 +188,7 @@ class Config:
     use_colors: bool | None = option(None, "Colours in the log (default: on a terminal)", "Logging", "bool")
 
     # Keyword arguments of uvicorn.Config that no flag sets
-    callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "object", cli=False, no_effect="run a task of your own instead")
+    callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "callable", cli=False, no_effect="run a task of your own instead")
     timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Embedding", "seconds", cli=False, no_effect="see callback_notify")
 
     # What the server has to say about these options, once, when it starts

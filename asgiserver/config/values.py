@@ -61,8 +61,14 @@ def to_str(value: Any) -> str:
     """Text, or a path; without NUL, which no path, name or address may have."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if not isinstance(value, str) or "\0" in value:
-        raise _wrong("a string without NUL" if isinstance(value, str) else "a string", value)
+    if not isinstance(value, str):
+        raise _wrong("a string", value)
+    if "\0" in value:
+        raise _wrong("a string without NUL", value)
+    try:
+        value.encode("utf-8", "surrogateescape")  # what a command line holds, whatever its bytes
+    except UnicodeEncodeError:
+        raise _wrong("a string that can be encoded", value) from None
     return value
 
 
@@ -182,6 +188,10 @@ def _header(item: Any) -> str:
     match = re.fullmatch(_HEADER, text) if isinstance(text, str) else None
     if match is None:
         raise _wrong("Name:Value, a valid field name and a value on one line", item)
+    if any(ord(char) > 0xFF for char in match[2]):  # RFC 9110 section 5.5
+        raise _wrong(
+            "Name:Value, a value of Latin-1 characters (write others percent-encoded)", item
+        )
     return f"{match[1]}:{match[2]}"
 
 
@@ -244,6 +254,13 @@ def to_settings(value: Any) -> Any:
     return to_name(value)
 
 
+def to_callable(value: Any) -> Any:
+    """A function, or what can be called like one."""
+    if not callable(value):
+        raise _wrong("a function", value)
+    return value
+
+
 # What turns a value as it was written into what `Config` holds; each raises `ValueError`.
 KINDS: dict[str, Callable[[Any], Any]] = {
     "str": to_str,
@@ -261,5 +278,5 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "cert_reqs": to_cert_reqs,
     "prefix": to_prefix,
     "settings": to_settings,
-    "object": lambda value: value,  # of a program: no flag, variable or file can give it
+    "callable": to_callable,  # keywords only
 }

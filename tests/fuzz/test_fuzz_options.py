@@ -15,13 +15,18 @@ from hypothesis import strategies as st
 
 from asgiserver.cli import main as cli
 from asgiserver.cli import migrate
-from asgiserver.config.fields import Config
+from asgiserver.config.fields import Config, has_tls
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ConfigError
+from asgiserver.log.access import make_access_log
 from asgiserver.process.reload import FileFilter
 from asgiserver.process.runner import needs_supervisor
+from asgiserver.server.proxy import make_proxies
+from asgiserver.server.server import default_fields
+from asgiserver.server.tls import TLS
+from asgiserver.static.app import StaticFiles
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "200"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Inputs a test; the variable asks for more of them."""
 
 fuzz = settings(
@@ -127,6 +132,15 @@ def use(resolved):
     repr(config)
     needs_supervisor(config)
     FileFilter(config)
+    default_fields(config)
+    attempt(partial(make_proxies, config))
+    if has_tls(config):
+        attempt(partial(TLS, config))
+    if config.static:
+        attempt(partial(StaticFiles, None, config.static))
+    log = attempt(partial(make_access_log, config))
+    if log is not None:
+        log.close()
     # A worker is given a copy.
     assert Config(**{name: getattr(config, name) for name in ("app", *FIELDS)}) == config
 
@@ -159,6 +173,8 @@ def toml_string(text):
 @given(st.dictionaries(st.sampled_from(NAMES), values, min_size=1, max_size=4))
 @example({"headers": {"X-Version": 3}})
 @example({"headers": 3})
+@example({"headers": ["X: €"]})
+@example({"ssl-certfile": "\ud800"})
 @example({"port": "off"})
 @example({"backlog": 2**31})
 @example({"timeout-write": 10**400})

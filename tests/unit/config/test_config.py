@@ -201,6 +201,8 @@ def test_a_root_path_has_no_slash_at_its_end():
         ({"uds": "a\0b"}, r"uds: expected a string without NUL, not 'a\x00b'"),
         ({"headers": 3}, "headers: expected a list of Name:Value, not 3"),
         ({"headers": {"a": 1}}, "headers: expected Name:Value"),
+        ({"headers": ["X-Price: 5 €"]}, "headers: expected Name:Value, a value of Latin-1"),
+        ({"app_dir": "\ud800"}, r"app_dir: expected a string that can be encoded, not '\ud800'"),
         ({"log_config": 3}, "log_config: expected the name of a file, or a dict, not 3"),
         ({"ssl_keyfile_password": 1234}, "ssl_keyfile_password: expected a string without NUL"),
     ],
