@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -74,6 +75,8 @@ def run(
     from asgiserver.process.supervisor import Supervisor
 
     log = _Logging(config)
+    for remark in config.remarks:
+        logging.getLogger("asgiserver").debug("%s", remark)
     try:
         return Supervisor(config, notes, reread=reread and log.following(reread)).run()
     finally:

@@ -110,8 +110,6 @@ class Supervisor:
         """Supervise until told to stop; the exit code. Raises `StartupError`."""
         for note in self._notes:
             logger.warning("%s", note)
-        for remark in self._config.remarks:
-            logger.debug("%s", remark)
         set_process_title(f"asgiserver: supervisor [{self._config.app}]")
         self._signals = SignalQueue(_COMMANDS)
         try:
@@ -347,8 +345,8 @@ class Supervisor:
                 self._use(self._reread())
         except BaseException as exc:  # a handler of a log may raise anything: the service goes on
             text = str(exc) if isinstance(exc, ConfigError) else f"{type(exc).__name__}: {exc}"
-            text = " ".join(text.split())
-            logger.error("The configuration is kept as it was, no restart: %s", text)
+            line = " ".join(text.split())
+            logger.error("The configuration is kept as it was, no restart: %s", line)
             if self._settled:  # else it is told when all are ready
                 self._service.ready("restart refused")
             return

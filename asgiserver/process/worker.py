@@ -329,7 +329,11 @@ def work(
     os.environ[INDEX_VARIABLE] = str(setup.index)
     role = "run once" if setup.run_once else f"worker {setup.index}"
     set_process_title(f"asgiserver: {role} [{setup.config.app}]")
-    handle = setup_logging(setup.config)
+    try:
+        handle = setup_logging(setup.config)
+    except ConfigError as exc:  # its file was fine when the supervisor read it
+        control.sendall(encode(Failed(exc.exit_code, str(exc))))
+        return exc.exit_code
     try:
         if not setup.run_once:
             return Worker(setup, control, stacks_fd, make_server).run()

@@ -12,6 +12,9 @@ from pathlib import Path
 import pytest
 from process_server import DEADLINE, ServerProcess
 
+from asgiserver.config.options import FIELDS, flag_names
+from asgiserver.config.values import LARGEST
+
 ROOT = Path(__file__).parents[2]
 
 # What is in a directory, and what a restart says to it.
@@ -101,6 +104,21 @@ def test_the_log_goes_on_when_its_file_is_broken_at_a_restart(tmp_path):
         server.restart()
         assert server.lines[-1].startswith("mine: Restart complete")
         assert server.stop() == 0
+
+
+def test_a_worker_whose_log_configuration_is_broken_by_now_says_so_in_one_line(tmp_path):
+    file = tmp_path / "log.json"
+    file.write_text('{"version": 1}')
+    options = ["--workers", "2", "--log-config", "log.json"]
+    with ServerProcess(tmp_path, *options).ready() as server:
+        file.write_text("{")
+        os.kill(server.worker_pids()[0], signal.SIGKILL)
+        server.see("could not start: --log-config log.json: Expecting property name")
+        file.write_text('{"version": 1}')
+        server.see("is ready", 3)
+        assert server.get()["version"] == 1
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
 
 
 @pytest.fixture
@@ -200,6 +218,7 @@ WRONG = [
     (["--ready-fd", "2147483648"], 2, "--ready-fd: must be at most 2147483647"),
     (["--backlog", "2147483648"], 2, "--backlog: must be at most 2147483647"),
     (["--wsgi-threads", "9" * 30], 2, "--wsgi-threads: must be at most 2147483647"),
+    (["--header", "X-Price: 5 €"], 2, "--header: expected Name:Value, a value of Latin-1"),
     (["--env-file", "latin.env"], 2, "env_file 'latin.env' is not UTF-8"),
     (["--env-file", "nul.env"], 2, "env_file 'nul.env': 'A' is no variable"),
     (["--env-file", "misspelt.env"], 2, "ASGISERVER_PROT in misspelt.env: unknown option"),
@@ -221,9 +240,33 @@ def test_a_wrong_option_is_one_line_and_its_exit_code(tmp_path, options, code, p
     assert_one_line(run(tmp_path, "main:app", *options), code, pattern)
 
 
-def test_variables_of_a_kubernetes_service_are_noted_for_debugging(tmp_path):
+NOT_AT_ONCE = {"workers", "port", "fd", "ready_fd", "drain_delay"}
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_the_largest_numbers_of_all_options_are_served_with(tmp_path, workers):
+    options = []
+    for name, (_, info) in FIELDS.items():
+        if info.cli and info.kind in LARGEST and name not in NOT_AT_ONCE:
+            number = int(min(LARGEST[info.kind], info.maximum))
+            options += [flag_names(name)[0], str(number)]
+    with ServerProcess(tmp_path, "--workers", workers, *options).ready() as server:
+        assert server.get()["version"] == 1
+        assert server.stop() == 0
+        assert "Traceback" not in server.log
+
+
+def test_the_supervisor_can_wait_for_months_for_a_worker_whose_loop_is_blocked(tmp_path):
+    with ServerProcess(tmp_path, "--supervise", "--timeout-worker-stuck", "30d").ready() as server:
+        assert server.get("/block/3.5")["version"] == 1
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--supervise"]], ids=str)
+def test_variables_of_a_kubernetes_service_are_noted_for_debugging(tmp_path, options):
     services = {"ASGISERVER_DB_PORT": "tcp://10.0.0.1:80", "PORT": "tcp://10.0.0.1:80"}
-    with ServerProcess(tmp_path, "--log-level", "debug", **services).ready() as server:
+    options = ["--log-level", "debug", *options]
+    with ServerProcess(tmp_path, *options, **services).ready() as server:
         server.see(
             "DEBUG +environment variables of services, not options: ASGISERVER_DB_PORT, PORT"
         )
