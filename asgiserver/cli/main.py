@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.config.files import current_directory
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.log.outlet import write_at_last
+from asgiserver.log.outlet import end_streams, write_at_last
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -31,7 +31,10 @@ def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
     """Serve until stopped; the exit code. Raises `StartupError`."""
     from asgiserver.process.runner import run
 
-    return run(resolved.config, resolved.notes, lambda: reread().config)
+    try:
+        return run(resolved.config, resolved.notes, lambda: reread().config)
+    finally:
+        end_streams()
 
 
 def main(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Outlet", "flush_streams", "write_at_last"]
+__all__ = ["Outlet", "end_streams", "flush_streams", "write_at_last"]
 
 PATIENCE = 1.0
 """Seconds that the end of a process waits for readers."""
@@ -210,6 +210,43 @@ def flush_streams() -> None:
             fd = descriptor(stream)
             if fd is None or not _may_block(fd) or _is_writable(fd):
                 stream.flush()
+
+
+def end_streams() -> None:
+    """At the end of a process: write what the application has printed, unless nobody reads it.
+
+    Else Python would wait for the reader when it flushes the streams at exit.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            fd = descriptor(stream)
+            if fd is None or not is_plain(stream) or not _may_block(fd):
+                stream.flush()
+            elif not _flushed(stream, fd):
+                null = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(null, fd)
+                os.close(null)
+
+
+def _flushed(stream: Any, fd: int) -> bool:
+    """Flush with patience; whether all of it was taken."""
+    poll = select.poll()
+    poll.register(fd, select.POLLOUT)
+    deadline = time.monotonic() + PATIENCE
+    before = os.dup(fd)
+    try:
+        with _without_waiting(fd) as (own, _):
+            os.dup2(own, fd)
+            while poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                try:
+                    stream.flush()
+                except BlockingIOError:
+                    continue
+                return True
+    finally:
+        os.dup2(before, fd)
+        os.close(before)
+    return False
 
 
 def write_at_last(text: str) -> None:

@@ -18,7 +18,7 @@ import traceback
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import ConfigError
-from asgiserver.log.outlet import flush_streams
+from asgiserver.log.outlet import end_streams, flush_streams
 from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
@@ -112,7 +112,7 @@ class Fork:
             traceback.print_exc()
         finally:
             logging.shutdown()
-            flush_streams()
+            end_streams()
             os._exit(code)
 
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
 from asgiserver.log.loggers import LOGGER
+from asgiserver.log.outlet import end_streams
 from asgiserver.log.setup import setup_logging
 from asgiserver.process.balance import FairShare, LoadBoard
 from asgiserver.process.control import (
@@ -356,7 +357,10 @@ def main(arguments: list[str]) -> int:
         setup = receive_setup(control)
     except EOFError:
         return 0  # the supervisor went away before it said anything
-    return work(setup, control, int(arguments[1]))
+    try:
+        return work(setup, control, int(arguments[1]))
+    finally:
+        end_streams()
 
 
 if __name__ == "__main__":

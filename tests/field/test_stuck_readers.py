@@ -40,6 +40,14 @@ class Pipe:
         for fd in (self.reader, self.writer):
             os.close(fd)
 
+    def fill(self):
+        """Fill it with what nobody reads."""
+        os.set_blocking(self.writer, False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(self.writer, b"-" * 4096)
+        os.set_blocking(self.writer, True)
+
     def read(self):
         """Read what there is."""
         while select.select([self.reader], [], [], 0)[0]:
@@ -97,6 +105,17 @@ def test_a_stuck_reader_of_both_streams_stops_no_request_and_no_signal(start, pi
     server.wait_ready()
     for _ in range(60):
         assert b"hello" in server.get("/" + "x" * 4000)
+    end(server)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_what_the_application_has_printed_does_not_hold_up_the_end(start, pipe, workers):
+    printing = PLAIN.replace("receive, send):", "receive, send):\n    print('answered')")
+    env = {"PYTHONUNBUFFERED": ""}
+    server = start(printing, "--workers", workers, stdout=pipe.writer, env=env)
+    server.wait_ready()
+    pipe.fill()
+    server.get("/")
     end(server)
 
 
