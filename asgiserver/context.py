@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import dataclasses
 import sys
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -124,7 +124,8 @@ class Runnable(Protocol):
 class SharedExtension(dict[str, Any]):
     """What all scopes say of an extension: to be replaced in one of them, not changed.
 
-    A copy of it is an ordinary dict, so scopes can be copied, deeply too.
+    Its items are plain JSON. A copy of it, also a pickled one, is an ordinary dict, so scopes can
+    be copied, deeply too.
     """
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
@@ -138,7 +139,39 @@ class SharedExtension(dict[str, Any]):
         return self.copy()
 
     def __deepcopy__(self, _memo: Any) -> dict[str, Any]:
-        return self.copy()  # the functions in it stay this server's
+        return self.copy()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class FunctionsExtension(SharedExtension):
+    """An extension that is asked: ``extension["name"]`` is a function.
+
+    The functions are no items, as many a program dumps its scopes as JSON: they are found by their
+    names alone. Copies find them, too; only a pickled one, for another process, has none.
+    """
+
+    def __init__(self, **functions: Callable[..., Any]) -> None:
+        super().__init__()
+        self._functions = functions
+
+    def __repr__(self) -> str:
+        return f"<{', '.join(self._functions)}>"
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        return self._functions[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._functions
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """The function called `name`, or `default`."""
+        return self._functions.get(name, default)
+
+    def copy(self) -> Self:  # it cannot be changed
+        """The same."""
+        return self
 
 
 class ShutdownNotice:
@@ -237,7 +270,7 @@ class ServerContext:
         self.proxy: Callable[[Peer], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
         # What every wire of this server can do; a wire adds its own. Copied for each scope.
-        notice = SharedExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
+        notice = FunctionsExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
         nothing_to_say = SharedExtension()
         self.http_extensions: dict[str, Any] = {
             "asgiserver.on_disconnect": SharedExtension(mode=config.on_disconnect),

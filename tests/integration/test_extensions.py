@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import errno
 import hashlib
+import json
 import os
+import pickle
 import ssl
 from typing import Any
 
@@ -19,6 +22,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.responses import FileResponse, PlainTextResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
+from websockets.asyncio.client import connect as connect_websocket
 
 from asgiserver.errors import ApplicationError, ClientDisconnected
 
@@ -345,15 +349,19 @@ class TestStarlette:
 
             await app(scope, receive, hold)
 
-        async with client(await serve(holding)) as http:
+        server = await serve(holding)
+        async with client(server) as http:
             assert digest((await http.get("/download")).content) == digest(CONTENT)
             assert (await http.get("/static/page.html")).text == "<p>page</p>"
+        await until(lambda: not server.context.running)  # the files are closed
 
     async def test_by_default_files_are_compressed(self, serve, app):
-        async with client(await serve(GZipMiddleware(app, minimum_size=1))) as http:
+        server = await serve(GZipMiddleware(app, minimum_size=1))
+        async with client(server) as http:
             page = await http.get("/static/page.html")
             assert page.headers["content-encoding"] == "gzip"
             assert page.text == "<p>page</p>"
+        await until(lambda: not server.context.running)
 
     @pytest.mark.parametrize("pathsend", [False, True])
     @pytest.mark.parametrize("path", ["/missing", "/vanishing"])
@@ -410,6 +418,77 @@ async def test_what_is_advertised(serve, dial, pathsend):
     if pathsend:
         expected.add("http.response.pathsend")
     assert scopes[0]["extensions"].keys() == expected
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+async def test_extensions_are_plain_json(serve, ca, tls, secure):
+    """Programs dump their scopes; what is in the extensions is data all the way down."""
+    scopes = []
+
+    async def app(scope, receive, send):
+        scopes.append(scope)
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            await send({"type": "websocket.close"})
+        else:
+            await send(START)
+            await send({"type": "http.response.body"})
+
+    server = await serve(app, pathsend=True, **(tls if secure else {}))
+    async with client(server, ca if secure else None) as http:
+        await http.get("/", headers={"te": "trailers", "connection": "te"})
+    context = ssl.create_default_context(cadata=ca.pem) if secure else None
+    address = server.addresses[0].replace("http", "ws")
+    async with connect_websocket(address, ssl=context, proxy=None) as websocket:
+        await websocket.wait_closed()
+    by_type = {scope["type"]: scope["extensions"] for scope in scopes}
+    both = {"asgiserver.shutdown"} | ({"tls"} if secure else set())
+    assert by_type["http"].keys() == both | {
+        "asgiserver.on_disconnect",
+        "http.response.early_hint",
+        "http.response.pathsend",
+        "http.response.trailers",
+        "http.response.zerocopysend",
+    }
+    assert by_type["websocket"].keys() == both | {"websocket.http.response"}
+    for extensions in by_type.values():
+        dumped = json.loads(json.dumps(extensions))
+        assert dumped == {
+            name: json.loads(json.dumps(dict(value))) for name, value in extensions.items()
+        }
+        assert dumped["asgiserver.shutdown"] == {}
+        assert pickle.loads(pickle.dumps(extensions)) == extensions
+        if secure:
+            assert dumped["tls"]["server_cert"].startswith("-----BEGIN CERTIFICATE")
+    assert by_type["http"]["asgiserver.on_disconnect"] == {"mode": "notify"}
+
+
+@pytest.mark.parametrize("copied", [lambda scope: scope, dict, copy.copy, copy.deepcopy])
+async def test_shutdown_is_found_by_its_names_in_copies_too(serve, dial, copied):
+    told = asyncio.Queue()
+
+    async def app(scope, receive, send):
+        stopping = copied(scope)["extensions"]["asgiserver.shutdown"]
+        assert "wait" in stopping
+        assert stopping.get("is_set")() is False
+        assert stopping.get("other") is None
+        with pytest.raises(KeyError):
+            stopping["other"]
+        with pytest.raises(TypeError, match="put a new dict"):
+            stopping["other"] = 1
+        await send(START)
+        await send({"type": "http.response.body", "body": b"x", "more_body": True})
+        await stopping["wait"]()
+        told.put_nowait(stopping["is_set"]())
+
+    server = await serve(app)
+    peer = await dial(server)
+    await peer.get()
+    await peer.read_until(b"x")
+    stopping = asyncio.create_task(server.stop(timeout=WAIT))
+    assert await asyncio.wait_for(told.get(), WAIT) is True
+    await stopping
 
 
 class TestOnDisconnect:
