@@ -71,6 +71,15 @@ class Command:
             assert time.monotonic() < deadline, self.output
             time.sleep(0.01)
 
+    def wait_matches(self, pattern, count):
+        """Wait until `count` lines of the output match `pattern`."""
+        expression = re.compile(pattern, re.MULTILINE)
+        deadline = time.monotonic() + WAIT
+        while len(expression.findall(self.output)) < count:
+            assert self.process.poll() is None, self.output
+            assert time.monotonic() < deadline, self.output
+            time.sleep(0.01)
+
     def kill(self, number=signal.SIGINT):
         self.process.send_signal(number)
 

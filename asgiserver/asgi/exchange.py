@@ -8,8 +8,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.failure import is_disconnect, is_of_the_process
-from asgiserver.asgi.response import DONE, HEAD, START, STATE_NAMES, Response
+from asgiserver.asgi.response import BODY, DONE, HEAD, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
+from asgiserver.errors import ClientDisconnected, PeerError
 from asgiserver.log.setup import escape
 
 if TYPE_CHECKING:
@@ -17,11 +18,13 @@ if TYPE_CHECKING:
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.context import ServerContext
-    from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message, Scope
 
 logger = logging.getLogger("asgiserver")
+
+UNKNOWN = -1
+"""The length of a body that has no Content-Length, while its parts are counted all the same."""
 
 CLIENT_CLOSED_REQUEST = 499
 """Status in the log of a request whose client left early; nginx made it a habit."""
@@ -42,6 +45,7 @@ class Exchange(Response):
     _held = False  # the head was, when the clock looked last
     _hung_up = ""  # why the application shall stop, as an outcome
     _told_gone = False  # it has heard that
+    _sent_when_told = 0  # bytes of body, then
 
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
@@ -128,11 +132,14 @@ class Exchange(Response):
         """Tell the application `http.disconnect` when it listens, but let it go on sending.
 
         For a client that closed its sending side and may still read, and for a stream that would
-        hold up a shutdown. `reason` is the outcome if it stops then.
+        hold up a shutdown. `reason` is the outcome if it stops then. Of a client, a stream that has
+        begun is cancelled, if that is wanted: an answer that is being prepared may be waited for.
         """
         self._hung_up = reason
         if self._waiters:
             self._wake()
+        if reason == "client_gone" and self.state == BODY and not self.cancel_reason:
+            self._cancel_on_disconnect()
 
     def on_tick(self, now: float) -> None:
         """The request has been running for another second."""
@@ -165,7 +172,7 @@ class Exchange(Response):
                     if self.state == START:
                         self._channel.send_informational(100, [])
             elif self._hung_up:
-                self._told_gone = True
+                self._tell_gone()
                 break
             await self._wait()
         return {"type": "http.disconnect"}
@@ -177,6 +184,32 @@ class Exchange(Response):
         self._told_end = self._ended
         self._channel.consumed(len(body))
         return {"type": "http.request", "body": body, "more_body": not self._ended}
+
+    def _tell_gone(self) -> None:
+        """The application hears `http.disconnect`, and from now on its body is counted."""
+        if not self._told_gone:
+            self._told_gone = True
+            self._sent_when_told = self.sent
+            if self.state == BODY and self._left is None and self._hung_up == "client_gone":
+                self._left = UNKNOWN
+
+    def _count_down(self, size: int, end: bool) -> None:
+        """The same, but who ends early because it heard that the client left makes no mistake.
+
+        Nor has it ended: middleware ends the response in good order when the stream beneath it was
+        cancelled, and then nobody may take the response for whole.
+        """
+        if self._told_gone and self._hung_up == "client_gone":
+            left = self._left
+            if left == UNKNOWN:
+                early = not size and self.sent == self._sent_when_told
+            else:
+                early = left is not None and size < left
+            if end and early:
+                raise ClientDisconnected("the client has left")
+            if left == UNKNOWN:
+                return
+        super()._count_down(size, end)
 
     async def _wait(self) -> None:
         """Until something changes; a future is made only here (an Event a request: 0.5 us)."""
@@ -268,6 +301,9 @@ class Exchange(Response):
             return False
         if self.state != DONE:
             self.outcome = self.cancel_reason or "shutdown"
+            if self.outcome == "client_gone":
+                self._cut(CLIENT_CLOSED_REQUEST)
+                return True
             status = 504 if self.outcome == "timeout" else 503
             self._break_off(status, b"Gateway Timeout" if status == 504 else b"Service Unavailable")
         return True

@@ -1,4 +1,4 @@
-"""Connection scopes (ASGI www 2.5, lifespan 2.0): every key with its exact type."""
+"""Connection scopes (ASGI www 2.3 and 2.5, lifespan 2.0): every key with its exact type."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from asgiserver.types import Scope
 
 ASGI_VERSION = "3.0"
-HTTP_SPEC_VERSION = "2.5"
+# From 2.4 on Starlette does not listen for the client's leave while it streams, and a stream that
+# waits would never be stopped. What 2.4 asks of `send` is kept all the same.
+HTTP_SPEC_VERSION = "2.3"
 WEBSOCKET_SPEC_VERSION = "2.5"
 LIFESPAN_SPEC_VERSION = "2.0"
 

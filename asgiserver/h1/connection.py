@@ -465,7 +465,9 @@ class H1Connection(ResponseWriter):
         elif self._phase == _UPLOAD:
             self._refuse(PeerError(408, "request body timed out"))
         elif self._phase == _HALF_CLOSED and isinstance(session, Exchange):
+            session.on_tick(now)
             session.hang_up("client_gone")
+            self._arm()
         elif self._phase == _TICKING and session is not None:
             session.on_tick(now)
             self._arm()
@@ -497,6 +499,8 @@ class H1Connection(ResponseWriter):
         elif session is not None:
             self._phase = _HALF_CLOSED if self._eof else _TICKING
             self.deadline = now + TICK_TIME
+            if self._eof and session.unsent:  # a whole second: the clock may be one behind
+                self.deadline += TICK_TIME
         elif self._phase not in (_HEAD, _IDLE):  # an empty line wins no time
             self._phase, self.deadline = _IDLE, self._context.idle_deadline
         if self._phase == _IDLE and self._parser.rest:

@@ -1,4 +1,4 @@
-"""Every key of the `http` scope (ASGI www 2.5) with its exact type, on every wire."""
+"""Every key of the `http` scope (ASGI www 2.3) with its exact type, on every wire."""
 
 import asyncio
 import contextvars
@@ -38,7 +38,7 @@ async def test_every_key_with_its_type(wire):
     headers = scope.pop("headers")
     assert scope == {
         "type": "http",
-        "asgi": {"version": "3.0", "spec_version": "2.5"},
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": wire.http_version,
         "method": "GET",
         "scheme": "http",

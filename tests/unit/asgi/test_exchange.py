@@ -233,3 +233,90 @@ async def test_an_exception_after_a_good_response_leaves_its_record():
     await exchange.run()
     await turns()
     assert [(record.status, record.outcome) for record in records] == [(200, "ok")]
+
+
+class TestAClientThatHungUp:
+    """It has closed its sending side: it may have left, or it may read on."""
+
+    async def told(self, *, before, after):
+        """What the channel sees of an application that hears of it after `before`."""
+        waiting = asyncio.Event()
+
+        async def app(scope, receive, send):
+            await receive()
+            for event in before:
+                await send(event)
+            waiting.set()
+            assert (await receive())["type"] == "http.disconnect"
+            for event in after:
+                await send(event)
+
+        exchange, channel, records = make_exchange(app)
+        exchange.task = asyncio.create_task(exchange.run())
+        await waiting.wait()
+        exchange.hang_up("client_gone")
+        await asyncio.wait([exchange.task])
+        (record,) = records
+        return channel.calls[-1], (record.status, record.outcome)
+
+    async def test_a_stream_that_ends_with_nothing_more_is_no_whole_one(self, caplog):
+        empty = {"type": "http.response.body", "body": b""}
+        last, record = await self.told(before=[START, PART], after=[empty])
+        assert (last, record) == (("abort", "client_gone"), (499, "client_gone"))
+        assert not caplog.records
+
+    async def test_a_body_that_stays_shorter_than_its_length_is_no_mistake(self, caplog):
+        start = {**START, "headers": [(b"content-length", b"100")]}
+        last, record = await self.told(before=[start, PART], after=[LAST])
+        assert (last, record) == (("abort", "client_gone"), (499, "client_gone"))
+        assert not caplog.records
+
+    async def test_a_stream_that_goes_on_may_end(self):
+        empty = {"type": "http.response.body", "body": b""}
+        for after in ([LAST], [PART, empty]):
+            last, record = await self.told(before=[START, PART], after=after)
+            assert (last, record) == (("finish",), (200, "ok"))
+
+    async def test_a_plain_answer_is_an_answer(self):
+        for before, after in (([], [START, LAST]), ([START], [LAST])):
+            last, record = await self.told(before=before, after=after)
+            assert (last, record) == (("finish",), (200, "ok"))
+
+    @pytest.mark.parametrize(("begun", "cancelled"), [([], 0), ([START], 0), ([START, PART], 1)])
+    async def test_only_a_stream_is_cancelled(self, begun, cancelled):
+        ready = asyncio.Event()
+
+        async def app(scope, receive, send):
+            for event in begun:
+                await send(event)
+            ready.set()
+            await asyncio.Event().wait()
+
+        exchange, channel, records = make_exchange(app, on_disconnect="cancel")
+        exchange.task = asyncio.create_task(exchange.run())
+        await ready.wait()
+        for _ in range(3):
+            exchange.hang_up("client_gone")
+            await turns()
+        assert exchange.task.done() == bool(cancelled)
+        if cancelled:
+            assert channel.calls[-1] == ("abort", "client_gone")
+            assert (records[0].status, records[0].outcome) == (499, "client_gone")
+        else:
+            exchange.cancel("shutdown")
+            await asyncio.wait([exchange.task])
+
+    async def test_the_end_of_the_server_cancels_nobody_so(self):
+        async def app(scope, receive, send):
+            await send(START)
+            await send(PART)
+            await asyncio.Event().wait()
+
+        exchange, _, _ = make_exchange(app, on_disconnect="cancel")
+        exchange.task = asyncio.create_task(exchange.run())
+        await turns()
+        exchange.begin_drain()
+        await turns()
+        assert not exchange.task.done()
+        exchange.cancel("shutdown")
+        await asyncio.wait([exchange.task])

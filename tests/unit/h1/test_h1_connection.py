@@ -848,12 +848,62 @@ async def test_a_half_closed_client_may_have_left(connect, caplog):
     peer.get()
     peer.send_eof()
     await turns()
-    peer.advance(1)
+    peer.advance(2)
     await peer.closed()
     await until(lambda: peer.records)
     (record,) = peer.records
     assert (record.status, record.outcome) == (499, "client_gone")
     assert not caplog.records
+
+
+async def test_a_half_closed_client_of_a_stream_hears_it_at_the_next_tick(connect):
+    app = Gate()
+
+    async def streaming(scope, receive, send):
+        await send(START)
+        await send(PART)
+        await app(scope, receive, send)
+
+    peer = connect(streaming, on_disconnect="cancel")
+    peer.get()
+    await turns()
+    peer.send_eof()
+    await turns()
+    peer.advance(1)
+    await until(lambda: peer.records)
+    assert (peer.records[0].status, peer.records[0].outcome) == (499, "client_gone")
+    await peer.closed()
+
+
+async def test_a_half_closed_client_waits_for_its_answer_as_long_as_it_takes(connect):
+    app = Gate()
+    peer = connect(app, on_disconnect="cancel")
+    peer.get(b"/1")
+    peer.send_eof()
+    for _ in range(5):
+        await turns()
+        peer.advance(1)
+    app.open("/1")
+    assert (await peer.reply()).body == b"/1"
+    await peer.closed()
+    assert peer.records[0].outcome == "ok"
+
+
+async def test_a_stream_that_begins_after_the_end_of_its_client_is_told_too(connect):
+    """Its head is held: the clock releases it, and then it has begun."""
+
+    async def app(scope, receive, send):
+        await send(START)
+        await asyncio.Event().wait()
+
+    peer = connect(app, on_disconnect="cancel")
+    peer.get()
+    peer.send_eof()
+    for _ in range(5):
+        await turns()
+        peer.advance(1)
+    await until(lambda: peer.records)
+    assert (peer.records[0].status, peer.records[0].outcome) == (499, "client_gone")
 
 
 async def test_a_half_closed_client_within_a_body_is_gone(connect):
