@@ -47,6 +47,9 @@ def main(
     0 is a clean stop, 2 a wrong option, 3 an application that does not load or start, 4 an
     address that cannot be listened on.
     """
+    from asgiserver.server.standard_streams import open_missing
+
+    open_missing()
     args = list(sys.argv[1:] if args is None else args)
     if args[:1] == ["migrate"]:
         from asgiserver.cli import migrate

@@ -23,6 +23,7 @@ from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
 from asgiserver.server.loading import load_application, load_env_files
+from asgiserver.server.standard_streams import open_missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -124,6 +125,7 @@ def preload(config: Config) -> Any:
     """
     load_env_files(config.env_file)
     app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    open_missing()  # it may have closed some
     others = [
         thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
     ]

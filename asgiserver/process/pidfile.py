@@ -10,6 +10,7 @@ import fcntl
 import os
 
 from asgiserver.errors import ConfigError
+from asgiserver.server.own_files import open_draft, open_earlier
 
 __all__ = ["PidFile"]
 
@@ -18,7 +19,7 @@ class PidFile:
     """Written at `open`, removed at `close`."""
 
     def __init__(self, path: str) -> None:
-        self._path = os.path.abspath(path)
+        self._path = path
         self._fd = -1
 
     def __repr__(self) -> str:
@@ -27,40 +28,57 @@ class PidFile:
     def open(self, predecessor: int = 0) -> None:
         """Take the file. The process `predecessor`, which hands over to this one, may hold it.
 
-        Raises `ConfigError` when another server that is alive does, or on a path that cannot be
-        written.
+        Raises `ConfigError` when another server that is alive does, on a path that cannot be
+        written, and on one that is anything but a pid file.
         """
-        fresh = f"{self._path}.{os.getpid()}"
         try:
-            holder = self._holder()
-            if holder is not None and holder != str(predecessor):
-                raise ConfigError(f"pid: {self._path} belongs to a running server (pid {holder})")
-            # A new file each time: the lock of whoever held the old one does not matter any more.
-            self._fd = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o644)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.write(self._fd, f"{os.getpid()}\n".encode())
-            os.rename(fresh, self._path)
+            self._path = os.path.abspath(self._path)  # the application may change the directory
+            while not self._take(predecessor):
+                pass  # another one that starts was faster: look again who that is
         except OSError as exc:
             raise ConfigError(f"pid: {self._path}: {exc.strerror}") from None
 
-    def _holder(self) -> str | None:
-        """What stands in the file when its writer is alive; None when there is no such."""
+    def _take(self, predecessor: int) -> bool:
+        """Put a file of ours in place of what an earlier server left; False to look again."""
+        earlier = open_earlier(self._path, _is_number)
+        if earlier is None:
+            return self._put(is_first=True)
         try:
-            with open(self._path, encoding="ascii", errors="replace") as file:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    return file.read(20).strip()
-        except FileNotFoundError:
-            pass
-        return None
+            # Only one of those that start has this lock while it replaces the file.
+            fcntl.flock(earlier, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _is_at(self._path, earlier) and self._put(is_first=False)
+        except BlockingIOError:
+            holder = os.pread(earlier, 20, 0).decode("ascii", "replace").strip()
+            if holder and holder == str(predecessor):
+                return self._put(is_first=False)
+            text = f"pid: {self._path} belongs to a running server (pid {holder})"
+            raise ConfigError(text) from None
+        finally:
+            os.close(earlier)
+
+    def _put(self, *, is_first: bool) -> bool:
+        """A new file each time: the lock of whoever held the old one does not matter any more."""
+        fd, draft = open_draft(self._path)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.write(fd, f"{os.getpid()}\n".encode())
+            if not is_first or not _link(draft, self._path):
+                os.rename(draft, self._path)
+        except OSError as exc:
+            os.close(fd)
+            os.unlink(draft)
+            if isinstance(exc, FileExistsError):
+                return False
+            raise
+        self._fd = fd
+        return True
 
     def close(self) -> None:
         """Remove the file, unless a successor has taken it."""
         if self._fd < 0:
             return
         try:
-            if os.path.samestat(os.stat(self._path), os.fstat(self._fd)):
+            if _is_at(self._path, self._fd):
                 os.unlink(self._path)
         except OSError:
             pass  # already gone, or the privilege to remove it was given up: the lock tells
@@ -71,3 +89,27 @@ class PidFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def _is_number(start: bytes) -> bool:
+    return start.strip().isdigit()
+
+
+def _is_at(path: str, fd: int) -> bool:
+    """Whether the open file is the one at `path`."""
+    try:
+        return os.path.samestat(os.lstat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def _link(draft: str, path: str) -> bool:
+    """Move a file where there is none. False: this file system cannot tell."""
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        return False
+    os.unlink(draft)
+    return True

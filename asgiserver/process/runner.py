@@ -66,6 +66,13 @@ def run(
 
     `reread` gives the configuration as it is at a rolling restart.
     """
+    from asgiserver.process.upgrade import VARIABLE
+    from asgiserver.server.readiness import check_descriptor
+    from asgiserver.server.standard_streams import open_missing
+
+    open_missing()
+    if VARIABLE not in os.environ:  # else it was for the first of a line of supervisors
+        check_descriptor(config.ready_fd)
     if not needs_supervisor(config):
         from asgiserver.server.runner import run as run_here
 

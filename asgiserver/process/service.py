@@ -16,7 +16,7 @@ from asgiserver.process.sockets import Sockets
 from asgiserver.process.systemd import Notifier, inherited_sockets
 from asgiserver.process.upgrade import Predecessor, Successor
 from asgiserver.server.listener import bind_sockets
-from asgiserver.server.readiness import announce_ready, withdraw_ready
+from asgiserver.server.readiness import Readiness
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
@@ -35,6 +35,7 @@ class Service:
         self._config = config
         self._notifier = Notifier()
         self._watchdog_at = -math.inf
+        self._readiness = Readiness(config)
         self._pidfile = _pid_file(config.pid)
         self._predecessor: Predecessor | None = None
         self._announced = False
@@ -55,6 +56,8 @@ class Service:
     def open(self) -> None:
         """Take the pid file, bind, and become the configured user. Raises `StartupError`."""
         self._predecessor = Predecessor.find()
+        if self._predecessor is not None:
+            self._readiness.forget_descriptor()
         if self._pidfile is not None and self._predecessor is None:
             self._pidfile.open()
         queues = self._predecessor.queues if self._predecessor is not None else ()
@@ -64,6 +67,7 @@ class Service:
             from asgiserver.process.privileges import drop_privileges
 
             drop_privileges(self._config.user, self._config.group)
+        self._readiness.check()
 
     def _bind(self) -> list[Listener]:
         if self._predecessor is not None:
@@ -87,7 +91,7 @@ class Service:
                 logger.info("Serving on %s", address)
             if self._predecessor is not None:
                 self._succeed(self._predecessor)
-            announce_ready(self._config, self.sockets.addresses)
+            self._readiness.announce(self.sockets.addresses)
         self._notifier.ready(status)
 
     def _succeed(self, predecessor: Predecessor) -> None:
@@ -97,8 +101,6 @@ class Service:
                 self._pidfile.open(predecessor.pid)
             except ConfigError as exc:
                 logger.warning("%s", exc)
-        # That descriptor was for the first of the line.
-        self._config = dataclasses.replace(self._config, ready_fd=None)
         predecessor.let_go()
 
     def reloading(self) -> None:
@@ -131,19 +133,13 @@ class Service:
         """The graceful stop begins. Only the workers hold the sockets from now on."""
         if not self._handed_over:
             self._notifier.stopping()
-            self._withdraw()
+            self._readiness.withdraw()
         self._stop_listening()
 
     def _stop_listening(self) -> None:
         if self._listening:
             self._listening = False
             self.sockets.close(unlink=not self._handed_over)
-
-    def _withdraw(self) -> None:
-        """Not ready any longer, though requests may still be served."""
-        if self._announced:
-            self._announced = False
-            withdraw_ready(self._config)
 
     def close(self) -> None:
         """Give everything back, however far `open` came."""
@@ -153,12 +149,13 @@ class Service:
         if self._predecessor is not None:
             self._predecessor.close()
         if not self._handed_over:
-            self._withdraw()
+            self._readiness.withdraw()
         if self._pidfile is not None:
             self._pidfile.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of what only the supervisor may hold."""
+        self._readiness.abandon()
         if self._pidfile is not None:
             self._pidfile.abandon()
         if self._predecessor is not None:

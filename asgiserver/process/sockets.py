@@ -52,7 +52,7 @@ class Sockets:
         if self.reuseport:
             for listener in self._tcp:
                 listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                listener.socket.listen(self._backlog)
+                listener.listen(self._backlog)
             self._queues = [[listener.socket for listener in self._tcp], *queues]
         else:
             for queue in queues:

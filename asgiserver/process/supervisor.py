@@ -336,8 +336,14 @@ class Supervisor:
         self._stop(Stop("SIGQUIT", 0.0))
 
     def restart(self) -> None:
-        """SIGHUP: read the configuration again and replace all workers, one at a time."""
+        """SIGHUP: read the configuration again and replace all workers, one at a time.
+
+        With --reload it ends the server when it comes from a terminal that was closed.
+        """
         if self._goal.stopping:
+            return
+        if self._config.reload and self._signals.terminal_is_gone():
+            self._stop(Stop("the terminal is gone", RELOAD_WINDOW, last=True))
             return
         self._service.reloading()
         try:

@@ -5,9 +5,12 @@ It knows nothing of workers; without systemd all of it does nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
+
+from asgiserver.errors import BindError
 
 __all__ = ["Notifier", "inherited_sockets"]
 
@@ -15,16 +18,25 @@ _FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
 def inherited_sockets() -> list[int]:
-    """Descriptors that systemd has opened for this very process (sd_listen_fds(3))."""
-    count = int(os.environ.get("LISTEN_FDS") or 0)
+    """Descriptors that systemd has opened for this very process (sd_listen_fds(3)).
+
+    Raises `BindError` when there are not as many as it says: others must not be taken for them.
+    """
+    count = os.environ.get("LISTEN_FDS", "")
     if not count or os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
     # Not for children: neither the variables nor, unless they are passed on, the sockets.
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    fds = list(range(_FIRST_FD, _FIRST_FD + count))
-    for fd in fds:
-        os.set_inheritable(fd, False)
+    try:
+        fds = []
+        for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
+            if not os.get_inheritable(fd):  # this process has opened it itself
+                raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+            os.set_inheritable(fd, False)
+            fds.append(fd)
+    except (OSError, OverflowError, ValueError):
+        raise BindError(f"LISTEN_FDS={count}: so many descriptors were not passed on") from None
     return fds
 
 

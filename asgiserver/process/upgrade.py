@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import itertools
 import os
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from asgiserver.server.listener import Listener
+from asgiserver.server.listener import Listener, adopt
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
 __all__ = ["VARIABLE", "Predecessor", "Successor"]
@@ -92,9 +92,9 @@ class Predecessor:
         os.set_inheritable(self._ready, False)
         self.listeners = []
         for fd, path, scheme in values["listeners"]:
-            self.listeners.append(Listener(_adopt(fd), path, scheme))
+            self.listeners.append(Listener(adopt(fd), path, scheme))
         # Of an older version there are none.
-        self.queues = [[_adopt(fd) for fd in queue] for queue in values.get("queues", ())]
+        self.queues = [[adopt(fd) for fd in queue] for queue in values.get("queues", ())]
 
     def __repr__(self) -> str:
         return f"<Predecessor pid={self.pid}>"
@@ -119,8 +119,3 @@ class Predecessor:
         if self._ready >= 0:
             os.close(self._ready)
             self._ready = -1
-
-
-def _adopt(fd: int) -> socket.socket:
-    os.set_inheritable(fd, False)
-    return socket.socket(fileno=fd)

@@ -12,7 +12,6 @@ import inspect
 import logging
 import os
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -38,13 +37,15 @@ from asgiserver.process.control import (
 from asgiserver.process.memory import resident_bytes
 from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
 from asgiserver.process.stacks import write_on_signal, write_when_silent
-from asgiserver.server.listener import Listener
+from asgiserver.server.children import close_in_children
+from asgiserver.server.listener import Listener, adopt
 from asgiserver.server.loading import load_env_files, load_object
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
     from types import FrameType
 
@@ -314,7 +315,7 @@ def call_once(setup: Setup) -> None:
 
 def make_server(setup: Setup) -> Served:
     """The server of this process, on the inherited sockets."""
-    listeners = [Listener(socket.socket(fileno=fd), None, scheme) for fd, scheme in setup.listeners]
+    listeners = [Listener(adopt(fd), None, scheme) for fd, scheme in setup.listeners]
     server = Server(setup.config, listeners=listeners)
     server.announces = False  # the supervisor does, once
     return server
@@ -330,6 +331,10 @@ def work(
     os.environ[INDEX_VARIABLE] = str(setup.index)
     role = "run once" if setup.run_once else f"worker {setup.index}"
     set_process_title(f"asgiserver: {role} [{setup.config.app}]")
+    close_in_children(control)
+    close_in_children(stacks_fd)
+    if setup.board >= 0:
+        os.set_inheritable(setup.board, False)
     try:
         handle = setup_logging(setup.config)
     except ConfigError as exc:  # its file was fine when the supervisor read it
@@ -352,13 +357,15 @@ def work(
 
 def main(arguments: list[str]) -> int:
     """``python -m asgiserver.process.worker CONTROL STACKS``: two inherited descriptors."""
-    control = socket.socket(fileno=int(arguments[0]))
+    control = adopt(int(arguments[0]))
+    stacks_fd = int(arguments[1])
+    os.set_inheritable(stacks_fd, False)
     try:
         setup = receive_setup(control)
     except EOFError:
         return 0  # the supervisor went away before it said anything
     try:
-        return work(setup, control, int(arguments[1]))
+        return work(setup, control, stacks_fd)
     finally:
         end_streams()
 

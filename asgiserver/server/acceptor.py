@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.errors import BindError
+from asgiserver.server.children import close_in_children
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -95,11 +95,8 @@ class Acceptor:
         """Listen and accept. Raises `BindError` when somebody else listens by now."""
         for listener in listeners:
             sock = listener.socket
-            try:
-                sock.listen(self._backlog)  # by ourselves: uvloop would not tell us of an error
-            except OSError as error:
-                text = f"cannot listen on {listener.address}: {error.strerror}"
-                raise BindError(text) from error
+            close_in_children(sock)
+            listener.listen(self._backlog)  # by ourselves: uvloop would not tell us of an error
             self._sockets.append(sock)
             if not self._watches:
                 self._tasks[sock] = self._loop.create_task(self._accept_forever(sock))
@@ -112,7 +109,9 @@ class Acceptor:
     async def _open_servers(self) -> None:
         """Let the loop accept, on copies of the sockets: these survive a pause."""
         for listener in self._listeners:
-            options: dict[str, Any] = {"sock": listener.socket.dup(), "backlog": self._backlog}
+            sock = listener.socket.dup()
+            close_in_children(sock)
+            options: dict[str, Any] = {"sock": sock, "backlog": self._backlog}
             if not listener.is_unix:
                 server = await self._loop.create_server(self._make_watched, **options)
             else:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.asgi.older.interface import as_asgi3
 from asgiserver.server.loading import detect_interface, load_application, load_env_files
+from asgiserver.server.standard_streams import open_missing
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
@@ -27,6 +28,7 @@ def load(config: Config) -> ASGIApplication:
     """
     load_env_files(config.env_file)
     app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    open_missing()  # it may have closed some
     interface = config.interface
     if interface == "auto":
         interface = detect_interface(app)

@@ -5,23 +5,35 @@ The same code binds for one process and for many; it accepts nothing itself.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import stat
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from asgiserver.config.fields import has_tls
 from asgiserver.errors import BindError, ConfigError
+from asgiserver.server.standard_streams import HIGHEST
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from asgiserver.config.fields import Config
 
-__all__ = ["Listener", "bind_sockets"]
+
+__all__ = ["Listener", "adopt", "bind_sockets"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
+
+_RESERVES = sys.platform.startswith("linux")
+"""Whether two sockets with SO_REUSEADDR may be bound to one port as long as neither listens."""
+
+LOCK_WAIT = 2.0
+"""Seconds to wait for another server that looks at the same directory for stale sockets."""
 
 
 class Listener:
@@ -64,11 +76,35 @@ class Listener:
         """The file descriptor."""
         return self.socket.fileno()
 
+    def listen(self, backlog: int) -> None:
+        """Let clients connect. Raises `BindError` when somebody else listens by now."""
+        if _RESERVES and not self.is_unix:
+            # Connections inherit it, and what is left of them must not be in a successor's way.
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self.socket.listen(backlog)
+        except OSError as error:
+            raise BindError(f"cannot listen on {self.address}: {error.strerror}") from None
+
     def close(self, unlink: bool = True) -> None:
-        """Close the socket; remove the path of a unix socket if it is still this one."""
+        """Close the socket, and remove the path of a unix socket."""
+        if unlink:
+            self.unlink()
         self.socket.close()
-        if unlink and self.path is not None and _identity(self.path) == self._identity:
-            os.unlink(self.path)
+
+    def unlink(self) -> None:
+        """Remove the path of a unix socket if it is still this one.
+
+        Before the socket is closed: until then nobody takes the path over, and its number is not
+        given to another file.
+        """
+        if self.path is None or self.socket.fileno() < 0:
+            return
+        try:
+            if _identity(self.path) == self._identity:
+                os.unlink(self.path)
+        except OSError:
+            pass  # the privilege to remove it was given up: it is stale then
 
 
 def bind_sockets(config: Config) -> list[Listener]:
@@ -156,68 +192,153 @@ def _bind_tcp(host: str, port: int) -> list[socket.socket]:
 
 
 def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
+    """One socket, which keeps the address from other servers from now on.
+
+    `listen` comes much later, when the application has started: until then clients are refused.
+    """
     # With the protocol named, asyncio sets TCP_NODELAY on what it accepts.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform == "win32":  # SO_REUSEADDR lets another program take the port there
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        else:
+        elif not _RESERVES:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             # Explicit, so that it does not depend on the system or on the number of workers:
             # `::` takes IPv4 too, any other address only what it says.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         sock.setblocking(False)
-        sock.bind(address)
+        if _RESERVES:
+            _reserve(sock, address)
+        else:
+            sock.bind(address)
     except BaseException:
         sock.close()
         raise
     return sock
 
 
+def _reserve(sock: socket.socket, address: tuple[object, ...]) -> None:
+    """Bind on Linux, so that nobody else can.
+
+    With SO_REUSEADDR any number of sockets may be bound to a port on which none listens yet, so it
+    is not set for a free port. When connections of an earlier server are left there, the port can
+    be had only with it; then it is taken back.
+    """
+    try:
+        sock.bind(address)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+
+
 def _bind_unix(path: str, mode: str | None, scheme: str) -> Listener:
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigError("bind: this platform has no unix sockets")
-    _remove_stale(path)
+    if not path or "\0" in path:
+        raise ConfigError("bind: unix: needs a path, without NUL characters")
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        sock.bind(path)
-        if mode is not None:
-            os.chmod(path, int(mode, 8))  # nobody can connect before listen()
+        _bind_path(sock, path)
+        listener = Listener(sock, os.path.abspath(path), scheme)
     except OSError as error:
         sock.close()
         raise BindError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
-    return Listener(sock, path, scheme)
-
-
-def _remove_stale(path: str) -> None:
-    """Remove a socket that nobody answers on. Raises `BindError` when somebody does."""
+    except BaseException:
+        sock.close()
+        raise
     try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            raise BindError(f"cannot listen on unix:{path}: the file exists and is no socket")
-    except FileNotFoundError:
+        if mode is not None:
+            os.chmod(path, int(mode, 8))  # nobody can connect before listen()
+    except OSError as error:
+        listener.close()
+        raise BindError(f"cannot listen on unix:{path}: {error.strerror}") from error
+    return listener
+
+
+def _bind_path(sock: socket.socket, path: str) -> None:
+    """Bind to a path where nothing is, or a socket whose owner has gone."""
+    try:
+        sock.bind(path)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        with _locked(os.path.dirname(path) or "."):
+            _refuse_unless_stale(path)
+            os.unlink(path)
+            sock.bind(path)
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    """Hold a lock, so that two servers that start do not remove each other's sockets.
+
+    Raises `TimeoutError` when somebody else keeps it.
+    """
+    import fcntl
+
+    try:
+        fd = os.open(directory, os.O_RDONLY)
+    except PermissionError:  # it can be written to, but not read
+        yield
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
+    try:
+        end = time.monotonic() + LOCK_WAIT
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    text = "another process keeps the directory locked"
+                    raise TimeoutError(errno.ETIMEDOUT, text) from None
+                time.sleep(0.01)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _refuse_unless_stale(path: str) -> None:
+    """Raises `BindError` for anything but a socket that nobody has any more."""
+    mode = os.lstat(path).st_mode
+    if not stat.S_ISSOCK(mode):
+        what = "a symbolic link" if stat.S_ISLNK(mode) else "no socket"
+        raise BindError(f"cannot listen on unix:{path}: the file exists and is {what}")
+    # Of another type: this tells a socket that does not listen yet (EPROTOTYPE) from a file that
+    # is left over (ECONNREFUSED), and leaves no connection in anybody's queue.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
+        probe.setblocking(False)
         try:
             probe.connect(path)
         except ConnectionRefusedError:
-            os.unlink(path)
             return
         except OSError as error:
-            raise BindError(f"cannot listen on unix:{path}: {error.strerror or error}") from error
+            if error.errno != errno.EPROTOTYPE:
+                raise
     raise BindError(f"cannot listen on unix:{path}: another process does")
 
 
 def _adopt(number: str, scheme: str) -> Listener:
-    """An inherited descriptor; its family is looked up."""
+    """A duplicate of an inherited descriptor; its family is looked up."""
     if not number.isascii() or not number.isdigit():
         raise ConfigError(f"bind: 'fd://{number}' needs the number of a file descriptor")
     try:
-        sock = socket.socket(fileno=os.dup(int(number)))
+        fd = os.dup(int(number))
+    except OverflowError:
+        raise BindError(f"file descriptor {number}: {os.strerror(errno.EBADF)}") from None
     except OSError as error:
         raise BindError(f"file descriptor {number}: {error.strerror}") from error
+    try:
+        sock = socket.socket(fileno=fd)
+    except OSError as error:
+        os.close(fd)
+        raise BindError(f"file descriptor {number}: {error.strerror}") from error
+    if int(number) > HIGHEST:
+        os.set_inheritable(int(number), False)  # programs that are started must not keep the port
     if sock.type != socket.SOCK_STREAM:
         sock.close()
         raise BindError(f"file descriptor {number} is no stream socket")
@@ -225,9 +346,18 @@ def _adopt(number: str, scheme: str) -> Listener:
     return Listener(sock, None, scheme)
 
 
+def adopt(fd: int) -> socket.socket:
+    """The socket that another process of this server has passed on; its number is kept.
+
+    Programs that are started do not inherit it. Raises `OSError`.
+    """
+    os.set_inheritable(fd, False)
+    return socket.socket(fileno=fd)
+
+
 def _identity(path: str) -> Identity | None:
     try:
-        status = os.stat(path)
+        status = os.lstat(path)
     except OSError:
         return None
     return status.st_dev, status.st_ino

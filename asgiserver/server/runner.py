@@ -49,10 +49,15 @@ def run(config: Config, notes: Sequence[str] = ()) -> int:
 
 def run_here(config: Config) -> None:
     """Serve in this process. Raises `StartupError`."""
-    app = load(config)  # before the loop and the signal handlers: Ctrl-C ends a long import
+    server = Server(config)
+    server.bind()  # before anybody's code runs: where another server listens, none does
+    try:
+        app = load(config)  # before the loop and the signal handlers: Ctrl-C ends a long import
+    except BaseException:
+        server.release_listeners()
+        raise
     with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
         loop = runner.get_loop()
-        server = Server(config)
         with StopSignals(loop, server) as signals:
             run_main(runner, _serve(server, app, signals))
 

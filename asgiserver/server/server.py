@@ -24,11 +24,12 @@ from asgiserver.log.access import make_access_log
 from asgiserver.log.setup import PeerErrorLog, setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
+from asgiserver.server.children import close_in_children
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.log_flusher import LogFlusher
 from asgiserver.server.proxy import make_proxies
-from asgiserver.server.readiness import announce_ready, withdraw_ready
+from asgiserver.server.readiness import Readiness
 from asgiserver.server.redirect import redirect_context
 from asgiserver.wire.clock import CoarseClock
 from asgiserver.ws.codecs import codec_factory
@@ -82,7 +83,7 @@ class Server:
         self.started = False
         self.context: ServerContext
         self._owns_paths = listeners is None
-        self._announced = False  # in the ready file
+        self._readiness = Readiness(config)
         self._announce_time = config.drain_delay
         self._loop: asyncio.AbstractEventLoop | None = None
         self._clock: CoarseClock | None = None
@@ -105,6 +106,24 @@ class Server:
 
     # Starting ---------------------------------------------------------------------------------
 
+    def bind(self) -> None:
+        """Take the addresses, before `start` does; until that clients are refused.
+
+        Raises `StartupError`. Without a start they are given back by `release_listeners`.
+        """
+        if self.listeners:
+            return
+        self._readiness.check()
+        self.listeners = bind_sockets(self.config)
+        for listener in self.listeners:
+            close_in_children(listener.socket)
+
+    def release_listeners(self) -> None:
+        """Give the addresses back."""
+        for listener in self.listeners:
+            listener.close(unlink=self._owns_paths)
+        self.listeners.clear()
+
     async def start(self, app: ASGIApplication | None = None) -> None:
         """Load the application, run its start-up, listen. Raises `StartupError`.
 
@@ -115,8 +134,7 @@ class Server:
         config = self.config
         self._logging = setup_logging(config)
         try:
-            if not self.listeners:
-                self.listeners = bind_sockets(config)
+            self.bind()
             self.context = context = self._make_context(loop, app or load(config))
             await self._start_lifespan(context)
             self._start_access_log(context)
@@ -124,8 +142,7 @@ class Server:
             self.addresses = tuple(listener.address for listener in self.listeners)
             self.started = True
             if self._owns_paths:
-                announce_ready(config, self.addresses)
-                self._announced = True
+                self._readiness.announce(self.addresses)
         except BaseException:
             try:
                 await self._release()
@@ -251,6 +268,8 @@ class Server:
 
     def stop_accepting(self, *, take_waiting: bool = False) -> None:
         """Leave new connections to others, or those that come later; open ones stay."""
+        for listener in self.listeners if self._owns_paths else ():
+            listener.unlink()
         for acceptor in self._acceptors:
             acceptor.close(take_waiting=take_waiting)
 
@@ -338,7 +357,7 @@ class Server:
         context = self.context
         loop = context.loop
         deadline = loop.time() + timeout
-        self._withdraw_ready()
+        self._readiness.withdraw()
         context.shutdown.give()
         context.draining = True  # each response announces the end of its connection
         if self._redirect is not None:
@@ -364,11 +383,6 @@ class Server:
         for connection in list(context.connections):
             connection.abort("shutdown")
         await asyncio.sleep(0)  # the connections hear of it
-
-    def _withdraw_ready(self) -> None:
-        if self._announced:
-            self._announced = False
-            withdraw_ready(self.config)
 
     async def _until_hurry(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -424,10 +438,8 @@ class Server:
                 await acceptor.finish_handshakes(0)
             if self._clock is not None:
                 self._clock.stop()
-            self._withdraw_ready()
-            for listener in self.listeners:
-                listener.close(unlink=self._owns_paths)
-            self.listeners.clear()
+            self._readiness.withdraw()
+            self.release_listeners()
             if self._access_log is not None:
                 self._access_log.close()
             if self._logging is not None:

@@ -1,8 +1,11 @@
 """Binding: what each form of an address means, what is refused, and what is left behind."""
 
+import fcntl
 import os
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 
@@ -68,7 +71,6 @@ def test_sockets_do_not_block_and_are_not_inherited(bind):
     (listener,) = bind(port=0)
     assert listener.socket.getblocking() is False
     assert os.get_inheritable(listener.fileno()) is False
-    assert listener.socket.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
 def test_two_of_everything(bind, path):
@@ -97,6 +99,34 @@ def test_a_taken_port_names_the_address(bind):
         port = taken.getsockname()[1]
         with pytest.raises(BindError, match=f"127.0.0.1:{port}: Address already in use"):
             bind(port=port)
+
+
+def test_an_address_is_taken_before_anybody_listens(bind):
+    port = bind(port=0)[0].port
+    with pytest.raises(BindError, match="Address already in use"):
+        bind(port=port)
+    with pytest.raises(BindError, match="Address already in use"):
+        bind(host="0.0.0.0", port=port)
+
+
+def test_connections_that_are_left_keep_nobody_from_starting_but_one(bind):
+    (first,) = bind(port=0)
+    first.listen(5)
+    address = first.socket.getsockname()
+    with socket.create_connection(address):
+        first.socket.setblocking(True)
+        connection, _ = first.socket.accept()
+        with connection:
+            with pytest.raises(BindError, match="Address already in use"):
+                bind(port=address[1])
+            first.close()
+            (second,) = bind(port=address[1])
+            with pytest.raises(BindError, match="Address already in use"):
+                bind(port=address[1])
+            second.listen(5)
+            with pytest.raises(BindError, match="Address already in use"):
+                bind(port=address[1])
+            socket.create_connection(address).close()
 
 
 def test_an_unknown_name(bind):
@@ -137,13 +167,89 @@ def test_a_stale_socket_is_replaced(bind, path):
     bind(uds=path)
 
 
-def test_a_socket_that_answers_is_not(bind, path):
-    with socket.socket(socket.AF_UNIX) as other:
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("listens", [False, True])
+def test_a_socket_whose_owner_lives_is_not(bind, path, kind, listens):
+    with socket.socket(socket.AF_UNIX, kind) as other:
         other.bind(path)
-        other.listen()
+        if listens and kind == socket.SOCK_STREAM:
+            other.listen()
+            other.setblocking(False)
         with pytest.raises(BindError, match="another process"):
             bind(uds=path)
         assert os.path.exists(path)
+        if listens and kind == socket.SOCK_STREAM:
+            with pytest.raises(BlockingIOError):
+                other.accept()  # it has noticed nothing
+
+
+def test_of_many_that_start_one_takes_a_stale_socket(path):
+    program = f"""
+import sys
+from asgiserver import Config
+from asgiserver.errors import BindError
+from asgiserver.server.listener import bind_sockets
+sys.stdin.readline()
+try:
+    listeners = bind_sockets(Config(uds={path!r}))
+    print("bound", flush=True)
+except BindError as exc:
+    print(exc, flush=True)
+sys.stdin.read()
+"""
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    command = [sys.executable, "-c", program]
+    others = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) for _ in range(4)
+    ]
+    for other in others:
+        other.stdin.write(b"\n")
+        other.stdin.flush()
+    lines = sorted(other.stdout.readline() for other in others)
+    for other in others:
+        other.communicate()
+    refused = f"cannot listen on unix:{path}: another process does\n".encode()
+    assert lines == [b"bound\n", refused, refused, refused]
+
+
+def test_a_directory_that_somebody_keeps_locked(bind, path, monkeypatch):
+    monkeypatch.setattr("asgiserver.server.listener.LOCK_WAIT", 0.0)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    folder = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        with pytest.raises(BindError, match="keeps the directory locked"):
+            bind(uds=path)
+    finally:
+        os.close(folder)
+    bind(uds=path)
+
+
+def test_a_link_is_never_removed(bind, path):
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    for link, target in ((path + ".link", path), (path + ".dangling", path + ".nothing")):
+        os.symlink(target, link)
+        with pytest.raises(BindError, match="symbolic link"):
+            bind(uds=link)
+        assert os.readlink(link) == target
+    assert os.path.exists(path)
+
+
+@pytest.mark.parametrize("name", ["", "a\0b"])
+def test_names_that_are_none(bind, name):
+    with pytest.raises(ConfigError, match="needs a path"):
+        bind(bind=(f"unix:{name}",))
+
+
+def test_paths_that_lead_nowhere(bind, path):
+    loop = os.path.join(os.path.dirname(path), "loop")
+    os.symlink("loop", loop)
+    for wrong in (f"{__file__}/x", f"{loop}/x", "x" * 200):
+        with pytest.raises(BindError, match="cannot listen on unix:"):
+            bind(uds=wrong)
 
 
 def test_a_file_is_never_removed(bind, path):
@@ -157,6 +263,14 @@ def test_a_file_is_never_removed(bind, path):
 def test_a_missing_directory(bind, path):
     with pytest.raises(BindError, match="No such file"):
         bind(uds=path + "/deeper")
+
+
+def test_close_removes_its_path_from_another_directory(bind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (listener,) = bind(uds="s")
+    monkeypatch.chdir("/")
+    listener.close()
+    assert os.listdir(tmp_path) == []
 
 
 def test_close_removes_its_own_path_only(bind, path):
@@ -189,22 +303,27 @@ def test_an_inherited_descriptor_is_duplicated(bind, path):
     for family, address in [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, path)]:
         with socket.socket(family) as sock:
             sock.bind(address)
+            os.set_inheritable(sock.fileno(), True)
             (listener,) = bind(fd=sock.fileno())
             assert families([listener]) == [family]
             listener.close()
             assert sock.getsockname()
+            assert not os.get_inheritable(sock.fileno())
     assert os.path.exists(path), "it is not ours to remove"
 
 
 def test_descriptors_that_are_none(bind):
-    with pytest.raises(BindError, match="file descriptor 987"):
-        bind(fd=987)
+    for fd in (987, 1 << 40):
+        with pytest.raises(BindError, match=f"file descriptor {fd}"):
+            bind(fd=fd)
+    before = os.listdir("/dev/fd")
     with socket.socket(type=socket.SOCK_DGRAM) as sock, pytest.raises(BindError, match="stream"):
         bind(fd=sock.fileno())
     read_end, write_end = os.pipe()
     try:
         with pytest.raises(BindError, match="file descriptor"):
             bind(fd=read_end)
+        assert len(os.listdir("/dev/fd")) == len(before) + 2
     finally:
         os.close(read_end)
         os.close(write_end)

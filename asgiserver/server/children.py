@@ -1,0 +1,70 @@
+"""What a fork of a serving process does not keep: sockets that accept, and our signal handlers.
+
+A child that an application starts with `os.fork` or multiprocessing would otherwise hold the port
+after the server has ended, and would not end on SIGTERM. Programs that are started are no matter:
+no descriptor of ours is inheritable, and handlers do not survive exec.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import sys
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import socket
+
+__all__ = ["close_in_children", "reset_signals_in_children"]
+
+_sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+_descriptors: set[int] = set()
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+
+
+def close_in_children(own: socket.socket | int) -> None:
+    """Let no fork keep this socket, or this descriptor, which stays open as long as the process."""
+    if isinstance(own, int):
+        _descriptors.add(own)
+    else:
+        _sockets.add(own)
+    reset_signals_in_children()
+
+
+@functools.cache
+def reset_signals_in_children() -> None:
+    """From now on a fork gets the default action for each signal that this package handles."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_become_a_child)
+
+
+def _become_a_child() -> None:
+    _replace_descriptors()
+    signal.set_wakeup_fd(-1)  # it is the event loop's of the parent
+    for number in signal.valid_signals():
+        # Not by the name of its module: that of a worker is __main__.
+        code = getattr(signal.getsignal(number), "__code__", None)
+        if code is None or not code.co_filename.startswith(_PACKAGE):
+            continue
+        if "faulthandler" in sys.modules and number == getattr(signal, "SIGUSR1", None):
+            sys.modules["faulthandler"].unregister(number)
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+
+
+def _replace_descriptors() -> None:
+    """Put /dev/null in their places.
+
+    Were they closed, their numbers would be given to something else, which an object of the parent
+    that is copied with the fork would close when it is collected.
+    """
+    numbers = {own.fileno() for own in _sockets} | _descriptors
+    _sockets.clear()
+    _descriptors.clear()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in numbers:
+        if number >= 0:
+            os.dup2(null, number, inheritable=False)
+    os.close(null)
