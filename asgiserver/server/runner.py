@@ -53,13 +53,12 @@ def run_here(config: Config) -> None:
     server.bind()  # before anybody's code runs: where another server listens, none does
     try:
         app = load(config)  # before the loop and the signal handlers: Ctrl-C ends a long import
-    except BaseException:
-        server.release_listeners()
-        raise
-    with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
-        loop = runner.get_loop()
-        with StopSignals(loop, server) as signals:
-            run_main(runner, _serve(server, app, signals))
+        with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
+            loop = runner.get_loop()
+            with StopSignals(loop, server) as signals:
+                run_main(runner, _serve(server, app, signals))
+    finally:
+        server.release_listeners()  # if it has not come to its start
 
 
 async def _serve(server: Server, app: ASGIApplication, signals: StopSignals) -> None:

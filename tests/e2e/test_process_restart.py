@@ -423,7 +423,10 @@ def test_serves_on_the_sockets_of_systemd(tmp_path, options):
 @WORKERS
 def test_an_upgrade_keeps_the_sockets_and_the_watchdog_of_systemd(tmp_path, options):
     path = str(tmp_path / "notify")
-    environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "400000"}
+    environ = {
+        "NOTIFY_SOCKET": path,
+        "WATCHDOG_USEC": "2000000",
+    }  # its queue takes 10 signs of life
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(path)
         with ServerProcess(tmp_path, *options, through=ACTIVATED, **environ) as server:

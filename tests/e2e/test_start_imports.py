@@ -27,8 +27,9 @@ OURS = """
     http.dates http.fields http.forwarded http.framing http.message http.peer http.target
     log.access log.access_format log.setup
     process.runner process.upgrade
-    server.acceptor server.application server.limits server.listener server.loading
-    server.loops server.proxy server.readiness server.redirect server.runner server.server
+    server.acceptor server.application server.children server.limits server.listener
+    server.loading server.loops server.own_files server.proxy server.readiness
+    server.redirect server.runner server.server server.standard_streams
     wire.clock wire.output wire.peer wire.sendfile
     ws.codecs ws.protocol
 """
