@@ -104,8 +104,6 @@ def check_descriptor(fd: int | None) -> None:
                 raise OSError(errno.EBADF, "it is not open for writing")
         if fd > HIGHEST:
             os.set_inheritable(fd, False)
-    except OverflowError:
-        raise ConfigError(f"ready_fd: {fd}: {os.strerror(errno.EBADF)}") from None
     except OSError as error:
         raise ConfigError(f"ready_fd: {fd}: {error.strerror}") from None
 

@@ -65,7 +65,7 @@ def started(folder, *options, source=APP, redirect="", **arguments):
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-        process.wait()
+        process.communicate()
 
 
 def connect(ready):
@@ -178,7 +178,7 @@ def test_what_cannot_be_written_is_one_line_before_the_import(tmp_path, mode, op
         *mode,
         *options,
         source="open('imported', 'w')",
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as process:
         _, log = process.communicate(timeout=DEADLINE)

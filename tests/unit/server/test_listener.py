@@ -238,10 +238,9 @@ def test_a_link_is_never_removed(bind, path):
     assert os.path.exists(path)
 
 
-@pytest.mark.parametrize("name", ["", "a\0b"])
-def test_names_that_are_none(bind, name):
+def test_a_name_that_is_none(bind):
     with pytest.raises(ConfigError, match="needs a path"):
-        bind(bind=(f"unix:{name}",))
+        bind(bind=("unix:",))
 
 
 def test_paths_that_lead_nowhere(bind, path):
@@ -313,9 +312,10 @@ def test_an_inherited_descriptor_is_duplicated(bind, path):
 
 
 def test_descriptors_that_are_none(bind):
-    for fd in (987, 1 << 40):
-        with pytest.raises(BindError, match=f"file descriptor {fd}"):
-            bind(fd=fd)
+    with pytest.raises(BindError, match="file descriptor 987"):
+        bind(fd=987)
+    with pytest.raises(BindError, match="file descriptor 9999999999"):
+        bind(bind=("fd://9999999999",))
     before = os.listdir("/dev/fd")
     with socket.socket(type=socket.SOCK_DGRAM) as sock, pytest.raises(BindError, match="stream"):
         bind(fd=sock.fileno())

@@ -90,10 +90,9 @@ def test_descriptor():
     readiness.announce(ADDRESSES)  # not into what has got that number since
 
 
-@pytest.mark.parametrize("fd", [987, 1 << 40])
-def test_descriptors_that_are_none(fd):
-    with pytest.raises(ConfigError, match=f"ready_fd: {fd}: Bad file descriptor"):
-        Readiness(Config(ready_fd=fd)).check()
+def test_a_descriptor_that_is_none():
+    with pytest.raises(ConfigError, match="ready_fd: 987: Bad file descriptor"):
+        Readiness(Config(ready_fd=987)).check()
 
 
 def test_a_descriptor_for_reading():
