@@ -68,8 +68,17 @@ class Window:
         return found
 
     def close(self):
+        """What ends the shell, and what it started."""
         os.close(self.master)
+        self.master = -1
         self._shell.wait(DEADLINE)
+
+    def clean_up(self):
+        """Whatever has come of it."""
+        if self.master >= 0:
+            os.close(self.master)
+        self._shell.kill()
+        self._shell.wait()
 
 
 @contextmanager
@@ -78,6 +87,7 @@ def window(folder, *options, **arguments):
     try:
         yield window
     finally:
+        window.clean_up()
         try:
             os.killpg(window.job, signal.SIGKILL)
         except ProcessLookupError:
