@@ -102,7 +102,7 @@ def test_the_log_goes_on_when_its_file_is_broken_at_a_restart(tmp_path):
         settings["handlers"]["stream"]["class"] = "logging.StreamHandler"
         file.write_text(json.dumps(settings))
         server.restart()
-        assert server.lines[-1].startswith("mine: Restart complete")
+        server.see("^mine: Restart complete")
         assert server.stop() == 0
 
 
