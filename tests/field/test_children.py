@@ -101,7 +101,6 @@ MODES = [
     (),
     ("--loop", "asyncio"),
     ("--supervise",),
-    ("--supervise", "--loop", "asyncio"),
     ("--supervise", "--preload"),
 ]
 

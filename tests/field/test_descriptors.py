@@ -43,7 +43,6 @@ MODES = [
     ("--workers", "2", "--preload"),
     ("--reload",),
 ]
-modes = pytest.mark.parametrize("mode", MODES, ids=" ".join)
 
 
 @contextmanager
@@ -78,8 +77,11 @@ def get(connection, path):
     return connection.getresponse().read()
 
 
-@modes
-@pytest.mark.parametrize("redirect", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("mode", "redirect"),
+    [*(((), one) for one in ("<&-", ">&-", "2>&-")), *((mode, "<&- >&- 2>&-") for mode in MODES)],
+    ids=lambda value: value if isinstance(value, str) else " ".join(value),
+)
 def test_closed_standard_streams_are_the_null_device(tmp_path, mode, redirect):
     reader, writer = os.pipe()
     log = tmp_path / "log"
@@ -128,8 +130,11 @@ def test_an_application_that_closes_the_standard_output_stops_well(tmp_path, mod
         assert process.returncode == 0, log
 
 
-@pytest.mark.parametrize("fd", [1, 2])
-@modes
+@pytest.mark.parametrize(
+    ("mode", "fd"),
+    [*((mode, 1) for mode in MODES), ((), 2), (("--workers", "2"), 2)],
+    ids=lambda value: str(value) if isinstance(value, int) else " ".join(value),
+)
 def test_readiness_said_on_a_standard_stream_leaks_nothing_to_clients(tmp_path, mode, fd):
     streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     streams["stdout" if fd == 1 else "stderr"] = subprocess.PIPE
