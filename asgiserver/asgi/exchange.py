@@ -11,7 +11,7 @@ from asgiserver.asgi.failure import is_disconnect, is_of_the_process
 from asgiserver.asgi.response import BODY, DONE, HEAD, START, STATE_NAMES, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ClientDisconnected, PeerError
-from asgiserver.log.setup import escape
+from asgiserver.log.escape import escape
 
 if TYPE_CHECKING:
     from asyncio import Future, Task

@@ -30,7 +30,7 @@ from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ApplicationError, ClientDisconnected
-from asgiserver.log.setup import escape
+from asgiserver.log.escape import escape
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields
 from asgiserver.ws.protocol import ProtocolViolation, is_close_code

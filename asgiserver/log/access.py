@@ -18,9 +18,10 @@ from asgiserver.log.access_format import (
     record_fields,
     websocket_text,
 )
+from asgiserver.log.escape import client_text, escape
+from asgiserver.log.formatters import wants_colors
 from asgiserver.log.loggers import access_logger, has_foreign_handlers, logger
 from asgiserver.log.outlet import Outlet, is_terminal
-from asgiserver.log.setup import client_text, escape, wants_colors
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config

@@ -13,7 +13,7 @@ from typing import Any
 
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError, closest
-from asgiserver.log.setup import client_text, escape
+from asgiserver.log.escape import client_text, escape
 
 __all__ = ["Render", "compile_format", "measures", "record_fields", "websocket_text"]
 

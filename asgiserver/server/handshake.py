@@ -11,12 +11,12 @@ import functools
 import logging
 import socket
 import ssl
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import PeerError
 from asgiserver.http.proxy_protocol import MAX_SIZE, read_header
-from asgiserver.log.setup import client_text
+from asgiserver.log.escape import client_text
+from asgiserver.log.refusals import LinesPerPeer
 from asgiserver.server.proxy import TrustedPeers
 from asgiserver.server.tls import failure_reason
 from asgiserver.server.tls_transport import TLSTransport
@@ -68,7 +68,7 @@ class Handshake:
         self._timeout = min(config.timeout_request_head, LONGEST)
         self._versions = config.proxy_protocol
         self._senders = TrustedPeers(config.proxy_protocol_allow_ips, "proxy_protocol_allow_ips")
-        self._said = OncePerPeer()
+        self._lines = LinesPerPeer()
 
     def __repr__(self) -> str:
         return f"<Handshake proxy_protocol={self._versions} {self._tls}>"
@@ -154,35 +154,8 @@ class Handshake:
 
     def _refuse(self, client: Address | None, reason: str) -> None:
         self._stats.count_refused(reason.partition(" (")[0])
-        if self._said.allows("" if client is None else client[0], self._loop.time()):
+        if self._lines.count("" if client is None else client[0], self._loop.time()) == 1:
             logger.info("Refused %s: %s", client_text(client), reason)
-
-
-class OncePerPeer:
-    """Allows one line a minute for each address, and keeps few of them."""
-
-    __slots__ = ("_allowed",)
-
-    WINDOW = 60.0  # seconds
-    PEERS = 1024
-
-    def __init__(self) -> None:
-        self._allowed: OrderedDict[str, float] = OrderedDict()  # when, the oldest first
-
-    def __repr__(self) -> str:
-        return f"<OncePerPeer peers={len(self._allowed)}>"
-
-    def allows(self, host: str, now: float) -> bool:
-        """Whether nothing has been said of `host` for a minute; `now` is seconds."""
-        allowed = self._allowed
-        last = allowed.get(host)
-        if last is not None and now - last < self.WINDOW:
-            return False
-        allowed[host] = now
-        allowed.move_to_end(host)
-        if len(allowed) > self.PEERS:
-            allowed.popitem(last=False)
-        return True
 
 
 def duplicate(sock: socket.socket) -> socket.socket | None:

@@ -21,7 +21,8 @@ from asgiserver.h1.connection import H1Connection, Wire
 from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.log.access import make_access_log
-from asgiserver.log.setup import PeerErrorLog, setup_logging
+from asgiserver.log.refusals import PeerErrorLog
+from asgiserver.log.setup import setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
 from asgiserver.server.children import close_in_children

@@ -9,7 +9,7 @@ from fakes import turns, until
 
 from asgiserver.errors import PeerError
 from asgiserver.log.access_format import compile_format
-from asgiserver.log.setup import PeerErrorLog
+from asgiserver.log.refusals import PeerErrorLog
 
 START = {"type": "http.response.start", "status": 200}
 UPGRADE = (

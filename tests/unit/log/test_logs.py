@@ -15,16 +15,11 @@ from hypothesis import strategies as st
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError, PeerError
+from asgiserver.log.escape import client_text, escape
+from asgiserver.log.formatters import wants_colors
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER, StandInHandler, has_foreign_handlers
-from asgiserver.log.setup import (
-    TRACE,
-    PeerErrorLog,
-    client_text,
-    escape,
-    log_level,
-    setup_logging,
-    wants_colors,
-)
+from asgiserver.log.refusals import LinesPerPeer, PeerErrorLog
+from asgiserver.log.setup import TRACE, log_level, setup_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -545,12 +540,12 @@ def test_memory_for_peers_is_bounded(records: Records) -> None:
     log = PeerErrorLog()
     for host in range(3000):
         log.report((f"::{host:x}", 1), REFUSED, 0.0)
-    assert repr(log) == f"<PeerErrorLog peers={PeerErrorLog.PEERS}>"
+    assert repr(log) == f"<PeerErrorLog <LinesPerPeer peers={LinesPerPeer.PEERS}>>"
 
 
 def test_nothing_is_counted_when_nothing_is_logged(records: Records) -> None:
     logger.setLevel(logging.WARNING)
     log = PeerErrorLog()
     log.report(("10.0.0.1", 1), REFUSED, 0.0)
-    assert repr(log) == "<PeerErrorLog peers=0>"
+    assert repr(log) == "<PeerErrorLog <LinesPerPeer peers=0>>"
     assert records.messages == []

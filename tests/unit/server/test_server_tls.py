@@ -10,9 +10,9 @@ from pki import Authority, name
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
+from asgiserver.log.refusals import LinesPerPeer
 from asgiserver.server import tls as tls_module
 from asgiserver.server.certificates import expiry, subject_name
-from asgiserver.server.handshake import OncePerPeer
 from asgiserver.server.redirect import https_port
 from asgiserver.server.tls import TLS, failure_reason
 
@@ -84,13 +84,13 @@ def test_failures(error, reason):
 
 
 def test_once_per_peer():
-    said = OncePerPeer()
-    assert said.allows("a", 0.0)
-    assert not said.allows("a", 59.0)
-    assert said.allows("b", 59.0)
-    assert said.allows("a", 60.0)
+    said = LinesPerPeer()
+    assert said.count("a", 0.0) == 1
+    assert said.count("a", 59.0) == 2
+    assert said.count("b", 59.0) == 1
+    assert said.count("a", 60.0) == 1
     for number in range(3000):
-        said.allows(str(number), 60.0)
+        said.count(str(number), 60.0)
     assert "1024" in repr(said)
 
 
