@@ -20,16 +20,21 @@ async def app(scope, receive, send):
 
 OURS = """
     context errors
-    asgi.exchange asgi.files asgi.lifespan asgi.older.interface asgi.response asgi.scope
-    cli.main config.fields config.options config.values
-    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser
-    h1.parser h1.response_writer
-    http.dates http.fields http.forwarded http.framing http.message http.peer http.target
-    log.access log.access_format log.setup
+    asgi.exchange asgi.failure asgi.files asgi.lifespan asgi.older.interface asgi.response
+    asgi.scope
+    cli.main
+    config.fields config.files config.options config.values
+    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser h1.parser
+    h1.response_writer
+    http.addresses http.dates http.fields http.forwarded http.framing http.message http.peer
+    http.target
+    log.access log.access_format log.escape log.formatters log.loggers log.outlet
+    log.refusals log.setup
     process.runner process.upgrade
     server.acceptor server.application server.children server.limits server.listener
-    server.loading server.loops server.own_files server.proxy server.readiness
-    server.redirect server.runner server.server server.standard_streams
+    server.loading server.log_flusher server.loops server.main_task server.own_files
+    server.proxy server.readiness server.redirect server.runner server.server
+    server.standard_streams
     wire.clock wire.output wire.peer wire.sendfile
     ws.codecs ws.protocol
 """
