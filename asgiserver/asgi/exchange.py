@@ -44,8 +44,7 @@ class Exchange(Response):
     _told_end = False  # the application knows that the body is complete
     _held = False  # the head was, when the clock looked last
     _hung_up = ""  # why the application shall stop, as an outcome
-    _told_gone = False  # it has heard that
-    _sent_when_told = 0  # bytes of body, then
+    _sent_when_told = 0  # bytes of body, when it heard that
 
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
@@ -187,8 +186,8 @@ class Exchange(Response):
 
     def _tell_gone(self) -> None:
         """The application hears `http.disconnect`, and from now on its body is counted."""
-        if not self._told_gone:
-            self._told_gone = True
+        if not self.told_gone:
+            self.told_gone = True
             self._sent_when_told = self.sent
             if self.state == BODY and self._left is None and self._hung_up == "client_gone":
                 self._left = UNKNOWN
@@ -199,7 +198,7 @@ class Exchange(Response):
         Nor has it ended: middleware ends the response in good order when the stream beneath it was
         cancelled, and then nobody may take the response for whole.
         """
-        if self._told_gone and self._hung_up == "client_gone":
+        if self.told_gone and self._hung_up == "client_gone":
             left = self._left
             if left == UNKNOWN:
                 early = not size and self.sent == self._sent_when_told
@@ -309,7 +308,7 @@ class Exchange(Response):
         return True
 
     def _failed(self, error: BaseException) -> None:
-        if (self.gone or self._told_gone) and is_disconnect(error):
+        if (self.gone or self.told_gone) and is_disconnect(error):
             self._stopped_as_told()
             return
         try:
@@ -326,7 +325,7 @@ class Exchange(Response):
             self._cut(CLIENT_CLOSED_REQUEST if gone else self.status or 503)
 
     def _left_unfinished(self) -> None:
-        if self._told_gone:
+        if self.told_gone:
             self._stopped_as_told()
             return
         what = "without a response" if self.unsent else "before its response was complete"

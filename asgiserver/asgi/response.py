@@ -58,8 +58,9 @@ def plain_head(
 class Response:
     """One response on a channel.
 
-    `gone` is true when the client left before the response was complete; `status` and `sent`
-    (bytes of body) are for the access log, 0 while nothing has been sent.
+    `gone` is true when the client left before the response was complete, `told_gone` when the
+    application has heard `http.disconnect`; `status` and `sent` (bytes of body) are for the access
+    log, 0 while nothing has been sent.
 
     Classes of what each request makes have no `__slots__`: CPython constructs an object of a class
     without them in two thirds of the time, which is 1.5 % of a small request.
@@ -70,6 +71,7 @@ class Response:
 
     status = 0
     gone = False
+    told_gone = False
 
     def __init__(self, channel: Channel, request: RequestHead) -> None:
         self._channel = channel
@@ -177,6 +179,8 @@ class Response:
         elif kind == "http.response.trailers":
             self._send_trailers(message)
         elif kind == self.start_event:
+            if self.told_gone:  # a stream has ended as it should, and its framework answers again
+                raise ClientDisconnected("the client has left")
             raise ApplicationError(f"unexpected {kind!r}: the response has started")
         else:
             await self._send_extension(kind, message)

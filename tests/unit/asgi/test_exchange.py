@@ -142,6 +142,26 @@ async def test_a_half_closed_client_is_heard_of_but_may_be_answered():
     assert records[0].outcome == "ok"
 
 
+@pytest.mark.parametrize(("reason", "status"), [("client_gone", 499), ("shutdown", 200)])
+async def test_a_second_response_to_a_client_that_left_is_no_error(reason, status, caplog):
+    """Some frameworks answer once more when an event stream has ended because of it."""
+
+    async def app(scope, receive, send):
+        await send(START)
+        await send(PART)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        await send(START)
+
+    exchange, channel, records = make_exchange(app)
+    exchange.feed_end()
+    exchange.hang_up(reason)
+    await exchange.run()
+    assert channel.calls[1][0] == "abort"
+    assert [(record.status, record.outcome) for record in records] == [(status, reason)]
+    assert not caplog.records
+
+
 async def test_a_head_is_held_for_one_tick_but_not_for_two():
     exchange, channel, _ = make_exchange(nothing)
     exchange.on_tick(1.0)
