@@ -23,6 +23,7 @@ FLAGS = (
     "--no-first-run",
     "--no-proxy-server",
     "--ignore-certificate-errors",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
     "--remote-debugging-port=0",
 )
 
@@ -36,8 +37,8 @@ def find_chromium():
 
 
 @contextlib.asynccontextmanager
-async def chromium(folder):
-    """A `Browser` with its profile in `folder`, which is empty."""
+async def chromium(folder, wait=WAIT):
+    """A `Browser` with its profile in `folder`, which is empty; it is waited for `wait` seconds."""
     process = await asyncio.create_subprocess_exec(
         *(find_chromium(), *FLAGS, f"--user-data-dir={folder}", "about:blank"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -45,15 +46,15 @@ async def chromium(folder):
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(wait):
             url = await devtools_of(process)
         async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
-            browser = Browser(socket)
+            browser = Browser(socket, wait)
             reading = asyncio.create_task(browser.read())
             complaints = asyncio.create_task(process.stderr.read())
             yield browser
             await browser.call("Browser.close")
-            async with asyncio.timeout(WAIT):
+            async with asyncio.timeout(wait):
                 await asyncio.gather(reading, complaints, process.wait())
     finally:
         if process.returncode is None:
@@ -74,8 +75,9 @@ async def devtools_of(process):
 class Browser:
     """The browser behind a WebSocket to its DevTools."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, wait):
         self.socket = socket
+        self.wait = wait
         self.numbers = itertools.count(1)
         self.answers = {}
 
@@ -93,7 +95,7 @@ class Browser:
         answer = self.answers[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": parameters}
         await self.socket.send_json(message | ({"sessionId": session} if session else {}))
-        async with asyncio.timeout(WAIT):
+        async with asyncio.timeout(self.wait):
             data = await answer
         assert "error" not in data, data
         return data["result"]
@@ -138,4 +140,17 @@ class Page:
             await self.evaluate(f"new Promise(done => {{ {look}; look() }})")
         except TimeoutError:
             text = await self.evaluate("document.body.innerText")
-            pytest.fail(f"not so after {WAIT} seconds: {condition}; the page shows:\n{text}")
+            pytest.fail(f"not so in {self.browser.wait} s: {condition}; the page shows:\n{text}")
+
+    async def choose_files(self, selector, *paths):
+        """Fill in a file input."""
+        document = await self.browser.call("DOM.getDocument", self.session)
+        node = await self.browser.call(
+            "DOM.querySelector",
+            self.session,
+            nodeId=document["root"]["nodeId"],
+            selector=selector,
+        )
+        await self.browser.call(
+            "DOM.setFileInputFiles", self.session, nodeId=node["nodeId"], files=[*map(str, paths)]
+        )

@@ -35,6 +35,11 @@ class Running:
         """What the server has said so far."""
         return self._log.read_text()
 
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it as `number` does; it has to exit with 0."""
+        self.process.send_signal(number)
+        assert self.process.wait(ENDED_IN) == 0, self.log
+
     @contextlib.contextmanager
     def client(self) -> Iterator[httpx.Client]:
         """A client of the application."""
@@ -64,12 +69,12 @@ def running(target: str, log: Path, *flags: str) -> Iterator[Running]:
             try:
                 report = ready.read()  # until the server, or its end, closes the other side
                 assert report, log.read_text()
-                yield Running(process, json.loads(report)["addresses"][0], log)
-                process.send_signal(signal.SIGTERM)
-                assert process.wait(ENDED_IN) == 0
-                text = log.read_text()
-                assert "Traceback" not in text, text
-                assert " ERROR " not in text, text
+                server = Running(process, json.loads(report)["addresses"][0], log)
+                yield server
+                if process.returncode is None:
+                    server.stop()
+                assert "Traceback" not in server.log, server.log
+                assert " ERROR " not in server.log, server.log
             finally:
                 if process.poll() is None:
                     process.kill()
@@ -77,10 +82,10 @@ def running(target: str, log: Path, *flags: str) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def served(request, tmp_path_factory):
-    """The application ``(target, loop)`` that a test is parametrized with."""
-    target, loop = request.param
+    """The application ``(target, *flags)`` that a test is parametrized with."""
+    target, *flags = request.param
     log = tmp_path_factory.mktemp("served") / "log"
-    with running(target, log, "--loop", loop) as server:
+    with running(target, log, *flags) as server:
         yield server
 
 

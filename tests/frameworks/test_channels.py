@@ -4,7 +4,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-APP = pytest.mark.parametrize("served", [("channels_app:app", "auto")], indirect=True)
+APP = pytest.mark.parametrize("served", [("channels_app:app",)], indirect=True)
 
 
 @APP

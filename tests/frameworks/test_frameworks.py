@@ -26,10 +26,9 @@ LOOPS = ("asyncio", "uvloop")
 
 def on(*targets: str) -> pytest.MarkDecorator:
     """Run a test with each of these applications, on each event loop."""
-    both = [(target, loop) for target in targets for loop in LOOPS]
-    return pytest.mark.parametrize(
-        "served", both, ids=["-".join(pair) for pair in both], indirect=True, scope="module"
-    )
+    both = [(target, "--loop", loop) for target in targets for loop in LOOPS]
+    ids = [f"{target}-{loop}" for target, _, loop in both]
+    return pytest.mark.parametrize("served", both, ids=ids, indirect=True, scope="module")
 
 
 @on(*ASGI, *WSGI, "channels_app:app")

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 import socketio
 
-APP = [("socketio_app:app", "asyncio"), ("socketio_app:app", "uvloop")]
+LOOPS = ["asyncio", "uvloop"]
+APP = [("socketio_app:app", "--loop", loop) for loop in LOOPS]
 
 
-@pytest.mark.parametrize("served", APP, ids=["asyncio", "uvloop"], indirect=True)
+@pytest.mark.parametrize("served", APP, ids=LOOPS, indirect=True)
 @pytest.mark.parametrize("transports", [["websocket"], ["polling", "websocket"]])
 async def test_events(served, transports):
     heard: asyncio.Queue = asyncio.Queue()
