@@ -9,8 +9,9 @@ ARGS ?=
 # Such as .venv-3.11, or .venv-3.13t: interpreters do not share one.
 VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2] + sys.abiflags)')
 VENV := .venv-$(VERSION)
+APPLICATIONS := $(VENV)-applications
 RUN := $(VENV)/bin/python
-PIP := $(RUN) -m pip --quiet --quiet --disable-pip-version-check
+PIP = $(@D)/bin/python -m pip --quiet --quiet --disable-pip-version-check
 LOCKED := --constraint constraints.txt
 comma := ,
 space := $(subst ,, )
@@ -32,13 +33,13 @@ PURE := \
 	asgiserver/ws/python_codec.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system check coverage wheel format bench autobahn fuzz soak lock clean
+.PHONY: help demo test test-system test-applications check coverage wheel format bench autobahn fuzz soak lock clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  PYTHON=python3.13    use another interpreter; its environment is $(VENV)'
-	@echo '  ARGS="-k name -x"    arguments for pytest (test, fuzz), benchmarks and autobahn'
+	@echo '  PYTHON=python3.13       use another interpreter; its environment is $(VENV)'
+	@echo '  ARGS="-k name -x"       arguments for pytest (test, fuzz), benchmarks and autobahn'
 
 demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
 	@echo 'Serving examples/fastapi_app.py on http://127.0.0.1:8000 (Ctrl-C stops it)'
@@ -49,6 +50,9 @@ test: $(VENV)/.test ## Run all tests
 
 test-system: $(VENV)/.test ## Run the tests behind nginx and HAProxy (apt-get install nginx haproxy)
 	$(RUN) -m pytest tests/system $(ARGS)
+
+test-applications: $(APPLICATIONS)/.applications ## Run the tests with Gradio and others (apt-get install chromium litmus)
+	$(APPLICATIONS)/bin/python -m pytest tests/frameworks/applications $(ARGS)
 
 check: $(VENV)/.lint ## Check format, lint, types and import contracts
 	$(RUN) -m ruff format --check .
@@ -94,7 +98,7 @@ lock: ## Renew constraints.txt with the newest versions; of the oldest Python, a
 	@rm -rf .venv-lock
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
-	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint
+	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint --group applications
 	@echo '# The versions that make installs; `make lock` renews them.' > constraints.txt
 	@.venv-lock/bin/python -m pip freeze --all --exclude asgiserver --exclude setuptools >> constraints.txt
 	@rm -rf .venv-lock
@@ -105,12 +109,12 @@ clean: ## Remove the virtual environments and everything that was built
 
 # The environment. pip installs dependency groups since 25.1, so it is renewed first.
 
-$(RUN):
+$(VENV)/bin/python $(APPLICATIONS)/bin/python: %/bin/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("asgiserver needs Python 3.11 or newer; try: make PYTHON=python3.11")'
-	@echo 'Making $(VENV)'
-	@$(PYTHON) -m venv $(VENV)
+	@echo 'Making $*'
+	@$(PYTHON) -m venv $*
 
-$(VENV)/.pip: constraints.txt | $(RUN)
+$(VENV)/.pip $(APPLICATIONS)/.pip: %/.pip: constraints.txt | %/bin/python
 	@$(PIP) install $(LOCKED) --upgrade pip
 	@touch $@
 
@@ -127,4 +131,9 @@ $(VENV)/.test: pyproject.toml $(VENV)/.pip
 $(VENV)/.lint: $(VENV)/.test
 	@echo 'Installing the checks into $(VENV)'
 	@$(PIP) install $(LOCKED) --group lint
+	@touch $@
+
+$(APPLICATIONS)/.applications: pyproject.toml $(APPLICATIONS)/.pip
+	@echo 'Installing asgiserver and large applications into $(APPLICATIONS)'
+	@$(PIP) install $(LOCKED) --editable . --group applications
 	@touch $@

@@ -124,7 +124,7 @@ def test_what_make_installs_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     wanted = {*names(project["project"]["dependencies"]), *names(groups["test"])}
-    wanted |= set(names(groups["lint"]))
+    wanted |= {*names(groups["lint"]), *names(groups["applications"])}
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     locked = {name_of(line) for line in lines if not line.startswith("#")}
     assert wanted <= locked, f"run make lock PYTHON=python3.11, for {wanted - locked}"
