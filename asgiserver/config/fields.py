@@ -53,6 +53,7 @@ def option_info(config_field: dataclasses.Field[Any]) -> OptionInfo | None:
     return config_field.metadata.get("option")
 
 
+MOST_WORKERS = 512
 LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 
 
@@ -113,7 +114,7 @@ class Config:
     ws_send_timeout: float = option(60.0, "A peer must read something within this", "WebSocket", "seconds", minimum=0.001)
 
     # Processes
-    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1)
+    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS)
     supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes")
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes")
     run_once: str | None = option(None, "module:function to call before the first worker starts", "Processes", "name")

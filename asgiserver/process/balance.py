@@ -12,6 +12,8 @@ import struct
 import sys
 from typing import TYPE_CHECKING
 
+from asgiserver.config.fields import MOST_WORKERS
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
@@ -20,7 +22,7 @@ __all__ = ["FairShare", "LoadBoard", "steer"]
 
 _HEADER = struct.Struct("d")
 _CELL = struct.Struct("dd")
-CELLS = 512
+CELLS = 2 * MOST_WORKERS  # of workers, of those that replace them and of those that still drain
 SILENT = 2.0  # seconds after which a worker's load says nothing any more
 
 

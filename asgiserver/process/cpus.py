@@ -6,7 +6,14 @@ import math
 import os
 from pathlib import Path
 
-__all__ = ["usable_cpus"]
+from asgiserver.config.fields import MOST_WORKERS
+
+__all__ = ["usable_cpus", "worker_count"]
+
+
+def worker_count(workers: int | str) -> int:
+    """The number that an option ``workers`` means."""
+    return workers if isinstance(workers, int) else min(usable_cpus(), MOST_WORKERS)
 
 
 def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:

@@ -123,8 +123,10 @@ class Sockets:
     # The load board --------------------------------------------------------------------------
 
     def take_cell(self) -> int:
-        """A free place on the board, for one worker process."""
-        cell = next(number for number in range(CELLS) if number not in self._cells)
+        """A free place on the board, for one worker process. Raises `OSError`: there is none."""
+        cell = next((number for number in range(CELLS) if number not in self._cells), None)
+        if cell is None:
+            raise OSError(f"there are {CELLS} worker processes, most of which still drain")
         self._cells.add(cell)
         self.board.write(cell, 0.0, float("-inf"))
         self.board.used = max(self._cells) + 1
