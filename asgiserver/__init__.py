@@ -59,7 +59,9 @@ def run(app: Any, *, env: bool = True, **options: Any) -> None:
 
     `options` are the fields of `Config`. Those not given come from ``ASGISERVER_*`` variables and
     from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises `StartupError`
-    when the server cannot start; never exits the process.
+    when the server cannot start, and `SystemExit` with 128 + N when signal N broke off the start.
+    With workers or `reload` it is for the main thread. In a module that `app` names the call
+    belongs under ``if __name__ == "__main__":``.
     """
     from asgiserver.config.options import resolve_keywords
     from asgiserver.process.runner import run_or_raise

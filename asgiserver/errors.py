@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+BROKEN_OFF = 128
+"""And the number of the signal that broke off the start-up: the exit code, as shells have it."""
+
+
 class StartupError(Exception):
     """The server cannot start. `exit_code` is what the command line exits with."""
 
@@ -32,6 +36,10 @@ class ConfigError(StartupError, ValueError):
     """An option has a wrong name or value. The text is one line and names the fix."""
 
     exit_code = 2
+
+
+class NestedServerError(ConfigError):
+    """A server is started by code that a server imports. The text names the guard to write."""
 
 
 class ApplicationLoadError(StartupError):

@@ -172,6 +172,10 @@ class ServerProcess:
     def signal(self, number: int) -> None:
         os.kill(self.process.pid, number)
 
+    def signal_group(self, number: int) -> None:
+        """As a terminal does it: to the workers, too."""
+        os.killpg(self.process.pid, number)
+
     def stop(self) -> int:
         self.signal(signal.SIGTERM)
         return self.wait()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgiserver")
 
+CANCEL_TIME = 1.0
+"""Seconds that a cancelled application has to end."""
+
 
 class Lifespan:
     """Runs the application's lifespan in a task of its own.
@@ -53,19 +56,23 @@ class Lifespan:
             return self._context
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._run(), context=self._context, name="lifespan")
+        # KeyboardInterrupt alone comes out of it, and out of the loop: nobody asks the task for it.
+        self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._events.put_nowait({"type": "lifespan.startup"})
         try:
             async with asyncio.timeout(None if timeout == float("inf") else timeout):
                 await self._started.wait()
         except TimeoutError:
-            where = _place_of(self._task)
-            await self._cancel()
-            raise LifespanFailed(
-                f"the application's start-up took longer than {timeout:g} s{where}"
-                " (--timeout-startup)"
-            ) from None
+            if not self._started.is_set():  # not even in this very turn
+                where = _place_of(self._task)
+                await self._cancel()
+                raise LifespanFailed(
+                    f"the application's start-up took longer than {timeout:g} s{where}"
+                    " (--timeout-startup)"
+                ) from None
         except asyncio.CancelledError:
-            await self._cancel()
+            if not self.supported:  # else it was completed in this very turn: `shutdown` follows
+                await self._cancel()
             raise
         if self._startup_failure:
             await self._cancel()
@@ -74,10 +81,13 @@ class Lifespan:
 
     async def shutdown(self, timeout: float) -> None:
         """Run the shutdown; a failure or an overrun of `timeout` seconds is logged."""
+        if not self.supported:
+            await self._cancel()  # a start-up that was broken off may be complete all the same
         task = self._task
         if task is None or not self.supported:
             return
         if not task.done():
+            self._cancelled = False
             self._events.put_nowait({"type": "lifespan.shutdown"})
             try:
                 async with asyncio.timeout(None if timeout == float("inf") else timeout):
@@ -96,9 +106,14 @@ class Lifespan:
         try:
             await self._app(lifespan_scope(self._state), self._receive, self._send)
         except BaseException as error:
-            if self._cancelled or is_of_the_process(error):
+            if is_of_the_process(error):
                 raise
-            self._raised(error)
+            if not self._cancelled:
+                self._raised(error)
+            elif not isinstance(error, asyncio.CancelledError):
+                logger.warning(
+                    "The application's lifespan raised %s when cancelled", _described(error)
+                )
         else:
             if not self._started.is_set():
                 self.supported = False
@@ -152,11 +167,24 @@ class Lifespan:
         raise ApplicationError(f"unexpected lifespan message {kind!r}")
 
     async def _cancel(self) -> None:
+        """Cancel the application; it ends, or completes its start-up all the same."""
         task = self._task
-        if task is not None and not task.done():
+        if task is None or task.done():
+            return
+        if not self._cancelled:
             self._cancelled = True
             task.cancel()
-            await asyncio.wait([task], timeout=1.0)
+        if not self._started.is_set():
+            started = asyncio.ensure_future(self._started.wait())
+            await asyncio.wait(
+                [task, started], timeout=CANCEL_TIME, return_when=asyncio.FIRST_COMPLETED
+            )
+            started.cancel()
+            if self.supported:
+                return  # `shutdown` is still to come
+        await asyncio.wait([task], timeout=CANCEL_TIME)
+        if not task.done():
+            logger.error("The application's lifespan does not end though it was cancelled")
 
 
 def _described(error: BaseException) -> str:

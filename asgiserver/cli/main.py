@@ -16,6 +16,7 @@ from asgiserver.config.files import current_directory
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
 from asgiserver.log.outlet import end_streams, write_at_last
+from asgiserver.server.importing import refuse_nested_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,11 +46,13 @@ def main(
     """Run the command line `args` (default: those of the process); the exit code.
 
     0 is a clean stop, 2 a wrong option, 3 an application that does not load or start, 4 an
-    address that cannot be listened on.
+    address that cannot be listened on, 128 + N a start-up that signal N broke off. Raises
+    `NestedServerError` when a server imports the caller.
     """
     from asgiserver.server.standard_streams import open_missing
 
     open_missing()
+    refuse_nested_server()
     args = list(sys.argv[1:] if args is None else args)
     if args[:1] == ["migrate"]:
         from asgiserver.cli import migrate

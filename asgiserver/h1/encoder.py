@@ -6,6 +6,8 @@ import http
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asgiserver.http.message import ResponseHead
     from asgiserver.types import Fields
 
@@ -20,6 +22,14 @@ def status_line(status: int) -> bytes:
 def encode_fields(fields: Fields) -> bytes:
     """Field lines, each with its line end."""
     return b"".join([b"%b: %b\r\n" % field for field in fields])
+
+
+def default_fields(headers: Sequence[str]) -> Fields:
+    """The fields of ``--header``, written ``Name: value``."""
+    pairs = (header.partition(":") for header in headers)
+    return [
+        (name.strip().lower().encode(), value.strip().encode("latin-1")) for name, _, value in pairs
+    ]
 
 
 class HeadEncoder:

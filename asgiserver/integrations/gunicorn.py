@@ -19,13 +19,14 @@ from gunicorn.workers.base import Worker as BaseWorker
 
 from asgiserver.config.fields import has_tls
 from asgiserver.config.options import resolve_keywords
-from asgiserver.errors import ApplicationLoadError, StartupError
+from asgiserver.errors import ApplicationLoadError, NestedServerError, StartupError
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
-from asgiserver.server.application import load
+from asgiserver.server.application import load_outside_the_loop
+from asgiserver.server.importing import importing, outside_the_loop
 from asgiserver.server.listener import Listener
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
-from asgiserver.server.runner import StopSignals
+from asgiserver.server.runner import StopSignals, start_and_wait
 from asgiserver.server.server import Server
 
 if TYPE_CHECKING:
@@ -56,6 +57,15 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         super().__init__(*args, **kwargs)
         self.server: Server | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+
+    def load_wsgi(self) -> None:
+        """gunicorn imports the application, in the circumstances in which this server does."""
+        try:
+            with outside_the_loop(self.log.warning), importing("the application"):
+                super().load_wsgi()
+        except NestedServerError as error:
+            self.log.error("%s", error)
+            sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def init_signals(self) -> None:
         """gunicorn's signals; `run` takes those that stop the worker."""
@@ -88,26 +98,18 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
     def _run(self, config: Config) -> None:
         for note in config.notes:
             logger.warning("%s", note)
-        app = load(config)
+        app = load_outside_the_loop(config)
         scheme = "https" if has_tls(config) else "http"
         listeners = [Listener(_duplicate(sock), None, scheme) for sock in self.sockets]
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
             self._loop = loop = runner.get_loop()
-            self.server = server = Server(config, listeners=listeners)
+            self.server = server = Server(config, listeners=listeners, app=app)
             with StopSignals(loop, server) as signals:
-                run_main(runner, self._serve(server, app, signals))
+                run_main(runner, self._serve(server, signals))
 
-    async def _serve(self, server: Server, app: Any, signals: StopSignals) -> None:
-        signals.starting = asyncio.current_task()
+    async def _serve(self, server: Server, signals: StopSignals) -> None:
         self._beat()
-        try:
-            await server.start(app)
-        except asyncio.CancelledError:
-            if not signals.count:
-                raise
-            return
-        signals.starting = None
-        await server.wait_stopped()
+        await start_and_wait(server, signals)
 
     def _beat(self) -> None:
         """A sign of life, from the event loop: one that is blocked gives none."""

@@ -151,7 +151,11 @@ class Fleet:
         sockets = self.sockets
         listeners = sockets.for_slot(slot)
         shared = shared and not sockets.reuseport
-        cell = sockets.take_cell()
+        try:
+            cell = sockets.take_cell()
+        except OSError as exc:
+            self._cannot_start(exc, now)
+            return
         setup = Setup(
             config=_config_of_worker(config, app),
             index=slot,
@@ -164,15 +168,18 @@ class Fleet:
         try:
             worker = self.launcher.start(setup, inherit)
         except OSError as exc:
-            logger.error("Cannot start a worker: %s", exc)
             sockets.free_cell(cell)
-            self._owner.worker_failed(None, now)
+            self._cannot_start(exc, now)
             return
         worker.slot, worker.generation, worker.cell = slot, generation, cell
         worker.born = worker.beat_at = now
         worker.set_limits(config)
         self._adopt(worker)
         logger.debug("%s started", worker)
+
+    def _cannot_start(self, exc: OSError, now: float) -> None:
+        logger.error("Cannot start a worker: %s", exc)
+        self._owner.worker_failed(None, now)
 
     def _adopt(self, worker: WorkerHandle) -> None:
         def on_stacks() -> None:
@@ -233,7 +240,9 @@ class Fleet:
         if worker.last.rss:
             details += f", last RSS {size_text(worker.last.rss)}"
         if worker.phase is Phase.LEAVING:
-            level = logging.WARNING if worker.exit_code else logging.INFO
+            # One that was told to end while it started may end as it likes.
+            served = worker.ready_at is not None
+            level = logging.WARNING if worker.exit_code and served else logging.INFO
             logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
         elif worker.phase is Phase.READY:
             logger.error("%s died: %s", worker, details)

@@ -10,6 +10,7 @@ import random
 import signal
 from typing import TYPE_CHECKING
 
+from asgiserver.errors import BROKEN_OFF
 from asgiserver.process.control import Beat, Failed, Lines, Message, Stop, encode
 from asgiserver.process.plan import Phase, View
 
@@ -167,6 +168,12 @@ class WorkerHandle:
         if self.exit_code is None:
             self.exit_code = self._poll()
         return self.exit_code is not None
+
+    @property
+    def told_to_end(self) -> bool:
+        """Whether SIGTERM broke off its start-up: nothing is wrong with the application."""
+        by_signal = (-signal.SIGTERM, BROKEN_OFF + signal.SIGTERM)
+        return self.failed is None and self.exit_code in by_signal
 
     # Recycling -------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from asgiserver.log.outlet import end_streams, flush_streams
 from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
+from asgiserver.server.importing import outside_the_loop
 from asgiserver.server.loading import load_application, load_env_files
 from asgiserver.server.standard_streams import open_missing
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from asgiserver.config.fields import Config
     from asgiserver.process.control import Setup
+
+logger = logging.getLogger("asgiserver")
 
 __all__ = ["WORKER_COMMAND", "Fork", "Launcher", "Spawn", "preload"]
 
@@ -124,7 +127,8 @@ def preload(config: Config) -> Any:
     whatever locks they hold.
     """
     load_env_files(config.env_file)
-    app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    with outside_the_loop(logger.warning):
+        app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
     open_missing()  # it may have closed some
     others = [
         thread.name for thread in threading.enumerate() if thread is not threading.main_thread()

@@ -9,7 +9,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING
 
-from asgiserver.errors import ApplicationLoadError
+from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
 from asgiserver.process.control import Setup
 from asgiserver.process.handle import exit_text
 from asgiserver.process.signals import CHILD_LOOK, named
@@ -39,18 +39,18 @@ def run_once(
         return None
     setup = Setup(config=config, index=0, run_once=config.run_once)
     process = launcher.start(setup, ())
-    stopping = False
+    stopped_by = 0
     while not process.has_ended():
         selector.select(CHILD_LOOK)
         for number in signals.read():
             if number in _STOPS:
                 logger.info("Stopping (%s)", number.name)
                 process.signal(signal.SIGTERM)
-                stopping = True
+                stopped_by = stopped_by or number
     failure = process.read_failure()
     process.close()
-    if stopping:
-        return 0
+    if stopped_by:
+        return BROKEN_OFF + stopped_by
     if process.exit_code:
         logger.error("%s", failure or f"run_once: it ended with {exit_text(process.exit_code)}")
         return ApplicationLoadError.exit_code

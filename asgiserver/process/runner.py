@@ -6,9 +6,11 @@ import dataclasses
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING
 
-from asgiserver.errors import ConfigError, StartupError, WorkersFailed
+from asgiserver.errors import BROKEN_OFF, ConfigError, StartupError, WorkersFailed
+from asgiserver.server.importing import refuse_nested_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.log.setup import LoggingHandle
 
-__all__ = ["needs_supervisor", "run", "run_or_raise"]
+__all__ = ["be_worker", "needs_supervisor", "run", "run_or_raise"]
 
 _NEED_PARENT = (
     "supervise",
@@ -31,6 +33,15 @@ _NEED_PARENT = (
     "group",
 )
 _NOT_ON_WINDOWS = frozenset({"preload", "max_worker_rss", "pid", "user", "group"})
+
+
+_in_worker = False
+
+
+def be_worker() -> None:
+    """From now on this process has no supervisor in it, whatever code it imports."""
+    global _in_worker
+    _in_worker = True
 
 
 def needs_supervisor(config: Config) -> bool:
@@ -62,14 +73,15 @@ def _under_systemd(config: Config) -> bool:
 def run(
     config: Config, notes: Sequence[str] = (), reread: Callable[[], Config] | None = None
 ) -> int:
-    """Serve until stopped; the exit code. Raises `StartupError`.
+    """Serve until stopped; the exit code, 128 + N when signal N broke off the start-up.
 
-    `reread` gives the configuration as it is at a rolling restart.
+    Raises `StartupError`. `reread` gives the configuration as it is at a rolling restart.
     """
     from asgiserver.process.upgrade import VARIABLE
     from asgiserver.server.readiness import check_descriptor
     from asgiserver.server.standard_streams import open_missing
 
+    refuse_nested_server()
     open_missing()
     if VARIABLE not in os.environ:  # else it was for the first of a line of supervisors
         check_descriptor(config.ready_fd)
@@ -79,6 +91,12 @@ def run(
         return run_here(config, notes)
     if sys.platform == "win32" and (wanted := [*_NOT_ON_WINDOWS.intersection(_wanted(config))]):
         raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
+    if _in_worker:
+        raise ConfigError("a worker cannot have workers: start them from another process")
+    if threading.current_thread() is not threading.main_thread():
+        raise ConfigError(
+            "workers, reload and all else that needs a supervisor: call run() in the main thread"
+        )
     from asgiserver.process.supervisor import Supervisor
 
     log = _Logging(config)
@@ -129,8 +147,10 @@ class _Logging:
 
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
-    """The same for programs, which want an exception. Raises `StartupError`."""
+    """The same for programs, which want an exception. Raises `StartupError`, or `SystemExit`."""
     code = run(config, notes)
+    if code > BROKEN_OFF:
+        raise SystemExit(code)
     if code == WorkersFailed.exit_code:
         raise WorkersFailed("workers died faster than they could be replaced; the log says why")
     if code:

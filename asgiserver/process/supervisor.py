@@ -14,12 +14,13 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.errors import ApplicationLoadError, ConfigError, WorkersFailed
+from asgiserver.config.fields import MOST_WORKERS
+from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, WorkersFailed
 from asgiserver.log.loggers import flush_log
 from asgiserver.process import launch
 from asgiserver.process.backoff import Failures
 from asgiserver.process.control import Stop
-from asgiserver.process.cpus import usable_cpus
+from asgiserver.process.cpus import worker_count
 from asgiserver.process.fleet import Fleet
 from asgiserver.process.handle import exit_text
 from asgiserver.process.once import run_once
@@ -79,7 +80,7 @@ class Supervisor:
         self._app: Any = config.app
 
         self._goal = Goal(
-            config.workers if isinstance(config.workers, int) else usable_cpus(),
+            worker_count(config.workers),
             in_place=config.reload,
             stuck_after=config.timeout_worker_stuck,
         )
@@ -92,6 +93,7 @@ class Supervisor:
         # How workers are told to leave: by now, to make room for others.
         self._order = Stop("restart", RELOAD_WINDOW) if config.reload else REPLACED
         self._exit_code = 0
+        self._refused: ConfigError | None = None  # what no worker can start with
 
         self._selector = selectors.DefaultSelector()
         self._signals: SignalQueue
@@ -126,6 +128,8 @@ class Supervisor:
         finally:
             self._close()
         logger.info("Supervisor stopped, exit code %d", self._exit_code)
+        if self._refused is not None:
+            raise self._refused
         return self._exit_code
 
     def _prepare(self) -> None:
@@ -237,22 +241,23 @@ class Supervisor:
             return
         code, missed = ApplicationLoadError.exit_code, True
         if worker is not None:
-            missed = not self._has_other(worker)
+            missed = all(other.slot != worker.slot for other in self._fleet.in_phase(Phase.READY))
             text = f"it ended with {exit_text(worker.exit_code or 0)}"
             if worker.failed is not None:
                 text, code = worker.failed.text, worker.failed.exit_code
+            if code == ConfigError.exit_code and not self._started:
+                self._refused = ConfigError(text)  # as if it had been found in this process
+                self._halt(code)
+                return
             logger.error("%s could not start: %s", worker, text)
-        if self._config.reload:
+        told = worker is not None and worker.told_to_end
+        if self._config.reload and not told:
             self._wait_for_change()
-        elif not self._started:
+        elif not self._started and not told:
             self._halt(code)
-        elif worker is None or not self._give_up_restart(worker):
+        elif worker is None or told or not self._give_up_restart(worker):
             self._failures.add(now, booted=False, counts=missed)
             self._give_up_if_hopeless(now)
-
-    def _has_other(self, worker: WorkerHandle) -> bool:
-        """Whether another one serves in the place of `worker`."""
-        return any(other.slot == worker.slot for other in self._fleet.in_phase(Phase.READY))
 
     def _give_up_restart(self, worker: WorkerHandle) -> bool:
         """A replacement failed: keep the workers that are there. False when it was none."""
@@ -300,6 +305,8 @@ class Supervisor:
             command = _COMMANDS[number]
             if command is not None:
                 command(self)
+            if self._goal.stopping and not (self._started or self._exit_code):
+                self._exit_code = BROKEN_OFF + number
 
     def _change_goal(self, **changes: Any) -> None:
         self._goal = dataclasses.replace(self._goal, **changes)
@@ -365,8 +372,7 @@ class Supervisor:
         if changed:
             logger.warning("A changed %s needs a new start, or SIGUSR2", ", ".join(changed))
         if config.workers != self._config.workers:
-            size = config.workers if isinstance(config.workers, int) else usable_cpus()
-            self._change_goal(size=size)
+            self._change_goal(size=worker_count(config.workers))
         self._change_goal(stuck_after=config.timeout_worker_stuck)
         self._config = config
         if not config.preload:
@@ -382,7 +388,7 @@ class Supervisor:
 
     def scale_up(self) -> None:
         """SIGTTIN: one more worker."""
-        self._scale(self._goal.size + 1)
+        self._scale(min(self._goal.size + 1, MOST_WORKERS))
 
     def scale_down(self) -> None:
         """SIGTTOU: one worker less, but never none."""

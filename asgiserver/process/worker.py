@@ -17,7 +17,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
+from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, StartupError
 from asgiserver.log.loggers import LOGGER
 from asgiserver.log.outlet import end_streams
 from asgiserver.log.setup import setup_logging
@@ -35,9 +35,12 @@ from asgiserver.process.control import (
     receive_setup,
 )
 from asgiserver.process.memory import resident_bytes
+from asgiserver.process.runner import be_worker
 from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
 from asgiserver.process.stacks import write_on_signal, write_when_silent
+from asgiserver.server.application import load_outside_the_loop
 from asgiserver.server.children import close_in_children
+from asgiserver.server.importing import outside_the_loop
 from asgiserver.server.listener import Listener, adopt
 from asgiserver.server.loading import load_env_files, load_object
 from asgiserver.server.loops import loop_factory
@@ -71,7 +74,7 @@ class Served(Protocol):
         """Whether somebody is connected, or about to be."""
 
     async def start(self) -> None:
-        """Import the application, start its lifespan, accept connections."""
+        """Run the lifespan's start-up, accept connections."""
 
     async def wait_stopped(self) -> None:
         """Return after the staged stop."""
@@ -104,6 +107,8 @@ class Worker:
         self._starting: asyncio.Task[None] | None = None
         self._share: FairShare | None = None
         self._stopping = False
+        self._reason = ""
+        self._timeout: float | None = None
         self._told = False  # by the supervisor
         self._limited = False  # a thread in C will end this process
 
@@ -117,36 +122,40 @@ class Worker:
         for number in named("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGBREAK"):
             # A terminal sends these to the whole group; the supervisor decides what they mean.
             signal.signal(number, ignore)
-        signal.signal(signal.SIGTERM, self._on_sigterm)
+        # Until the application is imported SIGTERM ends this process: there is nothing to undo.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             with asyncio.Runner(loop_factory=shareable_loop(config.loop)) as runner:
                 self._loop = runner.get_loop()
                 write_on_signal(self._loop, self._stacks_fd)
                 unblock()
                 die_with_parent(signal.SIGTERM, self._parent)
-                return run_main(runner, self._serve(self._loop))
-        except StartupError as exc:
-            return self._fail(exc)
-
-    async def _serve(self, loop: asyncio.AbstractEventLoop) -> int:
-        self._control.setblocking(False)
-        loop.add_reader(self._control.fileno(), self._on_control)
-        try:
-            self._server = server = self._make_server(self._setup)
-            server.extra_state["worker_index"] = self._setup.index
-            self._take_turns(server)
-            self._starting = asyncio.ensure_future(server.start())
-            if self._stopping:
-                self._starting.cancel()
-            await self._starting
-        except asyncio.CancelledError:
-            return 0  # told to end while booting
+                server = self._make_server(self._setup)
+                signal.signal(signal.SIGTERM, self._on_sigterm)
+                return run_main(runner, self._serve(self._loop, server))
         except Exception as exc:
             return self._fail(exc)
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop, server: Served) -> int:
+        self._control.setblocking(False)
+        loop.add_reader(self._control.fileno(), self._on_control)
+        server.extra_state["worker_index"] = self._setup.index
+        self._server = server
+        self._take_turns(server)
+        self._starting = asyncio.ensure_future(server.start())
+        if self._stopping:  # since the application was imported
+            self._starting.cancel()
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            return BROKEN_OFF + signal.SIGTERM  # or an order in its place
         finally:
             self._starting = None
-        self._report(Ready())
-        self._beat()
+        if self._stopping:  # in the last turn of the start
+            server.request_stop(timeout=self._timeout, reason=self._reason)
+        else:
+            self._report(Ready())
+            self._beat()
         await server.wait_stopped()
         loop.remove_reader(self._control.fileno())
         return 0
@@ -235,6 +244,7 @@ class Worker:
 
     def _stop(self, reason: str, timeout: float | None) -> None:
         again, self._stopping = self._stopping, True
+        self._reason, self._timeout = reason, timeout
         if self._starting is not None:
             self._starting.cancel()
         elif self._server is not None:
@@ -306,7 +316,8 @@ def call_once(setup: Setup) -> None:
     """Call the function of ``--run-once``, plain or async."""
     config = setup.config
     load_env_files(config.env_file)
-    function = load_object(setup.run_once, app_dir=config.app_dir)
+    with outside_the_loop(logger.warning):
+        function = load_object(setup.run_once, app_dir=config.app_dir)
     result = function()
     if inspect.iscoroutine(result):
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
@@ -314,9 +325,10 @@ def call_once(setup: Setup) -> None:
 
 
 def make_server(setup: Setup) -> Served:
-    """The server of this process, on the inherited sockets."""
+    """The server of this process, on the inherited sockets; imports the application."""
     listeners = [Listener(adopt(fd), None, scheme) for fd, scheme in setup.listeners]
-    server = Server(setup.config, listeners=listeners)
+    app = load_outside_the_loop(setup.config)
+    server = Server(setup.config, listeners=listeners, app=app)
     server.announces = False  # the supervisor does, once
     return server
 
@@ -328,6 +340,7 @@ def work(
     make_server: Callable[[Setup], Served] = make_server,
 ) -> int:
     """Be a worker, or the one that runs ``--run-once``; the exit code."""
+    be_worker()
     os.environ[INDEX_VARIABLE] = str(setup.index)
     role = "run once" if setup.run_once else f"worker {setup.index}"
     set_process_title(f"asgiserver: {role} [{setup.config.app}]")
@@ -343,6 +356,8 @@ def work(
     try:
         if not setup.run_once:
             return Worker(setup, control, stacks_fd, make_server).run()
+        for number in named("SIGINT", "SIGBREAK"):
+            signal.signal(number, ignore)  # the supervisor hears of it, too, and sends SIGTERM
         unblock()
         try:
             call_once(setup)
@@ -356,7 +371,7 @@ def work(
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m asgiserver.process.worker CONTROL STACKS``: two inherited descriptors."""
+    """What a spawned process runs; `arguments` are two descriptors, control and stacks."""
     control = adopt(int(arguments[0]))
     stacks_fd = int(arguments[1])
     os.set_inheritable(stacks_fd, False)

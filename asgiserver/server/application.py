@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.older.interface import as_asgi3
+from asgiserver.server.importing import outside_the_loop
 from asgiserver.server.loading import detect_interface, load_application, load_env_files
 from asgiserver.server.standard_streams import open_missing
 
@@ -16,9 +17,15 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.types import ASGIApplication
 
-__all__ = ["load"]
+__all__ = ["load", "load_outside_the_loop"]
 
 logger = logging.getLogger("asgiserver")
+
+
+def load_outside_the_loop(config: Config) -> ASGIApplication:
+    """`load`, before a loop runs in this thread: in one process as in a worker."""
+    with outside_the_loop(logger.warning):
+        return load(config)
 
 
 def load(config: Config) -> ASGIApplication:

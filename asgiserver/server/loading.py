@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.files import read_env_file
-from asgiserver.errors import ApplicationLoadError, closest
+from asgiserver.errors import ApplicationLoadError, NestedServerError, closest
+from asgiserver.server.importing import importing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -119,7 +120,10 @@ def _call(factory: Any, name: str) -> Any:
         text = f"{name} is called as a factory but needs arguments {inspect.signature(factory)}"
         raise ApplicationLoadError(f"{text}; is it the application? then leave out --factory")
     try:
-        app = factory()
+        with importing(name):
+            app = factory()
+    except NestedServerError as error:
+        raise error.with_traceback(None) from None
     except (Exception, SystemExit) as error:
         raise ApplicationLoadError(f"the factory {name} failed: {_describe(error)}") from error
     if inspect.iscoroutine(app):
@@ -187,7 +191,10 @@ def _applications_hint(module: ModuleType) -> str:
 
 def _import(module_name: str, folder: str) -> ModuleType:
     try:
-        return importlib.import_module(module_name)
+        with importing(repr(module_name)):
+            return importlib.import_module(module_name)
+    except NestedServerError as error:
+        raise error.with_traceback(None) from None  # the fix is all that it has to say
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if f"{module_name}.".startswith(f"{missing}."):
@@ -198,6 +205,8 @@ def _import(module_name: str, folder: str) -> ModuleType:
         raise ApplicationLoadError(text) from error
     except (Exception, SystemExit) as error:
         text = f"importing {module_name!r} failed: {_describe(error)}"
+        if isinstance(error, RuntimeError) and "no running event loop" in str(error):
+            text += "; none runs yet: do this in the lifespan's start-up"
         raise ApplicationLoadError(text) from error
 
 

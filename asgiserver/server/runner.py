@@ -11,8 +11,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiserver.config.fields import has_tls
+from asgiserver.errors import BROKEN_OFF
 from asgiserver.log.setup import setup_logging
-from asgiserver.server.application import load
+from asgiserver.server.application import load_outside_the_loop
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from asgiserver.config.fields import Config
-    from asgiserver.types import ASGIApplication
 
 logger = logging.getLogger("asgiserver")
 
@@ -41,36 +41,54 @@ def run(config: Config, notes: Sequence[str] = ()) -> int:
             logger.warning("%s", note)
         for remark in config.remarks:
             logger.debug("%s", remark)
-        run_here(config)
+        return run_here(config)
     finally:
         logging_handle.close()
-    return 0
 
 
-def run_here(config: Config) -> None:
-    """Serve in this process. Raises `StartupError`."""
+def run_here(config: Config) -> int:
+    """Serve in this process; 0, or the status of the signal that broke off the start-up.
+
+    Raises `StartupError`.
+    """
     server = Server(config)
     server.bind()  # before anybody's code runs: where another server listens, none does
     try:
-        app = load(config)  # before the loop and the signal handlers: Ctrl-C ends a long import
+        # Before the loop and the signal handlers: Ctrl-C ends a long import.
+        server.app = load_outside_the_loop(config)
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
             loop = runner.get_loop()
             with StopSignals(loop, server) as signals:
-                run_main(runner, _serve(server, app, signals))
+                return _run(runner, server, signals)
     finally:
         server.release_listeners()  # if it has not come to its start
 
 
-async def _serve(server: Server, app: ASGIApplication, signals: StopSignals) -> None:
-    signals.starting = asyncio.current_task()
+def _run(runner: asyncio.Runner, server: Server, signals: StopSignals) -> int:
     try:
-        await server.start(app)
-    except asyncio.CancelledError:
-        if not signals.count:
+        return run_main(runner, start_and_wait(server, signals))
+    except KeyboardInterrupt:
+        if signals.last is None or signals.last == signal.SIGINT:
             raise
+        return BROKEN_OFF + signals.last
+
+
+async def start_and_wait(server: Server, signals: StopSignals) -> int:
+    """Serve until stopped; the exit code. Raises `StartupError`."""
+    if signals.last is None:
+        signals.starting = asyncio.current_task()
+        try:
+            await server.start()
+        except asyncio.CancelledError:
+            if signals.last is None:
+                raise
+        signals.starting = None
+    if not server.started:
+        assert signals.last is not None
         logger.info("Stopped during the start-up")
-        return
+        return BROKEN_OFF + signals.last
     await server.wait_stopped()
+    return 0
 
 
 class StopSignals:
@@ -87,6 +105,7 @@ class StopSignals:
         self._server = server
         self._before: dict[signal.Signals, Any] = {}
         self.count = 0
+        self.last: signal.Signals | None = None
         self.starting: asyncio.Task[Any] | None = None
         self._blocked: threading.Timer | None = None
 
@@ -106,6 +125,7 @@ class StopSignals:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         self.count += 1
+        self.last = signal.Signals(number)
         if self.count > (2 if self._server.started else 1):
             raise KeyboardInterrupt
         if not self._server.started:

@@ -18,7 +18,7 @@ from asgiserver.config.fields import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
 from asgiserver.h1.connection import H1Connection, Wire
-from asgiserver.h1.encoder import HeadEncoder
+from asgiserver.h1.encoder import HeadEncoder, default_fields
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.log.access import make_access_log
 from asgiserver.log.refusals import PeerErrorLog
@@ -26,6 +26,7 @@ from asgiserver.log.setup import setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.application import load
 from asgiserver.server.children import close_in_children
+from asgiserver.server.importing import refuse_nested_server
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.log_flusher import LogFlusher
@@ -33,7 +34,7 @@ from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import Readiness
 from asgiserver.server.redirect import redirect_context
 from asgiserver.wire.clock import CoarseClock
-from asgiserver.ws.codecs import codec_factory
+from asgiserver.ws.codecs import check_codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from asgiserver.server.limits import RequestLimit
     from asgiserver.server.listener import Listener
     from asgiserver.server.tls import TLS
-    from asgiserver.types import ASGIApplication, Fields
+    from asgiserver.types import ASGIApplication
 
 __all__ = ["Server"]
 
@@ -71,11 +72,19 @@ class Server:
 
     ``async with Server(Config(app, port=0)) as server:`` is listening inside, with the lifespan's
     start-up complete, and has drained when it is left. `listeners` are sockets bound by somebody
-    else; they are closed with the server. Start errors are raised: `StartupError`.
+    else; they are closed with the server. `app` is the application when it has been loaded
+    already. Start errors are raised: `StartupError`.
     """
 
-    def __init__(self, config: Config, *, listeners: Sequence[Listener] | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        listeners: Sequence[Listener] | None = None,
+        app: ASGIApplication | None = None,
+    ) -> None:
         self.config = config
+        self.app = app
         self.listeners: list[Listener] = list(listeners or ())
         self.addresses: tuple[str, ...] = ()
         self.extra_state: dict[str, Any] = {}  # put into the lifespan's state before its start
@@ -125,18 +134,19 @@ class Server:
             listener.close(unlink=self._owns_paths)
         self.listeners.clear()
 
-    async def start(self, app: ASGIApplication | None = None) -> None:
+    async def start(self) -> None:
         """Load the application, run its start-up, listen. Raises `StartupError`.
 
-        `app` is the application when it has been loaded already.
+        When it is cancelled the application's shutdown runs, if its start-up was complete.
         """
+        refuse_nested_server()
         self._loop = loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
         config = self.config
         self._logging = setup_logging(config)
         try:
             self.bind()
-            self.context = context = self._make_context(loop, app or load(config))
+            self.context = context = self._make_context(loop, self.app or load(config))
             await self._start_lifespan(context)
             self._start_access_log(context)
             await self._accept(context)
@@ -145,10 +155,8 @@ class Server:
             if self._owns_paths:
                 self._readiness.announce(self.addresses)
         except BaseException:
-            try:
-                await self._release()
-            finally:
-                self._stopped.set_result(None)
+            self._stopping = loop.create_task(self._give_up())
+            await asyncio.shield(self._stopping)  # which goes on if this is cancelled once more
             raise
         for address in self.addresses if self.announces else ():
             logger.info("Serving on %s", address)
@@ -240,7 +248,7 @@ class Server:
         encoder = HeadEncoder(
             server=b"asgiserver" if config.server_header else b"",
             send_date=config.date_header,
-            defaults=default_fields(config),
+            defaults=default_fields(config.headers),
         )
         limits = Limits(
             config.limit_request_line,
@@ -428,6 +436,14 @@ class Server:
         for session in self.context.running.values():
             logger.error("Does not end though it was cancelled: %s", session.label)
 
+    async def _give_up(self) -> None:
+        """The start came to nothing."""
+        assert self._stopped is not None
+        try:
+            await self._release()
+        finally:
+            self._stopped.set_result(None)
+
     async def _release(self) -> None:
         """Run the lifespan's shutdown and give everything back, however far the start came."""
         try:
@@ -445,22 +461,3 @@ class Server:
                 self._access_log.close()
             if self._logging is not None:
                 self._logging.close()
-
-
-def default_fields(config: Config) -> Fields:
-    """The fields of ``--header``."""
-    pairs = (header.partition(":") for header in config.headers)
-    return [
-        (name.strip().lower().encode(), value.strip().encode("latin-1")) for name, _, value in pairs
-    ]
-
-
-def check_codec(name: str) -> None:
-    """Raise `ConfigError` when the library of a WebSocket codec that was asked for is missing."""
-    if name in ("wsproto", "websockets"):
-        try:
-            codec_factory(name)
-        except ImportError:
-            raise ConfigError(
-                f"ws: {name} is not installed; pip install {name}, or use --ws python"
-            ) from None

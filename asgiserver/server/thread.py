@@ -12,6 +12,8 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.fields import Config
+from asgiserver.server.application import load
+from asgiserver.server.importing import refuse_nested_server
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
@@ -29,7 +31,10 @@ def serve_in_thread(app: Any, **options: Any) -> Iterator[Server]:
     `options` are the fields of `Config`; nothing else is read, and the port is a free one unless
     it is given. `Server.addresses` says where. Raises `StartupError` when the server cannot start.
     """
-    server = Server(Config(app, **{"port": 0, **options}))
+    refuse_nested_server()
+    config = Config(app, **{"port": 0, **options})
+    # In this thread: the other one would wait for what this one may be importing.
+    server = Server(config, app=load(config))
     started: Future[None] = Future()
     thread = threading.Thread(target=_run, args=(server, started), name="asgiserver")
     thread.start()

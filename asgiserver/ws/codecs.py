@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asgiserver.errors import ConfigError
+
 if TYPE_CHECKING:
     from asgiserver.ws.protocol import CodecFactory
 
-__all__ = ["codec_factory"]
+__all__ = ["check_codec", "codec_factory"]
 
 
 def codec_factory(name: str) -> CodecFactory:
@@ -26,3 +28,14 @@ def codec_factory(name: str) -> CodecFactory:
     from asgiserver.ws.python_codec import PythonCodec
 
     return PythonCodec
+
+
+def check_codec(name: str) -> None:
+    """Raise `ConfigError` when the library of a WebSocket codec that was asked for is missing."""
+    if name in ("wsproto", "websockets"):
+        try:
+            codec_factory(name)
+        except ImportError:
+            raise ConfigError(
+                f"ws: {name} is not installed; pip install {name}, or use --ws python"
+            ) from None

@@ -218,8 +218,9 @@ def test_stopped_while_it_starts(tmp_path, number):
     with ServerProcess(tmp_path, "--workers", "2", "--log-level", "debug") as server:
         server.see(r"Worker \d .* started", 2)
         os.killpg(server.process.pid, number)
-        assert server.wait() == 0
+        assert server.wait() == 128 + number
         assert "Traceback" not in server.log
+        assert "WARNING" not in server.log
 
 
 def test_stacks_on_demand(tmp_path):
@@ -246,12 +247,16 @@ def test_runs_a_function_once_before_the_workers(tmp_path):
     assert "is ready" not in server_log
 
 
-def test_stopped_while_the_function_runs(tmp_path):
-    (tmp_path / "migrate.py").write_text("import time\ndef run():\n    time.sleep(600)\n")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_while_the_function_runs(tmp_path, number):
+    (tmp_path / "migrate.py").write_text(
+        "import sys, time\ndef run():\n"
+        "    print('runs', file=sys.stderr, flush=True)\n    time.sleep(600)\n"
+    )
     with ServerProcess(tmp_path, "--workers", "2", "--run-once", "migrate:run") as server:
-        server.see("Supervisor started")
-        server.signal(signal.SIGTERM)
-        assert server.wait() == 0
+        server.see("runs")
+        os.killpg(server.process.pid, number)
+        assert server.wait() == 128 + number
         assert "is ready" not in server.log
         assert "Traceback" not in server.log
 

@@ -160,6 +160,39 @@ async def test_a_cancelled_start_cancels_the_application():
     assert ended.is_set()
 
 
+async def test_a_start_up_that_is_complete_all_the_same_gets_its_shutdown():
+    app = App()
+    lifespan = Lifespan(app, "auto", {})
+    task = asyncio.create_task(lifespan.startup(math.inf))
+    while not app.seen:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await lifespan.shutdown(math.inf)
+    assert app.seen[-1] == "cleaned up"
+
+
+async def test_an_exception_in_place_of_a_cancellation_is_one_line(caplog):
+    begun = asyncio.Event()
+
+    async def app(scope, receive, send):
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise LookupError("no pool to close")
+
+    task = asyncio.create_task(start(app))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (record,) = caplog.records
+    assert "no pool to close" in record.getMessage()
+    assert record.exc_info is None
+
+
 @pytest.mark.parametrize(
     "message",
     [

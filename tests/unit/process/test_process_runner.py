@@ -2,11 +2,13 @@
 
 import os
 import sys
+import threading
 
 import pytest
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
+from asgiserver.process import runner
 from asgiserver.process.runner import needs_supervisor, run
 
 
@@ -58,3 +60,26 @@ def test_what_windows_cannot_do_is_refused(monkeypatch, options, named):
         run(Config("app:app", **options))
     assert str(caught.value).startswith(f"{named}: not on Windows")
     assert "\n" not in str(caught.value)
+
+
+def test_a_supervisor_needs_the_main_thread():
+    caught = []
+
+    def start():
+        with pytest.raises(ConfigError) as error:
+            run(Config("app:app", workers=2))
+        caught.append(str(error.value))
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert caught == [
+        "workers, reload and all else that needs a supervisor: call run() in the main thread"
+    ]
+
+
+def test_a_worker_has_no_supervisor(monkeypatch):
+    monkeypatch.setattr(runner, "_in_worker", False)
+    runner.be_worker()
+    with pytest.raises(ConfigError, match="a worker cannot have workers"):
+        run(Config("app:app", workers=2))
