@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgiserver")
 
-__all__ = ["WORKER_COMMAND", "Fork", "Launcher", "Spawn", "preload"]
+__all__ = ["Fork", "Launcher", "Spawn", "preload", "worker_command"]
 
-WORKER_COMMAND = (sys.executable, "-m", "asgiserver.process.worker")
+# Where this interpreter imports from, and not where ``-m`` or ``-c`` would: that puts the current
+# directory first, where a random.py beside the application would be taken for Python's own.
+_PROGRAM = """import sys; sys.path[:] = {path!r}
+from asgiserver.process.worker import main; sys.exit(main(sys.argv[1:]))"""
 
 
 class Launcher(Protocol):
@@ -50,8 +53,8 @@ class Launcher(Protocol):
 class Spawn:
     """A fresh interpreter for each worker: safe with threads, always the code on disk."""
 
-    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
-        self._command = command
+    def __init__(self, command: Sequence[str] = ()) -> None:
+        self._command = command or worker_command()
 
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
         """See `Launcher`."""
@@ -73,6 +76,20 @@ class Spawn:
             pass  # it died at once: its exit says so
         control.setblocking(False)
         return handle
+
+
+def worker_command() -> list[str]:
+    """Starts a worker with the flags and the search path of this interpreter."""
+    # The standard library's own for this: multiprocessing starts its processes with it.
+    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
+    known = {*flags}
+    for name, value in sys._xoptions.items():
+        flag = name if value is True else f"{name}={value}"
+        if flag not in known:
+            flags += ["-X", flag]
+    if getattr(sys.__stdout__, "write_through", False):
+        flags.append("-u")
+    return [sys.executable, *flags, "-c", _PROGRAM.format(path=sys.path)]
 
 
 class Fork:
