@@ -10,7 +10,7 @@ import random
 import signal
 from typing import TYPE_CHECKING
 
-from asgiserver.errors import BROKEN_OFF
+from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
 from asgiserver.process.control import Beat, Failed, Lines, Message, Stop, encode
 from asgiserver.process.plan import Phase, View
 
@@ -168,6 +168,12 @@ class WorkerHandle:
         if self.exit_code is None:
             self.exit_code = self._poll()
         return self.exit_code is not None
+
+    @property
+    def failure(self) -> Failed:
+        """Why it could not start, by its own account if it gave one."""
+        text = f"it ended with {exit_text(self.exit_code or 0)}"
+        return self.failed or Failed(ApplicationLoadError.exit_code, text)
 
     @property
     def told_to_end(self) -> bool:

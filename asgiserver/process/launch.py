@@ -89,7 +89,9 @@ def worker_command() -> list[str]:
             flags += ["-X", flag]
     if getattr(sys.__stdout__, "write_through", False):
         flags.append("-u")
-    return [sys.executable, *flags, "-c", _PROGRAM.format(path=sys.path)]
+    entries: Sequence[object] = sys.path
+    path = [entry for entry in entries if isinstance(entry, str)]  # Python heeds nothing else
+    return [sys.executable, *flags, "-c", _PROGRAM.format(path=path)]
 
 
 class Fork:

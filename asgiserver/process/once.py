@@ -30,13 +30,13 @@ _STOPS = named("SIGTERM", "SIGINT", "SIGQUIT", "SIGBREAK")
 
 def run_once(
     config: Config, launcher: Launcher, selector: selectors.BaseSelector, signals: SignalQueue
-) -> int | None:
-    """Call the function that `config` names, if any; None to go on, else the exit code.
+) -> int:
+    """Call the function that `config` names, if any; 0 to go on, else the exit code.
 
     `selector` waits for `signals`.
     """
     if config.run_once is None:
-        return None
+        return 0
     setup = Setup(config=config, index=0, run_once=config.run_once)
     process = launcher.start(setup, ())
     stopped_by = 0
@@ -54,4 +54,4 @@ def run_once(
     if process.exit_code:
         logger.error("%s", failure or f"run_once: it ended with {exit_text(process.exit_code)}")
         return ApplicationLoadError.exit_code
-    return None
+    return 0

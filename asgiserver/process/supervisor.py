@@ -22,7 +22,6 @@ from asgiserver.process.backoff import Failures
 from asgiserver.process.control import Stop
 from asgiserver.process.cpus import worker_count
 from asgiserver.process.fleet import Fleet
-from asgiserver.process.handle import exit_text
 from asgiserver.process.once import run_once
 from asgiserver.process.plan import Goal, Phase, Spawn, plan
 from asgiserver.process.reload import Watcher, short_path
@@ -78,12 +77,8 @@ class Supervisor:
         self._notes = notes
         self._reread = reread
         self._app: Any = config.app
-
-        self._goal = Goal(
-            worker_count(config.workers),
-            in_place=config.reload,
-            stuck_after=config.timeout_worker_stuck,
-        )
+        size, stuck = worker_count(config.workers), config.timeout_worker_stuck
+        self._goal = Goal(size, in_place=config.reload, stuck_after=stuck)
         self._failures = Failures()
         self._woken = math.inf  # when it last began to look around
         self._generation = 0  # of the workers started from now on
@@ -94,7 +89,6 @@ class Supervisor:
         self._order = Stop("restart", RELOAD_WINDOW) if config.reload else REPLACED
         self._exit_code = 0
         self._refused: ConfigError | None = None  # what no worker can start with
-
         self._selector = selectors.DefaultSelector()
         self._signals: SignalQueue
         self._service = Service(config)
@@ -119,12 +113,11 @@ class Supervisor:
             self._service.open()
             self._fleet.sockets = self._service.sockets
             logger.info("Supervisor started (pid %d), %d workers", os.getpid(), self._goal.size)
-            code = run_once(self._config, self._fleet.launcher, self._selector, self._signals)
-            if code is None:
+            launcher = self._fleet.launcher
+            self._exit_code = run_once(self._config, launcher, self._selector, self._signals)
+            if not self._exit_code:
                 self._prepare()
                 self._loop()
-            else:
-                self._exit_code = code
         finally:
             self._close()
         logger.info("Supervisor stopped, exit code %d", self._exit_code)
@@ -239,18 +232,16 @@ class Supervisor:
         """See `fleet.Owner`."""
         if self._goal.stopping:
             return
-        code, missed = ApplicationLoadError.exit_code, True
+        code, missed, told = ApplicationLoadError.exit_code, True, False
         if worker is not None:
             missed = all(other.slot != worker.slot for other in self._fleet.in_phase(Phase.READY))
-            text = f"it ended with {exit_text(worker.exit_code or 0)}"
-            if worker.failed is not None:
-                text, code = worker.failed.text, worker.failed.exit_code
+            failure, told = worker.failure, worker.told_to_end
+            code = failure.exit_code
             if code == ConfigError.exit_code and not self._started:
-                self._refused = ConfigError(text)  # as if it had been found in this process
+                self._refused = ConfigError(failure.text)  # as if it had been found right here
                 self._halt(code)
                 return
-            logger.error("%s could not start: %s", worker, text)
-        told = worker is not None and worker.told_to_end
+            logger.error("%s could not start: %s", worker, failure.text)
         if self._config.reload and not told:
             self._wait_for_change()
         elif not self._started and not told:

@@ -24,6 +24,8 @@ logger = logging.getLogger("asgiserver")
 
 def load_outside_the_loop(config: Config) -> ASGIApplication:
     """`load`, before a loop runs in this thread: in one process as in a worker."""
+    if not (isinstance(config.app, str) or config.factory):
+        return load(config)  # nothing is imported: the program's own event loop stays as it is
     with outside_the_loop(logger.warning):
         return load(config)
 

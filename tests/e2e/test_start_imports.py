@@ -31,8 +31,8 @@ OURS = """
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
     log.refusals log.setup
     process.runner process.upgrade
-    server.acceptor server.application server.children server.importing server.limits server.listener
-    server.loading server.log_flusher server.loops server.main_task server.own_files
+    server.acceptor server.application server.children server.importing server.limits
+    server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
     server.standard_streams
     wire.clock wire.output wire.peer wire.sendfile

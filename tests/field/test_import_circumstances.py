@@ -17,48 +17,40 @@ MODES = {
 }
 
 
-@pytest.fixture(params=MODES)
-def served(request, tmp_path):
-    """``served(code)``: what is printed by a server whose application fails its start-up."""
-    flags = MODES[request.param]
-    if flags is None:
-        pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+class Server:
+    """A server in one of the modes; its application fails its start-up."""
 
-    def served(code):
-        (tmp_path / "main.py").write_text(
+    def __init__(self, folder, mode):
+        self.folder = folder
+        self.mode = mode
+
+    def output(self, code):
+        """What is printed until the end; `code` stands at the top of the application's module."""
+        (self.folder / "main.py").write_text(
             textwrap.dedent(code)
             + "\nasync def app(scope, receive, send):\n"
             + "    await receive()\n"
             + "    message = {'type': 'lifespan.startup.failed', 'message': 'the end'}\n"
             + "    await send(message)\n"
         )
+        flags = MODES[self.mode]
         if flags is None:
             words = ["gunicorn", "-k", "asgiserver.gunicorn.Worker", "-b", "127.0.0.1:0"]
         else:
             words = ["asgiserver", "--port", "0", *flags]
-        stop_at = "Waiting for a file" if request.param == "reload" else None
-        return run_program(tmp_path, "-m", *words, "main:app", stop_at=stop_at).output
-
-    served.mode = request.param
-    return served
+        stop_at = "Waiting for a file" if self.mode == "reload" else None
+        return run_program(self.folder, "-m", *words, "main:app", stop_at=stop_at).output
 
 
-def test_a_coroutine_can_be_run_while_the_application_is_imported(served):
-    output = served("""
-        import asyncio
-        async def init():
-            await asyncio.sleep(0)
-            print("initialised", flush=True)
-        asyncio.run(init())
-        asyncio.new_event_loop().run_until_complete(init())
-    """)
-    assert output.count("initialised") >= 2
-    assert "the end" in output
-    assert "Traceback" not in output
+@pytest.fixture(params=MODES)
+def served(request, tmp_path):
+    if request.param == "gunicorn":
+        pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    return Server(tmp_path, request.param)
 
 
 def test_no_loop_runs_while_the_application_is_imported(served):
-    output = served("""
+    output = served.output("""
         import asyncio
         asyncio.get_running_loop()
     """)
@@ -68,17 +60,23 @@ def test_no_loop_runs_while_the_application_is_imported(served):
         assert "do this in the lifespan's start-up" in output
 
 
-def test_a_task_that_is_begun_at_import_is_named(served):
-    output = served("""
+def test_a_coroutine_can_be_run_at_import_and_a_task_that_is_left_is_named(served):
+    output = served.output("""
         import asyncio
+        async def init():
+            await asyncio.sleep(0)
+            print("initialised", flush=True)
         async def tick():
             print("ticked", flush=True)
         async def poll():
             await asyncio.Event().wait()
         loop = asyncio.get_event_loop()
+        loop.run_until_complete(init())
         task = loop.create_task(tick())
         asyncio.ensure_future(poll())
+        asyncio.run(init())
     """)
+    assert output.count("initialised") >= 2
     assert "ticked" not in output
     names = output.partition("never run: ")[2].partition("\n")[0]
     assert "poll (" in names

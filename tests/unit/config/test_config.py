@@ -187,7 +187,7 @@ def test_a_root_path_has_no_slash_at_its_end():
         ({"backlog": 2**31}, "backlog: must be at most 2147483647, not 2147483648"),
         ({"fd": 2**31}, "fd: must be at most 2147483647"),
         ({"ready_fd": "99999999999"}, "ready_fd: must be at most 2147483647"),
-        ({"workers": 10**400}, "workers: must be at most 2147483647, not a number of 1329 bits"),
+        ({"workers": 10**400}, "workers: must be from 1 to 512, not a number of 1329 bits"),
         ({"workers": "9" * 5000}, "workers: expected a whole number or auto, not '999"),
         ({"backlog": "off"}, "backlog: cannot be 'off'; give a whole number"),
         ({"timeout_write": 10**400}, "timeout_write: expected a duration"),
