@@ -9,9 +9,8 @@ from typing import Any
 
 from asgiserver.config.fields import Config
 from asgiserver.context import ServerContext
-from asgiserver.h1.connection import H1Connection, Wire
-from asgiserver.h1.encoder import HeadEncoder
-from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
+from asgiserver.h1.codecs import make_codecs
+from asgiserver.h1.connection import H1Connection
 from asgiserver.server.limits import apply_limits
 
 WAIT = 5.0
@@ -282,7 +281,7 @@ class FakePeer:
         self.clock = server.clock
         self.records = server.records
         self.transport = FakeTransport(extra)
-        self.connection = H1Connection(server.context, server.wire)
+        self.connection = H1Connection(server.codecs, server.context)
         self.transport.connect(self.connection)
         self._taken = 0
 
@@ -335,29 +334,21 @@ class FakeServer:
     """The part of a server that connections know: several `FakePeer` can share one."""
 
     def __init__(self, app, parser="httptools", **options):
-        config = Config(app, **options)
+        config = Config(app, http=parser, **options)
         self.clock = FakeClock()
         self.context = ServerContext(config, app, asyncio.get_running_loop(), self.clock)
         self.clock.call_each_tick(self.context.on_tick)
         self.records = []
         self.context.access = self.records.append
-        encoder = HeadEncoder()
-        encoder.set_date(self.clock.date)
-        limits = Limits(
-            config.limit_request_line,
-            config.limit_request_head,
-            config.limit_request_fields,
-            config.limit_request_body,
-        )
         self.request_limit = apply_limits(self.context, self.clock)
-        reader = HeadReader(make_head_parser(parser), limits, config.header_underscore)
-        self.wire = Wire(reader, encoder)
+        self.codecs = make_codecs(config)
+        self.codecs.encoder.set_date(self.clock.date)
 
     async def finish(self):
         """Cancel what runs, and drop the connections."""
         connections: list[Any] = list(self.context.connections)
         for connection in connections:
-            connection.transport.lose()
+            connection.output.transport.lose()
         tasks = list(self.context.running)
         for task in tasks:
             task.cancel()

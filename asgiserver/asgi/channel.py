@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from asgiserver.context import Runnable
+
 if TYPE_CHECKING:
-    from asgiserver.http.message import ResponseHead
+    from asgiserver.http.message import RequestHead, ResponseHead
     from asgiserver.types import Fields
 
 
 class Channel(Protocol):
     """The wire side of one exchange.
 
-    HTTP/1 connections are their own channel, one exchange at a time; on HTTP/2 each stream is one.
+    An HTTP/1 connection has one, for one exchange at a time; on HTTP/2 each stream is one.
     """
 
     writable: bool
@@ -61,11 +63,23 @@ class Channel(Protocol):
         """Break the exchange off: close the connection at once, or reset the stream."""
 
 
-class Session(Protocol):
-    """The ASGI side of one exchange."""
+class Session(Runnable, Protocol):
+    """The ASGI side of one exchange; what runs of it is a `Runnable`."""
+
+    request: RequestHead
 
     buffered: int
     """Bytes received that the application has not taken yet."""
+
+    continue_wanted: bool
+    """Whether the client waits for a 100 (Continue) before it sends the body."""
+
+    @property
+    def unsent(self) -> bool:
+        """Whether nothing of the answer is on the wire yet."""
+
+    may_half_close: bool
+    """Whether a client that has closed its sending side may wait for an answer."""
 
     def feed(self, data: bytes) -> None:
         """Bytes of the request body, or of the tunnel."""
@@ -76,12 +90,11 @@ class Session(Protocol):
     def disconnect(self, reason: str) -> None:
         """The peer is gone."""
 
+    def hang_up(self, reason: str) -> None:
+        """The peer sends no more and may have left, but it may also wait for the answer."""
+
     def on_tick(self, now: float) -> None:
-        """Called about once a second (clock seconds) when the wire has been asked to, or when the
-        peer has closed its sending side."""
+        """Called about once a second (clock seconds) while the wire waits for the application."""
 
-    def begin_drain(self) -> None:
-        """The server is stopping: let the application know."""
-
-    async def run(self) -> None:
-        """Call the application once; never raises but `CancelledError`."""
+    def connection_drains(self) -> None:
+        """The connection takes no further exchange: the server is stopping."""

@@ -38,6 +38,7 @@ class Exchange(Response):
     half is inherited. What most requests leave as it is stands here, not in `__init__`.
     """
 
+    may_half_close = True
     task: Task[None] | None = None
     outcome = "ok"
     cancel_reason = ""  # why the server cancelled the application
@@ -134,7 +135,7 @@ class Exchange(Response):
         hold up a shutdown. `reason` is the outcome if it stops then. Of a client, a stream that has
         begun is cancelled, if that is wanted: an answer that is being prepared may be waited for.
         """
-        self._hung_up = reason
+        self._hung_up = self._hung_up or reason  # the first word counts
         if self._waiters:
             self._wake()
         if reason == "client_gone" and self.state == BODY and not self.cancel_reason:
@@ -149,6 +150,9 @@ class Exchange(Response):
         elif self._head is not None:
             # Long enough: an event stream whose first event is far away has to be seen to begin.
             self.release_head()
+
+    def connection_drains(self) -> None:
+        """The connection takes no further exchange; this one may go on."""
 
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""

@@ -86,6 +86,10 @@ class WebSocketSession(Inbox):
         "task",
     )
 
+    continue_wanted = False
+    unsent = False
+    may_half_close = False  # nobody opens a WebSocket only to listen
+
     def __init__(
         self,
         context: ServerContext,
@@ -159,6 +163,13 @@ class WebSocketSession(Inbox):
         """Refuse the handshake, before the application has been called."""
         self._outcome = "refused"
         self._answer(error.status, error.reason.encode(), error.fields)
+
+    def hang_up(self, reason: str) -> None:
+        """The peer sends no more; see `may_half_close`."""
+
+    def connection_drains(self) -> None:
+        """The server is stopping, and a WebSocket is not awaited."""
+        self.begin_drain()
 
     def begin_drain(self) -> None:
         """The server is stopping: close with 1012, now or as soon as the handshake is done."""

@@ -135,7 +135,8 @@ class RequestParser:
 
     def close(self) -> None:
         """Let go of the sink, so that the two are freed without the garbage collector."""
-        self.stop()
+        self._state = _REFUSED
+        self.rest = b""
         del self._sink
 
     def _feed_head(self, data: bytes, looked_up: bool = False) -> None:

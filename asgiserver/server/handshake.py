@@ -105,7 +105,7 @@ class Handshake:
         header: ProxyHeader | None,
         sock: socket.socket,
     ) -> None:
-        make = make_protocol if header is None else functools.partial(make_protocol, header)
+        make = functools.partial(make_protocol, header)
         if self._tls is None:
             await self._loop.connect_accepted_socket(make, sock)
             return
@@ -123,7 +123,7 @@ class Handshake:
                 copy.close()
 
     async def _shake_hands(
-        self, make: Callable[[], asyncio.Protocol], sock: socket.socket, context: ssl.SSLContext
+        self, make: Callable[..., asyncio.Protocol], sock: socket.socket, context: ssl.SSLContext
     ) -> None:
         if self._by_loop:
             await self._loop.connect_accepted_socket(

@@ -17,9 +17,6 @@ from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.config.fields import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
-from asgiserver.h1.connection import H1Connection, Wire
-from asgiserver.h1.encoder import HeadEncoder, default_fields
-from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.log.access import make_access_log
 from asgiserver.log.refusals import PeerErrorLog
 from asgiserver.log.setup import setup_logging
@@ -33,6 +30,7 @@ from asgiserver.server.log_flusher import LogFlusher
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import Readiness
 from asgiserver.server.redirect import redirect_context
+from asgiserver.server.wires import make_wires
 from asgiserver.wire.clock import CoarseClock
 from asgiserver.ws.codecs import check_codec
 
@@ -48,6 +46,7 @@ if TYPE_CHECKING:
     from asgiserver.server.listener import Listener
     from asgiserver.server.tls import TLS
     from asgiserver.types import ASGIApplication
+    from asgiserver.wire.choose import Wires
 
 __all__ = ["Server"]
 
@@ -92,6 +91,7 @@ class Server:
         self.announces = True  # log the addresses, unless somebody does it for several servers
         self.started = False
         self.context: ServerContext
+        self._wires: Wires
         self._owns_paths = listeners is None
         self._readiness = Readiness(config)
         self._announce_time = config.drain_delay
@@ -179,10 +179,13 @@ class Server:
         context.refused = refused
         context.proxy = make_proxies(config)
         check_codec(config.ws)
+        self._wires = wires = make_wires(config, clock)
         if has_tls(config):
             from asgiserver.server.tls import TLS
 
-            self._tls = tls = TLS(config)
+            # The loop's TLS makes a connection before it has agreed on anything.
+            names = wires.names if config.tls_transport != "loop" else wires.names[-1:]
+            self._tls = tls = TLS(config, names)
             context.tls_extension = tls.extension
             clock.call_each_tick(lambda: tls.on_tick(clock.now))
         self._request_limit = apply_limits(context, clock)
@@ -214,17 +217,16 @@ class Server:
         main = [listener for listener in self.listeners if listener not in plain]
         clock = self._clock
         assert clock is not None
-        wire = self._make_wire(clock)
         clock.start()
         clock.call_each_tick(context.on_tick)
-        await self._make_acceptor(context, wire, self._tls).open(main)
+        await self._make_acceptor(context, self._tls).open(main)
         if plain:
             self._redirect = redirect = redirect_context(context, main)
             clock.call_each_tick(redirect.on_tick)
-            await self._make_acceptor(redirect, wire, None).open(plain)
+            await self._make_acceptor(redirect, None).open(plain)
 
-    def _make_acceptor(self, context: ServerContext, wire: Wire, tls: TLS | None) -> Acceptor:
-        config = self.config
+    def _make_acceptor(self, context: ServerContext, tls: TLS | None) -> Acceptor:
+        config, wires = self.config, self._wires
         connect = None
         if config.proxy_protocol != "off" and not watches_sockets(context.loop):
             raise ConfigError("proxy_protocol: on Windows use --loop asyncio:SelectorEventLoop")
@@ -234,7 +236,7 @@ class Server:
             connect = Handshake(config, context.loop, context.stats, tls).connect
         acceptor = Acceptor(
             context.loop,
-            functools.partial(H1Connection, context, wire),
+            functools.partial(wires.default if tls is None else wires.connection, context),
             backlog=config.backlog,
             gate=self.accept_gate,
             connect=connect,
@@ -242,24 +244,6 @@ class Server:
         )
         self._acceptors.append(acceptor)
         return acceptor
-
-    def _make_wire(self, clock: CoarseClock) -> Wire:
-        config = self.config
-        encoder = HeadEncoder(
-            server=b"asgiserver" if config.server_header else b"",
-            send_date=config.date_header,
-            defaults=default_fields(config.headers),
-        )
-        limits = Limits(
-            config.limit_request_line,
-            config.limit_request_head,
-            config.limit_request_fields,
-            config.limit_request_body,
-        )
-        parser = make_head_parser(config.http)
-        wire = Wire(HeadReader(parser, limits, config.header_underscore), encoder)
-        clock.call_each_tick(lambda: encoder.set_date(clock.date))
-        return wire
 
     # Serving ----------------------------------------------------------------------------------
 

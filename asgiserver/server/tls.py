@@ -16,7 +16,7 @@ from asgiserver.errors import ConfigError
 from asgiserver.server.certificates import expiry, subject_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from asgiserver.config.fields import Config
 
@@ -30,7 +30,6 @@ WATCH_INTERVAL = 30.0
 EXPIRY_NOTICE = datetime.timedelta(days=14)
 """How long before the end of a certificate it is warned of, once a day."""
 
-ALPN = ("http/1.1",)
 _VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -70,8 +69,9 @@ class TLS:
     `context` is replaced, never changed: connections keep what they began with.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, alpn: Sequence[str] = ("http/1.1",)) -> None:
         self._config = config
+        self._alpn = alpn  # protocols offered (RFC 7301)
         self._ciphers: dict[str, int] = {}  # their numbers (IANA) by OpenSSL's names
         # The certificate that each context presents, PEM. Old contexts go with their connections.
         self._certificates: weakref.WeakKeyDictionary[ssl.SSLContext, str] = (
@@ -96,14 +96,16 @@ class TLS:
         for spec in config.ssl_sni:
             name, _, files = spec.partition("=")
             certfile, _, keyfile = files.partition(":")
-            by_name[name.lower()] = made = make_context(config, certfile, keyfile, "ssl_sni")
+            by_name[name.lower()] = made = make_context(
+                config, certfile, keyfile, "ssl_sni", self._alpn
+            )
             expiries[name.lower()] = self._inspect(made)
         if config.ssl_context_factory is not None:
-            context = config.ssl_context_factory(config, lambda: _default_context(config))
+            context = config.ssl_context_factory(config, lambda: self._default_context())
             if not isinstance(context, ssl.SSLContext):
                 raise ConfigError("ssl_context_factory must return an ssl.SSLContext")
         elif config.ssl_certfile:
-            context = _default_context(config)
+            context = self._default_context()
         else:
             context = next(iter(by_name.values()))
         if context not in self._certificates:
@@ -112,6 +114,14 @@ class TLS:
             context.sni_callback = _select(by_name)
         self._check_expiry(expiries)
         return context
+
+    def _default_context(self) -> ssl.SSLContext:
+        config = self._config
+        if not config.ssl_certfile:
+            raise ConfigError("TLS needs a certificate; give ssl_certfile and ssl_keyfile")
+        return make_context(
+            config, config.ssl_certfile, config.ssl_keyfile, "ssl_certfile", self._alpn
+        )
 
     def _inspect(self, context: ssl.SSLContext) -> datetime.datetime:
         """Try a context out, note its certificate, and tell when that expires."""
@@ -216,18 +226,14 @@ def client_chain(ssl_object: Any) -> list[bytes]:
     return [der for der in ssl_object.get_verified_chain() if der in sent] or [leaf]
 
 
-def _default_context(config: Config) -> ssl.SSLContext:
-    if not config.ssl_certfile:
-        raise ConfigError("TLS needs a certificate; give ssl_certfile and ssl_keyfile")
-    return make_context(config, config.ssl_certfile, config.ssl_keyfile, "ssl_certfile")
-
-
-def make_context(config: Config, certfile: str, keyfile: str | None, option: str) -> ssl.SSLContext:
+def make_context(
+    config: Config, certfile: str, keyfile: str | None, option: str, alpn: Sequence[str]
+) -> ssl.SSLContext:
     """A context for one certificate. Raises `ConfigError`; `option` is named in its text."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _MINIMUM[config.ssl_min_version]
     context.options |= ssl.OP_NO_RENEGOTIATION  # a client could keep the server busy with it
-    context.set_alpn_protocols(ALPN)
+    context.set_alpn_protocols(alpn)
     try:
         # A callback, as OpenSSL asks at the terminal when there is nothing.
         password = config.ssl_keyfile_password or ""

@@ -38,6 +38,8 @@ NOBODY = asyncio.Protocol()
 class TLSTransport(asyncio.Transport, asyncio.Protocol):
     """One connection. `await handshake()`, then the protocol that `make_protocol` makes has it.
 
+    `make_protocol` is told what the two sides have agreed on (ALPN, RFC 7301), None when nothing.
+
     Closing sends what was written and our close_notify, and waits for none (RFC 8446 section 6.1).
     """
 
@@ -65,7 +67,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self,
         loop: asyncio.AbstractEventLoop,
         context: ssl.SSLContext,
-        make_protocol: Callable[[], asyncio.BaseProtocol],
+        make_protocol: Callable[[str | None], asyncio.BaseProtocol],
     ) -> None:
         super().__init__()
         self._loop = loop
@@ -161,7 +163,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._fail()
         else:
             self._answer()
-            self._protocol = protocol = self._make_protocol()  # type: ignore[assignment] # the same
+            agreed = self._object.selected_alpn_protocol()
+            self._protocol = protocol = self._make_protocol(agreed)  # type: ignore[assignment]
             self._reading = True
             if self._shaken is not None and not self._shaken.done():
                 self._shaken.set_result(None)

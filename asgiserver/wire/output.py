@@ -26,10 +26,11 @@ TURN_SIZE = 1 << 20
 endless response does not starve them."""
 
 
-class Output(asyncio.Protocol):
-    """A protocol that gathers what is written while it is corked.
+class Output:
+    """What is written to a transport, gathered while it is corked.
 
-    `writable` is false while the transport's buffer is full or the share of this turn is spent.
+    `writable` is false while the transport's buffer is full or the share of this turn is spent. Who
+    has the transport sets it once it is there, and passes on what it says of its buffer.
     """
 
     __slots__ = (
@@ -37,11 +38,11 @@ class Output(asyncio.Protocol):
         "_join_size",
         "_loop",
         "_resting",
-        "_turn_left",
         "_waiters",
         "corked",
         "gathered",
         "transport",
+        "turn_left",
         "writable",
         "write_paused",
     )
@@ -52,7 +53,7 @@ class Output(asyncio.Protocol):
         self._loop = loop
         self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
-        self._turn_left = TURN_SIZE
+        self.turn_left = TURN_SIZE
         self._join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
         self._resting = False  # the share of this turn is spent
         self._waiters: list[asyncio.Future[None]] = []
@@ -64,8 +65,8 @@ class Output(asyncio.Protocol):
         """Write, or gather while corked."""
         if not self.corked and not self.gathered:
             self.transport.write(data)
-            self._turn_left -= len(data)
-            if self._turn_left < 0:
+            self.turn_left -= len(data)
+            if self.turn_left < 0:
                 self.spend(0)
             return
         self.gathered.append(data)
@@ -81,8 +82,8 @@ class Output(asyncio.Protocol):
             self.write(body)
             return
         self.transport.writelines((head, body))
-        self._turn_left -= len(head) + len(body)
-        if self._turn_left < 0:
+        self.turn_left -= len(head) + len(body)
+        if self.turn_left < 0:
             self.spend(0)
 
     def flush(self) -> None:
@@ -98,8 +99,8 @@ class Output(asyncio.Protocol):
         else:
             return
         self._gathered_size = 0
-        self._turn_left -= size
-        if self._turn_left < 0:
+        self.turn_left -= size
+        if self.turn_left < 0:
             self.spend(0)
 
     def _write_parts(self, gathered: list[bytes]) -> int:
@@ -131,14 +132,14 @@ class Output(asyncio.Protocol):
 
     def spend(self, size: int) -> None:
         """Count bytes that went to the socket against the share of this turn."""
-        self._turn_left -= size
-        if self._turn_left < 0 and not self._resting:
+        self.turn_left -= size
+        if self.turn_left < 0 and not self._resting:
             self._resting = True
             self.writable = False
             self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
-        self._turn_left = TURN_SIZE
+        self.turn_left = TURN_SIZE
         self._resting = False
         if not self.write_paused:
             self._set_writable()
@@ -165,7 +166,11 @@ class Output(asyncio.Protocol):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.transport.abort()
 
-    # Called by the transport.
+    def cut(self) -> None:
+        """Close at once; what has not been read is lost."""
+        self.transport.abort()
+
+    # What the transport says.
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
@@ -178,8 +183,9 @@ class Output(asyncio.Protocol):
         if not self._resting:
             self._set_writable()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Nobody waits for a transport that is gone."""
+    def lost(self) -> None:
+        """The transport is gone: nobody has to wait for it."""
         self.gathered.clear()
         self.write_paused = False
-        self._set_writable()
+        if not self.writable:
+            self._set_writable()

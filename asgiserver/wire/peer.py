@@ -16,17 +16,14 @@ def peer_of(
     transport: asyncio.BaseTransport, root_path: str, passed_on: ProxyHeader | None = None
 ) -> Peer:
     """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
-    server: tuple[str, int | None] | None = None
-    client: tuple[str, int] | None = None
+    client: tuple[str, int] | None
+    server: tuple[str, int | None] | None
     sockname: Any = transport.get_extra_info("sockname")
     if isinstance(sockname, tuple):
         peername: Any = transport.get_extra_info("peername")
-        client = (peername[0], peername[1]) if peername else None
-        server = (sockname[0], sockname[1])
-    elif sockname:  # the path of a unix socket
-        if isinstance(sockname, bytes):
-            sockname = sockname.decode(errors="surrogateescape")
-        server = (sockname, None)
+        client, server = peername[:2] if peername else None, sockname[:2]
+    else:
+        client, server = None, _unix_address(sockname)
     scheme = "http" if transport.get_extra_info("sslcontext") is None else "https"
     if passed_on is not None:
         if passed_on.client is not None:
@@ -34,3 +31,9 @@ def peer_of(
         if passed_on.tls:
             scheme = "https"
     return Peer(client, server, scheme, None, root_path)
+
+
+def _unix_address(path: Any) -> tuple[str, None] | None:
+    if isinstance(path, bytes):
+        path = path.decode(errors="surrogateescape")
+    return (path, None) if path else None

@@ -103,7 +103,8 @@ async def _wait_for_socket(output: Output) -> None:
 
     def on_writable() -> None:
         loop.remove_writer(duplicate)
-        output.resume_writing()
+        if output.write_paused:  # else the connection has been lost
+            output.resume_writing()
 
     try:
         output.pause_writing()

@@ -20,12 +20,12 @@ async def app(scope, receive, send):
 
 OURS = """
     context errors
-    asgi.exchange asgi.failure asgi.files asgi.lifespan asgi.older.interface asgi.response
-    asgi.scope
+    asgi.channel asgi.exchange asgi.failure asgi.files asgi.lifespan asgi.older.interface
+    asgi.opening asgi.response asgi.scope
     cli.main
     config.fields config.files config.options config.values
-    h1.chunked h1.connection h1.encoder h1.head h1.head_reader h1.httptools_parser h1.parser
-    h1.response_writer
+    h1.channel h1.chunked h1.codecs h1.connection h1.encoder h1.head h1.head_reader
+    h1.httptools_parser h1.parser
     http.addresses http.dates http.fields http.forwarded http.framing http.message http.peer
     http.target
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
@@ -34,8 +34,8 @@ OURS = """
     server.acceptor server.application server.children server.importing server.limits
     server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
-    server.standard_streams
-    wire.clock wire.output wire.peer wire.sendfile
+    server.standard_streams server.wires
+    wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting
     ws.codecs ws.protocol
 """
 OTHERS = """

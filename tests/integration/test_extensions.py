@@ -218,7 +218,7 @@ class TestSlowAndGone:
         await app.peer.get(request.param.encode())
         await until(lambda: duplicates)
         (app.connection,) = app.server.context.connections
-        await until(lambda: app.connection.write_paused)
+        await until(lambda: app.connection.output.write_paused)
         app.expected = CONTENT if request.param == "/path" else MIXED
         app.duplicates = duplicates
         return app

@@ -204,7 +204,7 @@ async def test_a_slow_reader_holds_up_the_application_not_the_memory(serve, dial
     await client.get()
     await until(lambda: server.context.running)
     (connection,) = server.context.connections
-    await until(lambda: connection.write_paused)
+    await until(lambda: connection.output.write_paused)
     other, before = await dial(server), -1
     async with asyncio.timeout(WAIT):
         while sent != before:  # the kernel may take a little more
@@ -213,7 +213,7 @@ async def test_a_slow_reader_holds_up_the_application_not_the_memory(serve, dial
                 await other.get(b"/other")
                 await other.reply()
     assert sent < 600 * 16384, "it went on sending"
-    assert connection.transport.get_write_buffer_size() < 1_000_000
+    assert connection.output.transport.get_write_buffer_size() < 1_000_000
     assert await client.count_until(b"0\r\n\r\n") > 600 * 16384
 
 

@@ -9,6 +9,7 @@ from fakes import FakePeer, turns, until
 
 from asgiserver.h1 import connection as h1
 from asgiserver.server import limits
+from asgiserver.wire.waiting import LINGER_TIME
 
 START = {"type": "http.response.start", "status": 200}
 LAST = {"type": "http.response.body", "body": b"last"}
@@ -369,7 +370,7 @@ async def test_a_flood_above_the_limit_is_reset(connect):
     answered = [peer for peer in flood if peer.received]
     assert len(answered) == limits.REFUSED_CONNECTIONS
     assert sum(peer.transport.aborted for peer in flood) == 10
-    busy.advance(h1.LINGER_TIME + 1)
+    busy.advance(LINGER_TIME + 1)
     await until(lambda: len(busy.context.connections) == 1)
     assert busy.context.stats.lingering == 0
 

@@ -190,7 +190,7 @@ async def test_a_slow_reader_holds_little(connect):
     for _ in range(50):
         await turns()
     assert peer.transport.unread <= peer.transport.high_water + 2 * FLUSH_SIZE + 1000
-    assert not peer.connection.gathered
+    assert not peer.connection.output.gathered
 
 
 async def test_a_slow_application_holds_little(connect, task_start):

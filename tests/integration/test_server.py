@@ -474,7 +474,7 @@ async def test_connections_leave_nothing_behind(serve, dial):
     await asyncio.sleep(0)
     gc.collect()
     alive = [thing for thing in gc.get_objects() if type(thing) is H1Connection]
-    assert not [thing for thing in alive if thing._context is context]
+    assert not [thing for thing in alive if thing.context is context]
 
 
 async def test_a_client_that_leaves_in_a_flood_is_not_logged(serve, dial, caplog):

@@ -142,7 +142,7 @@ async def test_a_client_that_leaves_leaves_nothing_open(serve, dial, public, cap
     peers = [await dial(server, read_buffer=4096) for _ in range(3)]
     for peer in peers:
         await peer.get(b"/assets/huge")
-    await until(lambda: [c for c in server.context.connections if c.write_paused][2:])
+    await until(lambda: [c for c in server.context.connections if c.output.write_paused][2:])
     for peer in peers:
         peer.reset()
     await until(lambda: not server.context.connections and not server.context.running)

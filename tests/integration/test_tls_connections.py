@@ -166,8 +166,8 @@ async def test_all_of_a_last_response(serve_tls, dial_tls, monkeypatch):
     await client.send(request(fields=b"Connection: close\r\n"))
     await started.wait()
     (connection,) = server.context.connections
-    await until(connection.transport.is_closing)
-    assert connection.transport.get_write_buffer_size()
+    await until(connection.output.transport.is_closing)
+    assert connection.output.transport.get_write_buffer_size()
     assert read_reply(await client.read_to_end(), eof=True).body == LARGE
 
 
@@ -210,7 +210,7 @@ async def test_a_slow_application(serve_tls, dial_tls, spoken_by):
     client = await dial_tls(server)
     head = b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
     upload = asyncio.ensure_future(client.send(head % len(body) + body))
-    await until(lambda: any(each._paused for each in server.context.connections))
+    await until(lambda: any(each.paused for each in server.context.connections))
     assert not upload.done()
     go_on.set()
     await upload
@@ -246,7 +246,7 @@ async def test_answer_to_a_client_that_has_ended(serve_tls, dial_tls):
     client.sock.shutdown(socket.SHUT_WR)
     await until(lambda: server.context.running)
     (connection,) = server.context.connections
-    await until(lambda: connection._eof)
+    await until(lambda: connection.ended)
     go_on.set()
     assert (await client.read_to_end()).endswith(b"answer")
     await until(lambda: not server.context.connections)

@@ -113,8 +113,12 @@ class Pair:
         self.client = Client(ca, version)
         self.protocol = Recorder(keep_open)
         self.raw = FakeTransport()
-        self.tls = TLSTransport(asyncio.get_running_loop(), context, lambda: self.protocol)
+        self.tls = TLSTransport(asyncio.get_running_loop(), context, self.make_protocol)
         self.raw.connect(self.tls)
+
+    def make_protocol(self, alpn):
+        self.alpn = alpn
+        return self.protocol
 
     def shake_hands(self):
         for _ in range(3):

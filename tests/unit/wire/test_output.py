@@ -171,7 +171,7 @@ async def test_nobody_waits_for_a_lost_connection(output, transport):
     output.gathered.append(b"b")
     waiting = asyncio.create_task(output.wait_writable())
     await asyncio.sleep(0)
-    output.connection_lost(None)
+    output.lost()
     await waiting
     output.flush()
     assert transport.writes == [b"ab"]

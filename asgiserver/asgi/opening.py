@@ -1,0 +1,53 @@
+"""Opening an exchange: a request's head and the channel it came on become a session.
+
+The same for every wire, and no application code runs here.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from asgiserver.asgi.exchange import Exchange
+from asgiserver.asgi.scope import http_scope, websocket_scope
+from asgiserver.http.message import PLAIN
+
+if TYPE_CHECKING:
+    from asgiserver.asgi.channel import Channel, Session
+    from asgiserver.asgi.websocket import WebSocketSession
+    from asgiserver.context import PeerReader, ServerContext
+    from asgiserver.http.message import RequestHead
+    from asgiserver.http.peer import Peer
+
+
+def open_session(
+    context: ServerContext,
+    channel: Channel,
+    head: RequestHead,
+    peer: Peer,
+    peer_reader: PeerReader | None,
+) -> Session:
+    """The session of a request. Raises `PeerError` when there may be none.
+
+    `peer` are both ends of the connection; `peer_reader` reads what proxies say about them, None
+    when nothing of that is believed.
+    """
+    context.stats.requests += 1
+    framing = head.framing
+    if framing is not PLAIN:
+        if framing.forwarded and peer_reader is not None:
+            peer = peer_reader(head, peer) or peer
+        if framing.upgrade == b"websocket" and context.config.ws != "none":
+            return _open_websocket(context, channel, head, peer)
+    return Exchange(context, channel, head, http_scope(context, head, peer))
+
+
+def _open_websocket(
+    context: ServerContext, channel: Channel, head: RequestHead, peer: Peer
+) -> WebSocketSession:
+    """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
+    from asgiserver.asgi.websocket import WebSocketSession
+    from asgiserver.ws.handshake import read_offer
+
+    offer = read_offer(head)
+    scope = websocket_scope(context, head, peer, offer.subprotocols)
+    return WebSocketSession(context, channel, head, scope, offer)

@@ -1,0 +1,248 @@
+"""The `Channel` of an HTTP/1 connection: one response after the other (RFC 9112).
+
+It frames heads and bodies and knows the request that it answers, but neither deadlines nor what
+comes next: its connection does.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from asgiserver.h1.encoder import encode_fields, status_line
+from asgiserver.wire.output import FLUSH_SIZE, Output
+from asgiserver.wire.sendfile import send_file
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asgiserver.asgi.channel import Session
+    from asgiserver.h1.encoder import HeadEncoder
+    from asgiserver.h1.parser import RequestParser
+    from asgiserver.http.message import ResponseHead
+    from asgiserver.types import Fields
+
+DISCARD_SIZE = 65536
+"""Bytes of request body read and dropped to keep the connection, when an application has answered
+without reading them."""
+
+SMALL_BODY = 4096
+"""Bytes: a body below this leaves with its head without being counted. While the connection is
+corked there are no more of them than pipelined requests in a turn."""
+
+
+class Owner(Protocol):
+    """What a channel asks of its connection."""
+
+    def arm(self) -> None:
+        """For whom it has to be waited may have changed."""
+
+    def tunnel(self) -> None:
+        """From now on bytes are those of another protocol."""
+
+    def taken(self, session: Session) -> None:
+        """The application has taken what `session` had buffered."""
+
+    def answered(self) -> None:
+        """The response is complete, and the connection is kept."""
+
+    def close(self, linger: bool) -> None:
+        """The response is complete, and was the last."""
+
+    def abort(self, reason: str) -> None:
+        """The response is broken."""
+
+
+class H1Channel(Output):
+    """Sends the responses of one connection, one at a time.
+
+    `keep_alive` is what the request wants, and from the head on what the response has announced.
+    `owner` is there until the connection is lost.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_encoder",
+        "_parser",
+        "_trailers",
+        "is_old",
+        "keep_alive",
+        "owner",
+        "session",
+    )
+
+    _trailers: bytes  # of the current response, when it is chunked
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        encoder: HeadEncoder,
+        parser: RequestParser,
+        owner: Owner,
+    ) -> None:
+        super().__init__(loop)
+        self._encoder = encoder
+        self._parser = parser
+        self.owner = owner
+        self.session: Session | None = None  # the current one
+        self.is_old = False  # the request is HTTP/1.0
+        self.keep_alive = True
+        self._chunked = False  # how the current response is framed
+
+    def __repr__(self) -> str:
+        return f"<H1Channel {self.session} keep_alive={self.keep_alive}>"
+
+    # `Channel`: called by the session.
+
+    def send_informational(self, status: int, fields: Fields) -> None:
+        """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none.
+
+        After a 100 the client has to go on with its body.
+        """
+        if not self.is_old:
+            self.gathered.append(status_line(status) + encode_fields(fields))
+            self.write(b"\r\n")
+        self.owner.arm()
+
+    def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
+        """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
+        encoder = self._encoder
+        if (
+            head.stamp is encoder.stamp
+            and self.keep_alive
+            and not self.is_old
+            and not self._parser.in_body
+        ):
+            self._chunked = False
+            whole = head.whole
+        else:
+            whole = self._frame(head)
+        if self.corked and len(body) < SMALL_BODY and not self._chunked:
+            self.gathered.append(whole + body)
+            return
+        self.gathered.append(whole)
+        self.send_body(body, end)
+
+    def _frame(self, head: ResponseHead) -> bytes:
+        """Decide on the framing of the body, and encode the head."""
+        unknown = head.content_length is None and not head.bodyless
+        self._chunked = unknown and not self.is_old
+        if unknown or not self.keep_alive or head.close or self.is_old or self._parser.in_body:
+            ending = self._framing_fields(head, unknown)
+            return b"%b%b%b" % (self._encoder.begin(head), head.block, ending)
+        return self._encoder.whole(head)
+
+    def _framing_fields(self, head: ResponseHead, unknown: bool) -> bytes:
+        """What the wire itself has to say, and the end of the head; decides on the connection.
+
+        `unknown` is the length of the body.
+        """
+        keep = self.keep_alive
+        if keep:
+            # With HTTP/1.0 the end of the connection is the end of a body of unknown length.
+            keep = not head.close and not (unknown and self.is_old)
+            if keep and self._parser.in_body:
+                keep = self._may_discard_body()
+            self.keep_alive = keep
+        ending = b""
+        if self._chunked:
+            ending = b"transfer-encoding: chunked\r\n"
+            self._trailers = b""
+        if not keep:
+            return ending + b"connection: close\r\n\r\n"
+        if self.is_old:
+            return ending + b"connection: keep-alive\r\n\r\n"
+        return ending + b"\r\n"
+
+    def _may_discard_body(self) -> bool:
+        """Whether what is left of the request body is worth reading to keep the connection."""
+        session = self.session
+        if session is not None and session.continue_wanted:
+            return False  # it may never come
+        left = self._parser.body_left
+        return left is None or left <= DISCARD_SIZE
+
+    def send_body(self, data: bytes, end: bool) -> None:
+        """More of the body; in chunks of RFC 9112 section 7.1 unless its length is known."""
+        if not self.corked and self.transport.is_closing():
+            return  # lost, though not told yet; asyncio would warn of every write
+        size = len(data)
+        if not self._chunked:
+            if size:
+                self.gathered.append(data)
+        else:
+            if size:
+                self.gathered += (b"%x\r\n" % size, data, b"\r\n")
+            if end:
+                self.gathered.append(b"0\r\n%b\r\n" % self._trailers)
+        self._gathered_size = size = self._gathered_size + size
+        if size >= FLUSH_SIZE or not self.corked:
+            self.flush()
+
+    async def send_file(self, fd: int, offset: int, count: int) -> None:
+        """A part of the body from a file; see `Channel.send_file`."""
+        session = self.session
+        if self._chunked:
+            self.gathered.append(b"%x\r\n" % count)
+        await send_file(self, fd, offset, count)
+        if self.transport.is_closing():
+            if session is not None:
+                session.disconnect("client_gone")
+        elif self._chunked:
+            self.gathered.append(b"\r\n")  # leaves with what comes next
+
+    def send_trailers(self, fields: Fields) -> None:
+        """Keep trailer fields for the end of the body, when the client takes them (TE)."""
+        session = self.session
+        if self._chunked and session is not None and session.request.framing.takes_trailers:
+            self._trailers += encode_fields(fields)
+
+    def open_tunnel(self, fields: Fields) -> None:
+        """Switch protocols (RFC 9110 section 15.2.2)."""
+        self.keep_alive = False
+        self.gathered.append(self._encoder.start(101) + encode_fields(fields))
+        self.write(b"\r\n")
+        self.owner.tunnel()
+
+    def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
+        """Raw bytes through the tunnel, in one piece or in two."""
+        if more:
+            self.write_pair(data, more)
+        else:
+            self.write(data)
+
+    def consumed(self, size: int) -> None:
+        """The application has taken what was buffered: read on."""
+        session = self.session
+        if session is not None:
+            self.owner.taken(session)
+
+    def finish(self) -> None:
+        """The response is complete: take the next request, or close."""
+        self.session = None
+        if not self.keep_alive:
+            self.owner.close(not self._parser.clean)
+        elif not self.corked:  # else the dispatcher goes on; most requests end here
+            self.owner.answered()
+
+    def abort(self, reason: str) -> None:
+        """Cut the connection: the client must not take what it has for the whole response."""
+        self.owner.abort(reason)
+
+    # `Output`, as the connection sees it.
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly; it has until a deadline to read something."""
+        super().pause_writing()
+        self.owner.arm()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        super().resume_writing()
+        self.owner.arm()
+
+    def cut(self) -> None:
+        """Close at once; for HTTP/1.0 the end of the connection may be the end of the body."""
+        if self.is_old:
+            self.reset()
+        else:
+            self.transport.abort()
