@@ -384,7 +384,8 @@ MARKDOWN_HEAD = """\
 
 <!-- Made from asgiserver/config/fields.py by `python -m asgiserver.options`. Do not edit. -->
 
-Every option can be given in five ways; the first that has it wins:
+Every option can be given in five ways. When it is given in several of them, the first of this list
+wins:
 
 | Way | `--timeout-keep-alive` as the example |
 |---|---|
@@ -394,13 +395,17 @@ Every option can be given in five ways; the first that has it wins:
 | file | `timeout_keep_alive = "30s"` in `asgiserver.toml`, in `[tool.asgiserver]` of `pyproject.toml`, or in `--config FILE` |
 | default | `75s` |
 
-Durations are numbers of seconds or `500ms`, `30s`, `1m30s`, `off`. Sizes are numbers of bytes or `64KiB`, `16MiB`, `16M`
-(powers of 1024), `off`. To give several values, repeat the flag, write a list in the file, or join them with commas in the
-environment. What is on by default is switched off by `--no-…`. `asgiserver --print-config` shows each value and where it comes from.
+Durations are written as a number of seconds or as `500ms`, `30s`, `1m30s`. Sizes are written as a
+number of bytes or as `64KiB`, `16MiB`, `16M` (powers of 1024). `off` means without a limit. To give
+several values, repeat the flag, write a list in the file, or join them with commas in the
+environment. `--no-…` switches an option off that is on by default. `asgiserver --print-config` shows
+the value of each option and where it came from.
 
-The variables of an `--env-file` belong to the environment, those of options too (`PORT`, `WEB_CONCURRENCY`, `ASGISERVER_PORT`); what is set
-already is stronger, then the first of several files. A variable `ASGISERVER_…` that looks like an option and is none is refused. Variables that
-Kubernetes sets for services, such as `ASGISERVER_DB_PORT=tcp://10.0.0.1:80`, are none: they are named once at level debug.
+The variables in an `--env-file` count as environment, those that set options (`PORT`,
+`WEB_CONCURRENCY`, `ASGISERVER_PORT`) too. A variable that is set already keeps its value; when several
+files set the same variable, the first file wins. A variable `ASGISERVER_…` that looks like an option
+but is none is refused. The variables that Kubernetes sets for services, such as
+`ASGISERVER_DB_PORT=tcp://10.0.0.1:80`, are not taken for options; they are named once at level debug.
 """
 
 
