@@ -15,29 +15,31 @@ _REPEATED = re.compile(r"\{([^{}]+)\*([0-9]+)\}")
 INTRODUCTION = """\
 # HTTP/1 requests: what is accepted, and what is refused
 
-Both parsers (`--http httptools` and `--http h11`) give the same answers, whatever the pieces that
-bytes come in. A refusal is an answer with the given status and the reason as plain text, and the
-connection closes: after a fault nothing more is parsed. *n requests* means that the application
-runs; *within a body* that it runs, and gets `http.disconnect` instead of the end of the body.
+Both parsers (`--http httptools` and `--http h11`) give the same answers, however the bytes of a
+request are cut into pieces. A refusal is an answer with the given status and the reason as plain
+text. The connection then closes, and nothing more is parsed after a fault. *n requests* means that
+the application runs. *within a body* means that the application runs, and gets `http.disconnect`
+instead of the end of the body.
 
-Sizes and numbers never wrap: `Content-Length` has at most 19 digits and is at most 2^63 - 1, a
+Sizes and numbers never wrap: `Content-Length` has at most 19 digits and is at most 2^63 - 1, and a
 chunk size has at most 15 hexadecimal digits. The limits are those of `--limit-request-line`,
-`--limit-request-head` and `--limit-request-fields`; trailers count against them as a head does, and
-so do the chunk extensions of a body.
+`--limit-request-head` and `--limit-request-fields`. Trailers, and the chunk extensions of a body,
+count against these limits as a head does.
 
-Stricter than the RFCs have it, because the leniency is what attacks are made of:
+In these cases the server is stricter than the RFCs, because attacks use the leniency:
 
 - equal `Content-Length`, `Host` and `Content-Type` fields are refused, not joined;
 - the authority of an absolute target must be that of `Host`;
 - `Transfer-Encoding` is `chunked` or refused, and a tab around it is refused;
 - white space around the parts of a chunk extension is refused;
 - an HTTP/1.x version that does not exist is refused;
-- a field with an underscore in its name is dropped (`--header-underscore`), behind which many
-  applications would see another one.
+- a field with an underscore in its name is dropped (`--header-underscore`), because many
+  applications would confuse it with another field.
 
-What public test suites say of them is [a page of its own](probes.md).
+[Another page](probes.md) has the verdicts of public test suites.
 
-`{x*9}` stands for `x` nine times. The table is checked: the files of `tests/corpus` are its source.
+`{x*9}` stands for `x` nine times. The files of `tests/corpus` are the source of these tables, and
+the tests check every row.
 """
 
 

@@ -132,14 +132,15 @@ def _probes(row):
 INTRODUCTION = """\
 # Public probe suites
 
-Others have written down what servers get wrong. Each probe of these suites is sent over a socket to
-a server with the default options, once for each parser, and its outcome is what both give. The
-programs of the suites are not run: their requests, and what they take for a right answer, are data
-in `tests/corpus/probes_*.toml`; `tests/integration/test_probe_suites.py` sends them, and checks the
-numbers. (`python tests/probe_suites.py` writes this page anew.)
+Several public suites collect the mistakes of servers. The tests send each probe of these suites
+over a socket to a server with the default options, once for each parser; the outcome is what both
+parsers give. They do not run the programs of the suites: the requests, and the answers that a suite
+takes for right, are data in `tests/corpus/probes_*.toml`. `tests/integration/test_probe_suites.py`
+sends them and checks the numbers. (`python tests/probe_suites.py` writes this page anew.)
 
-*ok* is what the suite asks for, *tolerated* what it lets pass with a warning, since the RFCs allow
-it; *refused otherwise* is a refusal with another status than the suite knows.
+*ok* is the answer that the suite asks for. *tolerated* is an answer that the suite accepts with a
+warning, since the RFCs allow it. *refused otherwise* is a refusal with another status than the
+suite expects.
 """
 
 

@@ -14,11 +14,11 @@ INTRODUCTION = """# ASGI conformance
 
 <!-- Made from tests/conformance/rules.toml by `python tests/conformance/report.py`. Do not edit. -->
 
-What the [ASGI specification](https://asgi.readthedocs.io) demands (versions: http 2.3 with the `send` of 2.4, websocket 2.5, lifespan 2.0), and the tests that
-hold it. The tests of the conformance suite run on every wire: {wires}; others drive the session itself, which is the same on
-all wires, or a server over sockets.
+This page lists what the [ASGI specification](https://asgi.readthedocs.io) demands (versions: http 2.3 with the `send` of 2.4,
+websocket 2.5, lifespan 2.0), and the tests for each demand. The tests of the conformance suite run on every wire: {wires}. Other
+tests drive the session itself, which is the same on all wires, or a server over sockets.
 
-Not advertised: `http.response.debug` is for test clients, `http.response.push` is dead in browsers.
+Two extensions are not advertised: `http.response.debug` is for test clients, and browsers have removed `http.response.push`.
 """
 
 
