@@ -26,6 +26,7 @@ PURE := \
 	asgiserver/h1/head_reader.py \
 	asgiserver/h1/parser.py \
 	asgiserver/http/* \
+	asgiserver/metrics/* \
 	asgiserver/process/plan.py \
 	asgiserver/ws/assembly.py \
 	asgiserver/ws/deflate.py \

@@ -8,6 +8,8 @@ import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
+from asgiserver.metrics.figures import Counters
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
@@ -45,20 +47,6 @@ class AccessRecord:
     close_reason: str = dataclasses.field(default="", init=False)  # may be the peer's: escape it
     messages_received: int = dataclasses.field(default=0, init=False)
     messages_sent: int = dataclasses.field(default=0, init=False)
-
-
-@dataclasses.dataclass(slots=True)
-class Stats:
-    """Counters of one server since it started."""
-
-    connections: int = 0  # accepted so far
-    requests: int = 0  # begun so far
-    lingering: int = 0  # connections that are closed now but for what the client still sends
-    refused: dict[str, int] = dataclasses.field(default_factory=dict)  # PeerErrors by reason
-
-    def count_refused(self, reason: str) -> None:
-        """Count one request refused for `reason`."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
 
 
 class Connection(Protocol):
@@ -255,7 +243,7 @@ class ServerContext:
         self.base_context = contextvars.Context()  # captured after the lifespan's start-up
         self.connections: set[Connection] = set()
         self.running: dict[asyncio.Task[None], Runnable] = {}  # those that did not end at once
-        self.stats = Stats()
+        self.stats = Counters()
         self._seen: set[str] = set()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
@@ -290,6 +278,11 @@ class ServerContext:
 
     def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
         self.stats.count_refused(error.reason)
+
+    def announce_stop(self) -> None:
+        """Tell applications that the server stops; each response ends its connection from now."""
+        self.shutdown.give()
+        self.draining = True
 
     def first_time(self, what: str) -> bool:
         """Whether this server sees `what` for the first time: some things are said once."""

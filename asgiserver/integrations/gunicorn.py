@@ -117,7 +117,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         assert self.server is not None
         self.notify()
         if self.server.started:
-            self.nr = self.server.context.stats.requests
+            self.nr = self.server.view.snapshot().requests
             if self.nr >= self.max_requests:
                 self.server.request_stop(reason=f"{self.nr} requests served")
             elif not self.alive:

@@ -48,7 +48,7 @@ class PeerErrorLog:
     """One INFO line per refused request, bounded per peer and minute, and in memory.
 
     At most `per_peer` lines for one address and `overall` lines for all, each minute; then one
-    line says that more are not logged. The caller counts every refusal (`Stats.count_refused`).
+    line says that more are not logged. The caller counts every refusal (`Counters.count_refused`).
     """
 
     __slots__ = ("_lines", "_overall", "_per_peer")

@@ -13,6 +13,8 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.metrics.figures import Snapshot
+
 if TYPE_CHECKING:
     import socket
 
@@ -58,15 +60,9 @@ class Ready:
     """The application has started: requests are served."""
 
 
-@dataclass(frozen=True, slots=True)
-class Beat:
-    """The event loop turns. Counters of this worker, resident memory in bytes."""
-
-    rss: int = 0
-    requests: int = 0
-    connections: int = 0  # accepted so far
-    open: int = 0  # connections now
-    running: int = 0  # exchanges now
+@dataclass(slots=True)
+class Beat(Snapshot):
+    """The event loop turns. All figures of the worker come with it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ know why it is started or stopped: that is the supervisor's.
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import faulthandler
 import inspect
 import logging
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
 
+    from asgiserver.server.view import ServerView
+
 __all__ = ["INDEX_VARIABLE", "Served", "main", "work"]
 
 logger = logging.getLogger(LOGGER)
@@ -67,7 +70,7 @@ class Served(Protocol):
 
     extra_state: dict[str, Any]
     accept_gate: Callable[[], float] | None
-    context: Any
+    view: ServerView
 
     @property
     def has_clients(self) -> bool:
@@ -78,6 +81,9 @@ class Served(Protocol):
 
     async def wait_stopped(self) -> None:
         """Return after the staged stop."""
+
+    def announce_stop(self) -> None:
+        """Tell applications and, with each response, clients that the server is about to stop."""
 
     def stop_accepting(self, *, take_waiting: bool = False) -> None:
         """Leave new connections to others, or those that come later."""
@@ -167,8 +173,8 @@ class Worker:
         share = self._share = FairShare(LoadBoard(self._setup.board), self._setup.cell)
 
         def gate() -> float:
-            context = server.context
-            return share.wait(len(context.connections), context.stats.connections, time.monotonic())
+            view = server.view
+            return share.wait(view.open, view.accepted, time.monotonic())
 
         server.accept_gate = gate
 
@@ -199,9 +205,7 @@ class Worker:
             self._stop(order.reason, order.timeout)
             return
         assert self._loop is not None
-        context = self._server.context
-        context.shutdown.give()
-        context.draining = True  # each response announces the end of its connection
+        self._server.announce_stop()
         self._loop.call_later(order.accept, self._leave_connections, order)
 
     def _leave_connections(self, order: Stop) -> None:
@@ -257,14 +261,12 @@ class Worker:
     def _beat(self) -> None:
         assert self._loop is not None
         assert self._server is not None
-        context = self._server.context
-        stats, connections = context.stats, len(context.connections)
+        view = self._server.view
         if self._share is not None:
-            self._share.publish(connections, stats.connections, time.monotonic())
+            self._share.publish(view.open, view.accepted, time.monotonic())
         if not self._limited:
             write_when_silent(self._setup.config.timeout_worker_stuck)
-        rss, running = resident_bytes(), len(context.running)
-        self._report(Beat(rss, stats.requests, stats.connections, connections, running))
+        self._report(Beat(**dataclasses.asdict(view.snapshot(resident_bytes()))))
         self._loop.call_later(self._setup.beat, self._beat)
 
     def _fail(self, exc: Exception) -> int:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asgiserver.config.fields import Config
-    from asgiserver.context import Stats
     from asgiserver.http.proxy_protocol import ProxyHeader
+    from asgiserver.metrics.figures import Counters
     from asgiserver.server.tls import TLS
     from asgiserver.types import Address
 
@@ -59,7 +59,7 @@ class Handshake:
     """Makes connections out of accepted sockets. Failures are counted, named and freed."""
 
     def __init__(
-        self, config: Config, loop: asyncio.AbstractEventLoop, stats: Stats, tls: TLS | None
+        self, config: Config, loop: asyncio.AbstractEventLoop, stats: Counters, tls: TLS | None
     ) -> None:
         self._loop = loop
         self._stats = stats

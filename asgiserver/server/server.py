@@ -30,6 +30,7 @@ from asgiserver.server.log_flusher import LogFlusher
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import Readiness
 from asgiserver.server.redirect import redirect_context
+from asgiserver.server.view import ServerView
 from asgiserver.server.wires import make_wires
 from asgiserver.wire.clock import CoarseClock
 from asgiserver.ws.codecs import check_codec
@@ -91,6 +92,7 @@ class Server:
         self.announces = True  # log the addresses, unless somebody does it for several servers
         self.started = False
         self.context: ServerContext
+        self.view: ServerView  # from `start` on
         self._wires: Wires
         self._owns_paths = listeners is None
         self._readiness = Readiness(config)
@@ -147,6 +149,7 @@ class Server:
         try:
             self.bind()
             self.context = context = self._make_context(loop, self.app or load(config))
+            self.view = ServerView(context)
             await self._start_lifespan(context)
             self._start_access_log(context)
             await self._accept(context)
@@ -345,18 +348,22 @@ class Server:
             if not self._stopped.done():
                 self._stopped.set_result(None)
 
+    def announce_stop(self) -> None:
+        """The first step of a stop: connections end with their responses, and applications hear."""
+        self.context.announce_stop()
+        if self._redirect is not None:
+            self._redirect.announce_stop()
+
     async def _drain(self, timeout: float) -> None:
         """The staged stop of what is served; every stage is bounded."""
         context = self.context
         loop = context.loop
         deadline = loop.time() + timeout
         self._readiness.withdraw()
-        context.shutdown.give()
-        context.draining = True  # each response announces the end of its connection
-        if self._redirect is not None:
-            self._redirect.draining = True
+        self.announce_stop()
         if self._announce_time and not self._hurry.is_set():
-            await self._until_hurry(self._announce_time)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), self._announce_time)
             deadline = loop.time() + timeout
         self.stop_accepting(take_waiting=not self._hurry.is_set())
         for acceptor in self._acceptors:
@@ -376,10 +383,6 @@ class Server:
         for connection in list(context.connections):
             connection.abort("shutdown")
         await asyncio.sleep(0)  # the connections hear of it
-
-    async def _until_hurry(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
 
     async def _wait_quiet(self, deadline: float) -> None:
         """Until no connection and no application is left, it is late, or somebody hurries."""

@@ -30,11 +30,12 @@ OURS = """
     http.target
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
     log.refusals log.setup
+    metrics.figures
     process.runner process.upgrade
     server.acceptor server.application server.children server.importing server.limits
     server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
-    server.standard_streams server.wires
+    server.standard_streams server.view server.wires
     wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting
     ws.codecs ws.protocol
 """

@@ -21,7 +21,7 @@ from asgiserver.process.control import (
 
 MESSAGES = [
     Ready(),
-    Beat(rss=1, requests=2, connections=3, open=4, running=5),
+    Beat(rss=1, requests=2, connections=3, open=4, running=5, refused={"missing Host": 6}),
     Failed(3, 'Traceback\n  "quoted"\n\N{SNOWMAN}'),
     Stopping("SIGTERM"),
     Stop("restart", 1.5, 0.5, 0.25),

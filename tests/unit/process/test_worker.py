@@ -9,18 +9,23 @@ from types import SimpleNamespace
 import pytest
 
 from asgiserver.config.fields import Config
-from asgiserver.process.control import Setup, Stop
+from asgiserver.metrics.figures import Counters
+from asgiserver.process.control import Beat, Lines, Setup, Stop
 from asgiserver.process.worker import Worker
+from asgiserver.server.view import ServerView
 
 
 class Served:
     """A server in which the last accepted connection appears one turn late, as uvloop has it."""
 
     def __init__(self):
-        self.context = SimpleNamespace(shutdown=SimpleNamespace(give=lambda: None), draining=False)
+        self.announced = False
         self.has_clients = False
         self.taken = None
         self.stopped = asyncio.Event()
+
+    def announce_stop(self):
+        self.announced = True
 
     def stop_accepting(self, *, take_waiting=False):
         self.taken = take_waiting
@@ -48,7 +53,7 @@ async def worker(served):
 @pytest.mark.parametrize("last", [True, False])
 async def test_what_was_just_accepted_is_waited_for(worker, served, last):
     worker._on_order(Stop("restart", delay=60, last=last))
-    assert served.context.draining
+    assert served.announced
     while not served.has_clients:
         await asyncio.sleep(0)
     assert served.taken is last
@@ -62,3 +67,18 @@ async def test_nobody_is_waited_for_longer_than_ordered(worker, served):
     worker._on_order(Stop("restart", delay=0.05))
     await asyncio.wait_for(served.stopped.wait(), 5)
     assert served.has_clients
+
+
+async def test_a_beat_carries_all_figures(served):
+    stats = Counters(connections=3, requests=2, refused={"missing Host": 1})
+    served.view = ServerView(SimpleNamespace(stats=stats, connections={1, 2}, running={1: 1}))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        setup = Setup(Config("app:app", timeout_worker_stuck="off"), 0)
+        worker = Worker(setup, theirs, -1, lambda setup: served)
+        worker._loop, worker._server = asyncio.get_running_loop(), served
+        worker._beat()
+        (beat,) = Lines().feed(ours.recv(65536))
+    assert isinstance(beat, Beat)
+    assert beat.rss > 0
+    assert beat == Beat(3, 2, {"missing Host": 1}, open=2, running=1, rss=beat.rss)
