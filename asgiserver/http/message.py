@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ApplicationError
+from asgiserver.http.bounded import BoundedDict
 from asgiserver.http.fields import KNOWN_NAMES, bad_headers, checked_fields, list_members
 
 if TYPE_CHECKING:
@@ -193,8 +194,7 @@ class ResponseHead:
 
 # Applications send few different heads, each again and again: one that has been checked and
 # joined once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
-_HEADS_KEPT = 512
-_heads: dict[tuple[int, tuple[Any, ...]], ResponseHead] = {}
+_heads: BoundedDict[tuple[int, tuple[Any, ...]], ResponseHead] = BoundedDict(512)
 
 
 def checked_head(status: int, headers: Any) -> ResponseHead:
@@ -209,7 +209,5 @@ def checked_head(status: int, headers: Any) -> ResponseHead:
         return ResponseHead(status, list(key[1]))
     if head is None:
         head = ResponseHead(status, list(key[1]))
-        if len(_heads) >= _HEADS_KEPT:
-            _heads.clear()
-        _heads[key] = head
+        _heads.remember(key, head)
     return head

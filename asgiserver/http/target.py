@@ -7,6 +7,7 @@ from ipaddress import IPv6Address
 from urllib.parse import unquote
 
 from asgiserver.errors import PeerError
+from asgiserver.http.bounded import BoundedDict
 
 # uri-host [ ":" port ] without the comma, which RFC 3986 allows and which no host has: a list of
 # hosts is an attack. Nothing here can be a path, a query or user information ("BadHost").
@@ -16,9 +17,9 @@ _HOST = re.compile(
 ).fullmatch
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)", re.DOTALL).fullmatch
 
-# A server has few names: who finds one here need not match it again, at a tenth of the cost.
-_HOSTS_KEPT = 256
-KNOWN_HOSTS: set[bytes] = set()
+# A server has few names. Values of Host that are in here have been checked; a look costs a tenth of
+# a match.
+KNOWN_HOSTS: BoundedDict[bytes, None] = BoundedDict(256)
 
 
 def check_host(value: bytes) -> None:
@@ -34,9 +35,7 @@ def check_host(value: bytes) -> None:
             IPv6Address(address.decode())
         except ValueError:
             raise PeerError(400, "invalid Host") from None
-    if len(KNOWN_HOSTS) >= _HOSTS_KEPT:
-        KNOWN_HOSTS.clear()
-    KNOWN_HOSTS.add(value)
+    KNOWN_HOSTS.remember(value, None)
 
 
 def check_target(method: str, target: bytes, host: bytes | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError, closest
+from asgiserver.http.bounded import BoundedDict
 from asgiserver.log.escape import client_text, escape
 
 __all__ = ["Render", "compile_format", "measures", "record_fields", "websocket_text"]
@@ -29,22 +30,19 @@ _REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Clien
 _STATUS_COLORS = {2: "32", 3: "36", 4: "33", 5: "31"}
 
 
-class _Remembered(dict[Any, str]):
+class _Remembered(BoundedDict[Any, str]):
     """Texts already made, by what they were made of; bounded in number and in size."""
 
-    __slots__ = ("_make", "_most")
+    __slots__ = ("_make",)
 
     def __init__(self, make: Callable[[Any], str], most: int = 1024) -> None:
-        super().__init__()
+        super().__init__(most)
         self._make = make
-        self._most = most
 
     def __missing__(self, key: Any) -> str:
         text = self._make(key)
         if len(text) <= 64:
-            if len(self) >= self._most:
-                self.clear()
-            self[key] = text
+            self.remember(key, text)
         return text
 
 

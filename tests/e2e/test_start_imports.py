@@ -26,8 +26,8 @@ OURS = """
     config.fields config.files config.options config.values
     h1.channel h1.chunked h1.codecs h1.connection h1.encoder h1.head h1.head_reader
     h1.httptools_parser h1.parser
-    http.addresses http.dates http.fields http.forwarded http.framing http.message http.peer
-    http.target
+    http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
+    http.peer http.target
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
     log.refusals log.setup
     metrics.figures
