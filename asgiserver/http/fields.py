@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError
+
+if TYPE_CHECKING:
+    from asgiserver.types import Fields
 
 TCHAR = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
 TOKEN = re.compile(rb"[" + TCHAR + rb"]+").fullmatch
@@ -57,6 +61,11 @@ def checked_fields(headers: object) -> list[tuple[bytes, bytes]]:
 def bad_headers(headers: object, error: Exception) -> ApplicationError:
     """The error for something that is no list of pairs of bytes."""
     return ApplicationError(f"response headers must be pairs of bytes, not {headers!r}: {error}")
+
+
+def values_of(name: bytes, fields: Fields) -> list[bytes]:
+    """The values of all fields called `name`, which is in lower case, in their order."""
+    return [value for field_name, value in fields if field_name == name]
 
 
 def list_members(value: bytes) -> list[bytes]:

@@ -14,6 +14,7 @@ from typing import Any
 from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError, closest
 from asgiserver.http.bounded import BoundedDict
+from asgiserver.http.fields import values_of
 from asgiserver.log.escape import client_text, escape
 
 __all__ = ["Render", "compile_format", "measures", "record_fields", "websocket_text"]
@@ -256,7 +257,7 @@ def _template_field(name: str) -> tuple[Callable[[AccessRecord], object], str]:
 
         def header(record: AccessRecord) -> str:
             # RFC 9110 section 5.3: repeated fields are one list.
-            values = [value for field, value in record.fields if field == wanted]
+            values = values_of(wanted, record.fields)
             return escape(b", ".join(values)) if values else "-"
 
         return header, ""

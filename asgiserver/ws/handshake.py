@@ -12,7 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import ApplicationError, PeerError
-from asgiserver.http.fields import TCHAR, TOKEN, checked_fields
+from asgiserver.http.fields import TCHAR, TOKEN, checked_fields, values_of
 
 if TYPE_CHECKING:
     from asgiserver.http.message import RequestHead
@@ -88,28 +88,24 @@ def read_common_offer(head: RequestHead) -> Offer:
 
     Raises `PeerError` 426 or 400.
     """
-    if _values(head, b"sec-websocket-version") != [b"13"]:
+    if values_of(b"sec-websocket-version", head.fields) != [b"13"]:
         raise PeerError(426, "WebSocket version must be 13", (VERSION,))
     subprotocols = []
-    for value in _values(head, b"sec-websocket-protocol"):
+    for value in values_of(b"sec-websocket-protocol", head.fields):
         for part in value.split(b","):
             token = part.strip(b" \t")
             if not TOKEN(token):
                 raise PeerError(400, "malformed Sec-WebSocket-Protocol")
             subprotocols.append(token.decode())
     extensions: Extensions = []
-    for value in _values(head, b"sec-websocket-extensions"):
+    for value in values_of(b"sec-websocket-extensions", head.fields):
         extensions += _parsed_extensions(value)
     return Offer(subprotocols, extensions, None)
 
 
-def _values(head: RequestHead, name: bytes) -> list[bytes]:
-    return [value for field_name, value in head.fields if field_name == name]
-
-
 def _accept_key(head: RequestHead) -> bytes:
     """Sec-WebSocket-Accept for the request's key (RFC 6455 section 4.2.2)."""
-    keys = _values(head, b"sec-websocket-key")
+    keys = values_of(b"sec-websocket-key", head.fields)
     if len(keys) != 1 or not _KEY(keys[0]):
         raise PeerError(400, "Sec-WebSocket-Key must be 16 bytes in base64")
     digest = hashlib.sha1(keys[0] + _GUID, usedforsecurity=False).digest()
