@@ -9,12 +9,14 @@ import asyncio
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiserver.errors import ApplicationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+Opened = TypeVar("Opened")
 
 INLINE_SIZE = 65536
 """Bytes up to which a part is read at once, in the same thread that opens it: head and file leave
@@ -162,17 +164,28 @@ def _part(fd: int, offset: int, count: int | None, most: int | None = None) -> F
 
 
 async def _in_thread(function: Callable[..., FilePart], *args: Any) -> FilePart:
-    """Call `function` in a thread; when the caller is cancelled meanwhile, nothing stays open."""
+    try:
+        return await open_in_thread(function, *args)
+    except OSError as error:
+        raise ApplicationError(f"the file cannot be sent: {error}") from error
+
+
+async def open_in_thread(function: Callable[..., Opened], *args: Any) -> Opened:
+    """What `function` returns, which is called in a thread.
+
+    When the caller is cancelled meanwhile, the file is closed, so that nothing stays open. Instead
+    of a file `function` may return an int, of which nothing has to be closed.
+    """
     future = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
         future.add_done_callback(_discard)
         raise
-    except OSError as error:
-        raise ApplicationError(f"the file cannot be sent: {error}") from error
 
 
-def _discard(future: asyncio.Future[FilePart]) -> None:
+def _discard(future: asyncio.Future[Any]) -> None:
     if not future.cancelled() and future.exception() is None:
-        future.result().close()
+        file = future.result()
+        if not isinstance(file, int):
+            file.close()

@@ -5,13 +5,13 @@ An application like any other: it sends with the extension events and knows no w
 
 from __future__ import annotations
 
-import asyncio
 import os
 import secrets
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from asgiserver.asgi.files import open_in_thread
 from asgiserver.errors import ConfigError
 from asgiserver.http.conditions import failed_condition, range_applies
 from asgiserver.http.dates import http_date
@@ -81,7 +81,7 @@ async def _serve(
             await _answer(send, 405, [(b"allow", b"GET, HEAD")])
         return not optional
     fields = _combined(scope["headers"])
-    file = await _find(directory, names, fields.get(b"accept-encoding"))
+    file = await open_in_thread(find, directory, names, fields.get(b"accept-encoding"))
     if isinstance(file, int):
         if file == 404 and optional:
             return False
@@ -92,23 +92,6 @@ async def _serve(
     finally:
         file.close()
     return True
-
-
-async def _find(directory: str, names: list[str], accept: bytes | None) -> StaticFile | int:
-    """`find` in a thread; when the request is cancelled meanwhile, nothing stays open."""
-    future = asyncio.get_running_loop().run_in_executor(None, find, directory, names, accept)
-    try:
-        return await asyncio.shield(future)
-    except asyncio.CancelledError:
-        future.add_done_callback(_discard)
-        raise
-
-
-def _discard(future: asyncio.Future[StaticFile | int]) -> None:
-    if not future.cancelled() and future.exception() is None:
-        file = future.result()
-        if isinstance(file, StaticFile):
-            file.close()
 
 
 def _combined(headers: Fields) -> dict[bytes, bytes]:
