@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORWARDED",
+    "NAMES",
     "NOTHING",
     "X_FORWARDED",
     "Forwarding",
@@ -30,9 +31,10 @@ __all__ = [
     "split_host",
 ]
 
-X_FORWARDED = frozenset(
-    b"x-forwarded-" + what for what in (b"for", b"proto", b"host", b"port", b"prefix")
-)
+NAMES = ("for", "proto", "host", "port", "prefix")
+"""What a proxy may say, in the order of `Forwarding`; the values of --forwarded-fields."""
+
+X_FORWARDED = frozenset(b"x-forwarded-" + name.encode() for name in NAMES)
 FORWARDED = frozenset({b"forwarded"})
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}

@@ -35,6 +35,7 @@ from asgiserver.process.signals import (
     set_process_title,
 )
 from asgiserver.process.worker import work
+from asgiserver.server.runner import TERMINAL_WINDOW
 
 if TYPE_CHECKING:
     import signal
@@ -51,7 +52,6 @@ logger = logging.getLogger("asgiserver")
 
 ANNOUNCE = 0.5  # seconds in which a worker that is replaced ends its busy connections politely
 RELOAD_WINDOW = 1.0  # seconds for requests that run when a file has changed
-TERMINAL_WINDOW = 2.0  # seconds for running requests after Ctrl-C: a person is waiting
 REPLACED = Stop("restart", delay=ANNOUNCE)
 LONGEST_WAIT = 24 * 3600.0  # seconds between two looks at what there is to do
 PAUSED = 2.0  # seconds that this process itself overslept: then nobody else was silent

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.errors import ConfigError
 from asgiserver.http.forwarded import (
     FORWARDED,
+    NAMES,
     NOTHING,
     X_FORWARDED,
     Forwarding,
@@ -36,15 +37,6 @@ NAMED = {
     "loopback": ("127.0.0.0/8", "::1"),
     "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
 }
-ATTRIBUTES = {
-    "for": "client",
-    "proto": "scheme",
-    "host": "host",
-    "port": "port",
-    "prefix": "prefix",
-}
-"""What a proxy may say: the names of --forwarded-fields, and those of `Forwarding` in its order."""
-_NAMES = tuple(ATTRIBUTES)
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
@@ -153,7 +145,7 @@ class Proxies:
         self._hops = hops
         self._fields = fields
         # Indices in `Forwarding` of what is not believed.
-        self._ignored = [index for index, name in enumerate(_NAMES) if name not in fields]
+        self._ignored = [index for index, name in enumerate(NAMES) if name not in fields]
         self._named_peer = False  # the log has named a peer that is not believed
         self._named_field = False  # and a field
         if family == "forwarded":
@@ -202,7 +194,7 @@ class Proxies:
         """`said` without what was not asked for, which is named once."""
         if not self._named_field:
             self._named_field = True
-            field = next(_NAMES[index] for index in self._ignored if said[index] is not None)
+            field = next(NAMES[index] for index in self._ignored if said[index] is not None)
             logger.warning(
                 "Ignored the forwarded %s from %s, a trusted proxy; if it always sets or clears"
                 " that: --forwarded-fields %s",

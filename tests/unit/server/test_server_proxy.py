@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiserver.config.fields import Config
+from asgiserver.config.options import FIELDS
 from asgiserver.errors import ConfigError
+from asgiserver.http.forwarded import NAMES, Forwarding
 from asgiserver.http.framing import read_request_head
 from asgiserver.http.peer import Peer
-from asgiserver.server.proxy import ATTRIBUTES, Proxies, TrustedPeers, make_proxies
+from asgiserver.server.proxy import Proxies, TrustedPeers, make_proxies
 
 SERVER = ("192.0.2.1", 8000)
 PROXY = Peer(("10.0.0.1", 40000), SERVER, "http", None, "/app")
@@ -27,7 +29,12 @@ def head(*fields):
     return read_request_head("GET", b"/", "1.1", [(b"host", b"inner"), *fields])
 
 
-ALL = tuple(ATTRIBUTES)
+ALL = NAMES
+
+
+def test_the_option_has_the_names_that_are_read():
+    assert FIELDS["forwarded_fields"][1].choices == NAMES
+    assert len(NAMES) == len(Forwarding._fields)
 
 
 def proxies(*names, family="x-forwarded", hops=None, fields=ALL):
