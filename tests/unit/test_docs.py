@@ -43,6 +43,18 @@ def test_architecture_names_what_exists() -> None:
         assert not name or name in names_in(module), f"{path}: {name}"
 
 
+def test_architecture_names_every_file_that_refuses_a_request() -> None:
+    package = ROOT / "asgiserver"
+    refusing = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if "raise PeerError(" in path.read_text()
+    }
+    assert len(refusing) > 8
+    table = ARCHITECTURE.partition("## If you want to change X")[2]
+    assert [path for path in sorted(refusing) if f"`{path}" not in table] == []
+
+
 def test_the_threat_model_names_tests_that_exist() -> None:
     text = (ROOT / "docs" / "THREAT_MODEL.md").read_text()
     places = re.findall(r"`([a-z0-9_/]+\.(?:py|toml))(?:: ([^`]+))?`", text)
