@@ -82,7 +82,7 @@ class _GroupedCommand(click.Command):
 
 def _option(name: str) -> click.Option:
     """The click option of one field of `Config`; values stay text, to be converted in one place."""
-    info = FIELDS[name][1]
+    info = FIELDS[name].info
     flags = list(flag_names(name))
     text = format_help(name)
     default = format_default(name)

@@ -103,7 +103,7 @@ def read_plain(args: Sequence[str]) -> dict[str, Any] | None:
                 if value.startswith("-"):
                     return None
             parameter = takes_value[name]
-            repeated = parameter in FIELDS and FIELDS[parameter][1].repeat
+            repeated = parameter in FIELDS and FIELDS[parameter].info.repeat
             given[parameter] = (*given.get(parameter, ()), value) if repeated else value
         else:
             return None

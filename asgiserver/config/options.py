@@ -48,8 +48,16 @@ UVICORN_SEPARATORS = {
     "headers": None,
 }
 
-FIELDS: dict[str, tuple[dataclasses.Field[Any], OptionInfo]] = {
-    config_field.name: (config_field, info)
+
+class Option(NamedTuple):
+    """One option: the field of `Config` that holds it, and what is known about it."""
+
+    field: dataclasses.Field[Any]
+    info: OptionInfo
+
+
+FIELDS = {
+    config_field.name: Option(config_field, info)
     for config_field in dataclasses.fields(Config)
     if (info := option_info(config_field)) is not None
 }
@@ -142,7 +150,7 @@ def _with_env_files(env: Mapping[str, str], given: _Given) -> _Environment:
     """The environment as the application will find it. Raises `ConfigError`."""
     _check("env_file", given)
     variables, files = dict(env), {}
-    for path in convert(FIELDS["env_file"][0], given.value):
+    for path in convert(FIELDS["env_file"].field, given.value):
         for name, value in read_env_file(path).items():
             if name not in variables and name not in _variables("env_file"):
                 variables[name] = value
@@ -152,14 +160,14 @@ def _with_env_files(env: Mapping[str, str], given: _Given) -> _Environment:
 
 def _check(name: str, item: _Given) -> None:
     try:
-        convert(FIELDS[name][0], item.value)
+        convert(FIELDS[name].field, item.value)
     except ValueError as error:
         raise ConfigError(f"{item.label}: {error}") from None
 
 
 def flag_names(name: str) -> tuple[str, ...]:
     """The command-line names of the option `name`."""
-    return FIELDS[name][1].flags or (f"--{name.replace('_', '-')}",)
+    return FIELDS[name].info.flags or (f"--{name.replace('_', '-')}",)
 
 
 def _aliases() -> dict[str, str]:
@@ -201,7 +209,7 @@ def _from_keywords(app: Any, keywords: Mapping[str, Any]) -> dict[str, _Given]:
     for key, value in keywords.items():
         name = _field_name(key, "")
         # uvicorn's signature has None for "not given" in many places.
-        if value is not None or (name in FIELDS and None in FIELDS[name][1].also_off):
+        if value is not None or (name in FIELDS and None in FIELDS[name].info.also_off):
             given[name] = _Given(value, f"keyword {key}", key)
     return given
 
@@ -238,7 +246,7 @@ def _variables(name: str) -> list[str]:
     """The environment variables of one option, the strongest first."""
     if name == "app":
         return [f"{PREFIX}APP", f"{UVICORN_PREFIX}APP"]
-    info = FIELDS[name][1]
+    info = FIELDS[name].info
     if not info.cli:
         return []
     own = [f"{PREFIX}{alias.upper()}" for alias, target in NAMES.items() if target == name]
@@ -247,11 +255,11 @@ def _variables(name: str) -> list[str]:
 
 def _split(name: str, variable: str, text: str) -> Any:
     """One variable holds all values of an option that may be repeated."""
-    if name == "app" or not FIELDS[name][1].repeat:
+    if name == "app" or not FIELDS[name].info.repeat:
         return text
     if variable.startswith(UVICORN_PREFIX) and name in UVICORN_SEPARATORS:
         parts = text.split(UVICORN_SEPARATORS[name])
-    elif FIELDS[name][1].kind == "headers":
+    elif FIELDS[name].info.kind == "headers":
         parts = split_headers(text)
     else:
         parts = text.split(",")
@@ -306,7 +314,7 @@ def _from_table(table: Mapping[str, Any], file: str) -> dict[str, _Given]:
     given = {}
     for key, value in table.items():
         name = _field_name(key, f"{file}: ")
-        if name != "app" and not FIELDS[name][1].cli:
+        if name != "app" and not FIELDS[name].info.cli:
             raise ConfigError(f"{file}: {key} can only be given as a keyword argument")
         if name == "app" and not isinstance(value, str):
             raise ConfigError(f"{file}: app: expected 'module:attribute', not {shown(value)}")
@@ -319,9 +327,9 @@ def describe(resolved: Resolved) -> str:
     lines = []
     for name, origin in resolved.origins.items():
         value = getattr(resolved.config, name)
-        if name in FIELDS and FIELDS[name][1].secret and value is not None:
+        if name in FIELDS and FIELDS[name].info.secret and value is not None:
             value = "***"
-        if name in FIELDS and not FIELDS[name][1].cli:
+        if name in FIELDS and not FIELDS[name].info.cli:
             continue
         assignment = f"# {name} =" if value is None else f"{name} = {_toml(value)}"
         lines.append(f"{assignment:<44} # {origin}")
@@ -342,8 +350,8 @@ def _toml(value: Any) -> str:
 
 def format_default(name: str) -> str:
     """The default of an option, as a person would write it; empty when there is none."""
-    info = FIELDS[name][1]
-    value: Any = FIELDS[name][0].default
+    info = FIELDS[name].info
+    value: Any = FIELDS[name].field.default
     if value is None or value in ("", ()):
         return ""
     if isinstance(value, tuple):
@@ -362,7 +370,7 @@ def format_default(name: str) -> str:
 
 def format_help(name: str) -> str:
     """The help text of an option, with its choices and what is special about it."""
-    info = FIELDS[name][1]
+    info = FIELDS[name].info
     text = info.help
     if info.choices and info.kind != "bool":
         text += f" [{'|'.join(info.choices)}]"
@@ -415,7 +423,7 @@ def markdown() -> str:
     for group, names in groups():
         lines += [f"## {group}", "", "| Option | Default | Meaning |", "|---|---|---|"]
         for name in names:
-            info = FIELDS[name][1]
+            info = FIELDS[name].info
             flags = ", ".join(f"`{flag}`" for flag in flag_names(name))
             option = flags if info.cli else f"`{name}=` (keyword only)"
             default = format_default(name)

@@ -33,7 +33,7 @@ ALL = NAMES
 
 
 def test_the_option_has_the_names_that_are_read():
-    assert FIELDS["forwarded_fields"][1].choices == NAMES
+    assert FIELDS["forwarded_fields"].info.choices == NAMES
     assert len(NAMES) == len(Forwarding._fields)
 
 
