@@ -36,6 +36,11 @@ class OptionInfo(NamedTuple):
     cli: bool = True  # False: a keyword argument only
     secret: bool = False  # never printed
     no_effect: str = ""  # why the option does nothing (yet); said once when it is set
+    # Of processes.
+    needs_parent: bool = False  # only a supervisor can do it
+    in_workers: bool = True  # False: the supervisor does it; its workers have the default
+    on_windows: bool = True
+    needs_start: bool = False  # True: a rolling restart does not change it
 
 
 def option(default: Any, help: str, group: str, kind: str = "", **info: Any) -> Any:
@@ -83,15 +88,15 @@ class Config:
     static: tuple[str, ...] = option((), "/route=directory: serve the files of a directory below a route, in front of the application", "Application")
 
     # Listening
-    host: str = option("127.0.0.1", "Address to listen on", "Listening")
-    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", env=("PORT",), maximum=65535)
-    bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"))
-    uds: str | None = option(None, "Listen on this unix socket", "Listening", "name")
+    host: str = option("127.0.0.1", "Address to listen on", "Listening", needs_start=True)
+    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", env=("PORT",), maximum=65535, needs_start=True)
+    bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"), needs_start=True)
+    uds: str | None = option(None, "Listen on this unix socket", "Listening", "name", needs_start=True)
     uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: those that the umask leaves)", "Listening", "mode")
-    fd: int | None = option(None, "Listen on this inherited file descriptor", "Listening", "int")
+    fd: int | None = option(None, "Listen on this inherited file descriptor", "Listening", "int", needs_start=True)
     backlog: int = option(2048, "Connections that the kernel may queue before the server accepts them", "Listening", minimum=1)
-    ready_file: str | None = option(None, "Write the addresses and the process id as JSON to this file once requests are served", "Listening", "name")
-    ready_fd: int | None = option(None, "Write the same JSON as --ready-file to this inherited file descriptor, and close it", "Listening", "int")
+    ready_file: str | None = option(None, "Write the addresses and the process id as JSON to this file once requests are served", "Listening", "name", in_workers=False)
+    ready_fd: int | None = option(None, "Write the same JSON as --ready-file to this inherited file descriptor, and close it", "Listening", "int", in_workers=False)
 
     # Protocol
     http: str = option("auto", "Parser of HTTP/1 request heads", "Protocol", choices=("auto", "httptools", "h11"), renamed=(("zttp", "auto"),))
@@ -114,24 +119,24 @@ class Config:
     ws_send_timeout: float = option(60.0, "Cut a client that reads nothing of what is sent for this long", "WebSocket", "seconds", minimum=0.001)
 
     # Processes
-    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS)
-    supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes")
-    preload: bool = option(False, "Import the application once, before the workers are forked", "Processes")
-    run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name")
+    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS, in_workers=False)
+    supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes", needs_parent=True)
+    preload: bool = option(False, "Import the application once, before the workers are forked", "Processes", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
+    run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
     timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Processes", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
-    limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1)
+    limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1, needs_parent=True)
     limit_max_requests_jitter: int = option(0, "Add a random number up to this to --limit-max-requests, so that workers are not replaced all at once", "Processes")
-    max_worker_age: float = option(OFF, "Replace a worker that is older than this", "Processes", "seconds", minimum=1)
-    max_worker_rss: float = option(OFF, "Replace a worker whose resident memory stays above this", "Processes", "size", minimum=1)
-    balance: str = option("auto", "How new connections are spread over workers: one queue that they share, or one for each (reuseport)", "Processes", choices=("auto", "shared", "reuseport"))
-    drain_delay: float = option(0.0, "At shutdown, announce the end for this long while still accepting connections", "Processes", "seconds", maximum=86400)
-    pid: str | None = option(None, "Write the process id to this file", "Processes", "name")
-    user: str | None = option(None, "Run as this user after the sockets are bound", "Processes", "name")
-    group: str | None = option(None, "Run as this group after the sockets are bound", "Processes", "name")
+    max_worker_age: float = option(OFF, "Replace a worker that is older than this", "Processes", "seconds", minimum=1, needs_parent=True)
+    max_worker_rss: float = option(OFF, "Replace a worker whose resident memory stays above this", "Processes", "size", minimum=1, needs_parent=True, on_windows=False)
+    balance: str = option("auto", "How new connections are spread over workers: one queue that they share, or one for each (reuseport)", "Processes", choices=("auto", "shared", "reuseport"), needs_start=True)
+    drain_delay: float = option(0.0, "At shutdown, announce the end for this long while still accepting connections", "Processes", "seconds", maximum=86400, in_workers=False)
+    pid: str | None = option(None, "Write the process id to this file", "Processes", "name", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
+    user: str | None = option(None, "Run as this user after the sockets are bound", "Processes", "name", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
+    group: str | None = option(None, "Run as this group after the sockets are bound", "Processes", "name", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
 
     # Reload
-    reload: bool = option(False, "Restart when a file changes (development)", "Reload")
+    reload: bool = option(False, "Restart when a file changes (development)", "Reload", needs_parent=True, needs_start=True)
     reload_dirs: tuple[str, ...] = option((), "Directory to watch (default: the current one)", "Reload", flags=("--reload-dir",))
     reload_includes: tuple[str, ...] = option((), "Pattern of files to watch in addition to *.py; it may name hidden files", "Reload", flags=("--reload-include",))
     reload_excludes: tuple[str, ...] = option((), "Pattern of files or directories not to watch", "Reload", flags=("--reload-exclude",))

@@ -14,6 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
+from asgiserver.config.options import FIELDS
 from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop, Stopping
 from asgiserver.process.handle import exit_text, size_text
 from asgiserver.process.memory import own_and_shared_bytes
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from asgiserver.process.launch import Launcher
     from asgiserver.process.sockets import Sockets
 
-__all__ = ["Fleet"]
+__all__ = ["Fleet", "config_of_worker"]
 
 logger = logging.getLogger("asgiserver")
 
@@ -39,25 +40,17 @@ TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop 
 BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
 
 # What the supervisor does itself, so that workers must not do it once more. They know of `reload`:
-# a person waits for their end then.
-_NOT_FOR_WORKERS: dict[str, Any] = {
-    "workers": 1,
-    "preload": False,
-    "run_once": None,
-    "pid": None,
-    "user": None,
-    "group": None,
-    "ready_file": None,
-    "ready_fd": None,
-    "drain_delay": 0.0,  # part of the order to stop, as a restart must not wait for it
+# a person waits for their end then. The delay of a drain is part of the order to stop.
+_NOT_FOR_WORKERS = {
+    name: option.field.default for name, option in FIELDS.items() if not option.info.in_workers
 }
-
 
 # What Windows can select of, less those that linger, those of the application and our own.
 SELECTABLE = 400
 
 
-def _config_of_worker(config: Config, app: Any) -> Config:
+def config_of_worker(config: Config, app: Any) -> Config:
+    """The configuration of a worker that serves `app` for a supervisor with `config`."""
     changes = {**_NOT_FOR_WORKERS, "app": app}
     if sys.platform == "win32":
         changes["limit_connections"] = min(config.limit_connections or SELECTABLE, SELECTABLE)
@@ -157,7 +150,7 @@ class Fleet:
             self._cannot_start(exc, now)
             return
         setup = Setup(
-            config=_config_of_worker(config, app),
+            config=config_of_worker(config, app),
             index=slot,
             listeners=tuple(listeners),
             beat=min(BEAT, config.timeout_worker_stuck / 4),

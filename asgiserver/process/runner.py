@@ -9,6 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from asgiserver.config.options import FIELDS
 from asgiserver.errors import BROKEN_OFF, ConfigError, StartupError, WorkersFailed
 from asgiserver.server.importing import refuse_nested_server
 
@@ -19,21 +20,6 @@ if TYPE_CHECKING:
     from asgiserver.log.setup import LoggingHandle
 
 __all__ = ["be_worker", "needs_supervisor", "run", "run_or_raise"]
-
-_NEED_PARENT = (
-    "supervise",
-    "reload",
-    "preload",
-    "run_once",
-    "limit_max_requests",
-    "max_worker_age",
-    "max_worker_rss",
-    "pid",
-    "user",
-    "group",
-)
-_NOT_ON_WINDOWS = frozenset({"preload", "max_worker_rss", "pid", "user", "group"})
-
 
 _in_worker = False
 
@@ -59,7 +45,11 @@ def needs_supervisor(config: Config) -> bool:
 
 def _wanted(config: Config) -> list[str]:
     plain = type(config)()
-    return [name for name in _NEED_PARENT if getattr(config, name) != getattr(plain, name)]
+    return [
+        name
+        for name, option in FIELDS.items()
+        if option.info.needs_parent and getattr(config, name) != getattr(plain, name)
+    ]
 
 
 def _under_systemd(config: Config) -> bool:
@@ -89,8 +79,10 @@ def run(
         from asgiserver.server.runner import run as run_here
 
         return run_here(config, notes)
-    if sys.platform == "win32" and (wanted := [*_NOT_ON_WINDOWS.intersection(_wanted(config))]):
-        raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
+    if sys.platform == "win32":
+        wanted = [name for name in _wanted(config) if not FIELDS[name].info.on_windows]
+        if wanted:
+            raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
     if _in_worker:
         raise ConfigError("a worker cannot have workers: start them from another process")
     if threading.current_thread() is not threading.main_thread():

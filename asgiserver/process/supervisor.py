@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.fields import MOST_WORKERS
+from asgiserver.config.options import FIELDS
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, WorkersFailed
 from asgiserver.log.loggers import flush_log
 from asgiserver.process import launch
@@ -358,7 +359,7 @@ class Supervisor:
         self._renew()
 
     def _use(self, config: Config) -> None:
-        names = ("host", "port", "bind", "uds", "fd", "balance", "preload", "reload", "pid", "user")
+        names = [name for name, option in FIELDS.items() if option.info.needs_start]
         changed = [name for name in names if getattr(config, name) != getattr(self._config, name)]
         if changed:
             logger.warning("A changed %s needs a new start, or SIGUSR2", ", ".join(changed))
