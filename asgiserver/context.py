@@ -193,10 +193,15 @@ class ShutdownNotice:
     def give(self) -> None:
         """Wake everyone."""
         self._given = True
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        wake(self._waiters)
+
+
+def wake(waiters: list[asyncio.Future[None]]) -> None:
+    """Let the tasks that wait for these futures go on; the list is empty then."""
+    for waiter in waiters:
+        if not waiter.done():  # else its task was cancelled
+            waiter.set_result(None)
+    waiters.clear()
 
 
 PeerReader: TypeAlias = "Callable[[RequestHead, Peer], Peer | None]"

@@ -9,6 +9,8 @@ import asyncio
 import socket
 import struct
 
+from asgiserver.context import wake
+
 FLUSH_SIZE = 65536
 """Bytes: gathered output is written when it is as large as this, so that backpressure works."""
 
@@ -146,10 +148,8 @@ class Output:
 
     def _set_writable(self) -> None:
         self.writable = True
-        waiters, self._waiters = self._waiters, []
-        for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        if self._waiters:
+            wake(self._waiters)
 
     async def wait_writable(self) -> None:
         """Return once more may be written, or the connection is lost."""
