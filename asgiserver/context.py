@@ -4,49 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import dataclasses
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from asgiserver.metrics.figures import Counters
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
+    from asgiserver.asgi.session import Session
     from asgiserver.config.fields import Config
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.http.peer import Peer
-    from asgiserver.types import ASGIApplication, Fields, Scope
-
-
-@dataclasses.dataclass  # without slots it is made faster: 1 % of a logged request
-class AccessRecord:
-    """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
-
-    `outcome` is one of ``ok``, ``client_gone`` (status 499), ``refused``, ``app_error``,
-    ``timeout``, ``shutdown``, ``protocol_error``. Durations are seconds, sizes are bytes of body,
-    of a WebSocket those of its frames.
-    """
-
-    client: tuple[str, int] | None
-    method: str
-    target: bytes  # as received, with the query
-    http_version: str
-    status: int
-    sent: int
-    duration: float
-    outcome: str
-    fields: Fields  # of the request
-    scheme: str = "http"
-    received: int = 0
-    # Of a WebSocket, and set by it alone.
-    event: str = dataclasses.field(default="request", init=False)
-    """Or websocket_open, websocket_close (both with status 101)."""
-    close_code: int = dataclasses.field(default=0, init=False)  # as the application was told it
-    close_reason: str = dataclasses.field(default="", init=False)  # may be the peer's: escape it
-    messages_received: int = dataclasses.field(default=0, init=False)
-    messages_sent: int = dataclasses.field(default=0, init=False)
+    from asgiserver.log.record import AccessRecord
+    from asgiserver.types import ASGIApplication
 
 
 class Connection(Protocol):
@@ -77,36 +49,6 @@ class Clock(Protocol):
 
     date: bytes
     """The value of the Date field (RFC 9110 section 5.6.7)."""
-
-
-class Runnable(Protocol):
-    """What runs as a task: a session of the ASGI layer."""
-
-    task: asyncio.Task[None] | None
-    scope: Scope
-
-    @property
-    def label(self) -> str:
-        """What it is, for a log line."""
-        ...
-
-    @property
-    def age(self) -> float:
-        """Seconds since it began."""
-        ...
-
-    def run(self) -> Coroutine[Any, Any, None]:
-        """Call the application."""
-        ...
-
-    def begin_drain(self) -> None:
-        """The server is stopping."""
-
-    def cancel(self, reason: str) -> None:
-        """Cancel the application."""
-
-    def refuse(self, error: PeerError) -> None:
-        """Answer for the application, which has not been called."""
 
 
 class SharedExtension(dict[str, Any]):
@@ -247,7 +189,7 @@ class ServerContext:
         self.state: dict[str, Any] | None = None  # the lifespan's; None: not supported
         self.base_context = contextvars.Context()  # captured after the lifespan's start-up
         self.connections: set[Connection] = set()
-        self.running: dict[asyncio.Task[None], Runnable] = {}  # those that did not end at once
+        self.running: dict[asyncio.Task[None], Session] = {}  # those that did not end at once
         self.stats = Counters()
         self._seen: set[str] = set()
         self.draining = False
@@ -257,7 +199,7 @@ class ServerContext:
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
         # Runs a session; and whether there is room for a connection, None: always. See
         # `server.limits`.
-        self.start: Callable[[Runnable], None] = self.start_now
+        self.start: Callable[[Session], None] = self.start_now
         self.admit: Callable[[Connection], bool] | None = None
         # Asked once for each connection what has to look at its requests; see `server.proxy`.
         self.proxy: Callable[[Peer], PeerReader | None] | None = None
@@ -296,7 +238,7 @@ class ServerContext:
         self._seen.add(what)
         return True
 
-    def refuse(self, session: Runnable, error: PeerError) -> None:
+    def refuse(self, session: Session, error: PeerError) -> None:
         """Answer for an application; the access log has a line for it, else the server's log."""
         if self.access is None:
             self.refused(session.scope["client"], error)
@@ -309,14 +251,14 @@ class ServerContext:
         # Of a connection that becomes idle now; adding that up in each request costs 1 % of it.
         self.idle_deadline = self.clock.now + self.config.timeout_keep_alive
 
-    def start_soon(self, session: Runnable) -> None:
+    def start_soon(self, session: Session) -> None:
         """Run a session in a copy of the base context, from the next turn of the loop on."""
         task = self.loop.create_task(session.run(), context=self.base_context.copy())
         self._keep(session, task)
 
     if sys.version_info >= (3, 12):
 
-        def start_now(self, session: Runnable) -> None:
+        def start_now(self, session: Session) -> None:
             """Run a session in a copy of the base context, at once.
 
             Most end without waiting for anything: a scheduled task costs 1.2 to 2.3 us more.
@@ -330,7 +272,7 @@ class ServerContext:
     else:
         start_now = start_soon
 
-    def _keep(self, session: Runnable, task: asyncio.Task[None]) -> None:
+    def _keep(self, session: Session, task: asyncio.Task[None]) -> None:
         session.task = task
         self.running[task] = session
         task.add_done_callback(self._ended)

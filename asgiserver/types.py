@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["ASGIApplication", "Address", "Fields", "Message", "Receive", "Scope", "Send"]
+__all__ = ["ASGIApplication", "Address", "Fields", "Message", "Outcome", "Receive", "Scope", "Send"]
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -17,3 +17,9 @@ Address = tuple[str, int]  # host and port, as `client` in a scope
 
 # Header fields as ASGI has them: lower-case names, in the order received, duplicates kept.
 Fields = list[tuple[bytes, bytes]]
+
+Outcome: TypeAlias = Literal[
+    "ok", "client_gone", "refused", "app_error", "timeout", "shutdown", "protocol_error"
+]
+"""How an exchange ended, in the access log. `refused` is the client's fault or the server's limit,
+`protocol_error` a WebSocket client's."""

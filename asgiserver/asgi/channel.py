@@ -1,18 +1,17 @@
-"""The waist: the wire side (`Channel`) and the ASGI side (`Session`) of one exchange.
+"""The wire side of one exchange; `asgi.session.Session` is the ASGI side.
 
-Every wire implements `Channel`, every ASGI protocol implements `Session`; neither knows more of the
-other than what stands here. All of it is synchronous but the two places that may have to wait.
+Every wire implements `Channel`, every ASGI protocol is a `Session`, and neither knows more of the
+other than what stands in these two files. All of it is synchronous but the two places that may have
+to wait.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from asgiserver.context import Runnable
-
 if TYPE_CHECKING:
-    from asgiserver.http.message import RequestHead, ResponseHead
-    from asgiserver.types import Fields
+    from asgiserver.http.message import ResponseHead
+    from asgiserver.types import Fields, Outcome
 
 
 class Channel(Protocol):
@@ -59,42 +58,5 @@ class Channel(Protocol):
     def finish(self) -> None:
         """The exchange is over: take the next request, or close a tunnel after what is queued."""
 
-    def abort(self, reason: str) -> None:
+    def abort(self, reason: Outcome) -> None:
         """Break the exchange off: close the connection at once, or reset the stream."""
-
-
-class Session(Runnable, Protocol):
-    """The ASGI side of one exchange; what runs of it is a `Runnable`."""
-
-    request: RequestHead
-
-    buffered: int
-    """Bytes received that the application has not taken yet."""
-
-    continue_wanted: bool
-    """Whether the client waits for a 100 (Continue) before it sends the body."""
-
-    @property
-    def unsent(self) -> bool:
-        """Whether nothing of the answer is on the wire yet."""
-
-    may_half_close: bool
-    """Whether a client that has closed its sending side may wait for an answer."""
-
-    def feed(self, data: bytes) -> None:
-        """Bytes of the request body, or of the tunnel."""
-
-    def feed_end(self) -> None:
-        """The request body is complete, or the peer closed its side of the tunnel."""
-
-    def disconnect(self, reason: str) -> None:
-        """The peer is gone."""
-
-    def hang_up(self, reason: str) -> None:
-        """The peer sends no more and may have left, but it may also wait for the answer."""
-
-    def on_tick(self, now: float) -> None:
-        """Called about once a second (clock seconds) while the wire waits for the application."""
-
-    def connection_drains(self) -> None:
-        """The connection takes no further exchange: the server is stopping."""

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.failure import is_disconnect, is_of_the_process
+from asgiserver.asgi.failure import is_disconnect
 from asgiserver.asgi.response import BODY, DONE, HEAD, START, STATE_NAMES, Response
-from asgiserver.context import AccessRecord
+from asgiserver.asgi.session import CLIENT_CLOSED_REQUEST, Session
 from asgiserver.errors import ClientDisconnected, PeerError
-from asgiserver.log.escape import escape
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
@@ -19,18 +17,15 @@ if TYPE_CHECKING:
     from asgiserver.asgi.channel import Channel
     from asgiserver.context import ServerContext
     from asgiserver.http.message import RequestHead
-    from asgiserver.types import Message, Scope
+    from asgiserver.types import Message, Outcome, Scope
 
 logger = logging.getLogger("asgiserver")
 
 UNKNOWN = -1
 """The length of a body that has no Content-Length, while its parts are counted all the same."""
 
-CLIENT_CLOSED_REQUEST = 499
-"""Status in the log of a request whose client left early; nginx made it a habit."""
 
-
-class Exchange(Response):
+class Exchange(Response, Session):
     """The `Session` of an HTTP request.
 
     The request half: `_parts` gathers the body until the application takes all of it at once; after
@@ -38,13 +33,12 @@ class Exchange(Response):
     half is inherited. What most requests leave as it is stands here, not in `__init__`.
     """
 
-    may_half_close = True
     task: Task[None] | None = None
-    outcome = "ok"
-    cancel_reason = ""  # why the server cancelled the application
+    outcome: Outcome = "ok"
+    cancel_reason: Outcome | None = None
     _told_end = False  # the application knows that the body is complete
     _held = False  # the head was, when the clock looked last
-    _hung_up = ""  # why the application shall stop, as an outcome
+    _hung_up: Outcome | None = None  # why the application shall stop, as an outcome
     _sent_when_told = 0  # bytes of body, when it heard that
 
     def __init__(
@@ -57,28 +51,20 @@ class Exchange(Response):
         self._left = None
         self.state = START
         self.sent = 0
-        self.context = context
+        self.context: ServerContext = context
         self.scope = scope
-        self.continue_wanted = request.framing.expect_continue  # the client waits for a 100
-        self._begun = perf_counter()
+        self.continue_wanted = request.framing.expect_continue
+        self.begun = perf_counter()
         self._ended = not request.framing.has_body  # the body is complete
         self._waiters: list[Future[None]] | None = None
         self._parts: list[bytes] | None = None
         self.buffered = 0
-        self._received = 0
-
-    def __repr__(self) -> str:
-        return f"<Exchange {self.label} {STATE_NAMES[self.state]} {self.age:.1f} s>"
+        self.received = 0
 
     @property
-    def label(self) -> str:
-        """Method and target, safe to log."""
-        return f"{self.request.method} {escape(self.request.target)}"
-
-    @property
-    def age(self) -> float:
-        """Seconds since the request began."""
-        return perf_counter() - self._begun
+    def state_name(self) -> str:
+        """The state of the response."""
+        return STATE_NAMES[self.state]
 
     # From the wire.
 
@@ -90,7 +76,7 @@ class Exchange(Response):
             self._parts.append(data)
         size = len(data)
         self.buffered += size
-        self._received += size
+        self.received += size
         self.continue_wanted = False
         if self._waiters:
             self._wake()
@@ -101,13 +87,13 @@ class Exchange(Response):
         if self._waiters:
             self._wake()
 
-    def disconnect(self, reason: str) -> None:
+    def disconnect(self, reason: Outcome) -> None:
         """The peer is gone, or broke off; `reason` becomes the outcome in the access log."""
         if self.state != DONE:
             self.gone = True
             self.state = DONE
             self.outcome = reason
-            self._record(CLIENT_CLOSED_REQUEST if reason == "client_gone" else self.status)
+            self.record(CLIENT_CLOSED_REQUEST if reason == "client_gone" else self.status)
             self._cancel_on_disconnect()
         if self._waiters:
             self._wake()
@@ -122,13 +108,13 @@ class Exchange(Response):
             self.answer(error.status, error.reason.encode(), error.fields)
         else:
             self.state = DONE
-            self._record(self.status)
+            self.record(self.status)
             self._channel.abort("refused")
         self._cancel_on_disconnect()
         if self._waiters:
             self._wake()
 
-    def hang_up(self, reason: str) -> None:
+    def hang_up(self, reason: Outcome) -> None:
         """Tell the application `http.disconnect` when it listens, but let it go on sending.
 
         For a client that closed its sending side and may still read, and for a stream that would
@@ -150,9 +136,6 @@ class Exchange(Response):
         elif self._head is not None:
             # Long enough: an event stream whose first event is far away has to be seen to begin.
             self.release_head()
-
-    def connection_drains(self) -> None:
-        """The connection takes no further exchange; this one may go on."""
 
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""
@@ -233,9 +216,9 @@ class Exchange(Response):
         """The response is complete; the application may go on with its own business."""
         if self.context.access is not None:
             if self.status != 500 or self.outcome != "ok":
-                self._record(self.status)
+                self.record(self.status)
             else:  # frameworks send it and then raise what it is about: see `_end_with_error`
-                self.context.loop.call_soon(self._record, 500)
+                self.context.loop.call_soon(self.record, 500)
         if self._waiters:
             self._wake()
         self._channel.finish()
@@ -250,27 +233,6 @@ class Exchange(Response):
             )
 
     # The application itself.
-
-    async def run(self) -> None:
-        """Call the application once; see `Session.run`."""
-        try:
-            await self.context.app(self.scope, self.receive, self.send)
-        except CancelledError as error:
-            if not self._cancelled():
-                self._failed(error)
-        except BaseException as error:
-            if is_of_the_process(error):
-                raise
-            self._failed(error)
-        else:
-            if self.state != DONE:
-                self._left_unfinished()
-
-    def cancel(self, reason: str) -> None:
-        """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""
-        if self.task is not None and not self.task.done():
-            self.cancel_reason = reason
-            self.task.cancel(reason)
 
     def time_out(self) -> None:
         """It takes too long: answer or cut at once, whatever the application does about it."""
@@ -297,21 +259,19 @@ class Exchange(Response):
         if mode == "cancel":
             self.cancel("client_gone")
 
-    def _cancelled(self) -> bool:
-        """End an exchange that was cancelled from outside; False when the application did it."""
-        task = self.task
-        if not self.cancel_reason and not (task is not None and task.cancelling()):
-            return False
+    def cancelled(self, reason: Outcome) -> None:
+        """The server has cancelled the application: what has begun is cut."""
         if self.state != DONE:
-            self.outcome = self.cancel_reason or "shutdown"
-            if self.outcome == "client_gone":
+            self.outcome = reason
+            if reason == "client_gone":
                 self._cut(CLIENT_CLOSED_REQUEST)
-                return True
-            status = 504 if self.outcome == "timeout" else 503
-            self._break_off(status, b"Gateway Timeout" if status == 504 else b"Service Unavailable")
-        return True
+            elif reason == "timeout":
+                self._break_off(504, b"Gateway Timeout")
+            else:
+                self._break_off(503, b"Service Unavailable")
 
-    def _failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
+        """The application has raised: that is its fault, unless its client has left."""
         if (self.gone or self.told_gone) and is_disconnect(error):
             self._stopped_as_told()
             return
@@ -324,11 +284,12 @@ class Exchange(Response):
         """The application has ended early because it heard `http.disconnect`."""
         logger.debug("%s: the client left, the application stopped", self.label)
         if self.state != DONE:
-            self.outcome = self._hung_up
+            self.outcome = self._hung_up or "client_gone"
             gone = self.outcome == "client_gone"
             self._cut(CLIENT_CLOSED_REQUEST if gone else self.status or 503)
 
-    def _left_unfinished(self) -> None:
+    def returned(self) -> None:
+        """The application has returned and left the response unfinished."""
         if self.told_gone:
             self._stopped_as_told()
             return
@@ -358,25 +319,5 @@ class Exchange(Response):
 
     def _cut(self, status: int) -> None:
         self.state = DONE
-        self._record(status)
+        self.record(status)
         self._channel.abort(self.outcome)
-
-    def _record(self, status: int) -> None:
-        access = self.context.access
-        if access is not None:
-            request = self.request
-            access(
-                AccessRecord(
-                    self.scope["client"],
-                    request.method,
-                    request.target,
-                    request.http_version,
-                    status,
-                    self.sent,
-                    perf_counter() - self._begun,
-                    self.outcome,
-                    request.fields,
-                    self.scope["scheme"],
-                    self._received,
-                )
-            )

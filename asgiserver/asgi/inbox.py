@@ -85,7 +85,7 @@ class Inbox:
         self._close: tuple[int, str] | None = None  # code and reason for the application
         self._close_told = False
 
-    def failed(self, violation: ProtocolViolation) -> None:
+    def on_violation(self, violation: ProtocolViolation) -> None:
         """The peer broke the protocol; nothing is decoded any more."""
 
     def answer_pings(self) -> None:
@@ -103,7 +103,7 @@ class Inbox:
         except ProtocolViolation as violation:
             self.buffered -= self._kept
             self._kept = 0
-            self.failed(violation)
+            self.on_violation(violation)
             return
         if self._pongs:
             self.answer_pings()

@@ -12,7 +12,8 @@ from asgiserver.asgi.scope import http_scope, websocket_scope
 from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
-    from asgiserver.asgi.channel import Channel, Session
+    from asgiserver.asgi.channel import Channel
+    from asgiserver.asgi.session import Session
     from asgiserver.asgi.websocket import WebSocketSession
     from asgiserver.context import PeerReader, ServerContext
     from asgiserver.http.message import RequestHead

@@ -28,6 +28,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
+from asgiserver.asgi.session import OVER
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.fields import checked_fields
 from asgiserver.http.message import ResponseHead, checked_head
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message
 
-START, HEAD, BODY, FILE, TRAILERS, DONE = range(6)
+START, HEAD, BODY, FILE, TRAILERS, DONE = range(OVER + 1)
 STATE_NAMES = ("START", "HEAD", "BODY", "FILE", "TRAILERS", "DONE")
 
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")

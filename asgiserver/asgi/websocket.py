@@ -20,17 +20,14 @@ CLOSED. The application gets one ``websocket.disconnect``, behind all messages r
 from __future__ import annotations
 
 import logging
-from asyncio import CancelledError
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.exchange import CLIENT_CLOSED_REQUEST
-from asgiserver.asgi.failure import is_disconnect, is_of_the_process
+from asgiserver.asgi.failure import is_disconnect
 from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
-from asgiserver.context import AccessRecord
+from asgiserver.asgi.session import CLIENT_CLOSED_REQUEST, OVER, Session
 from asgiserver.errors import ApplicationError, ClientDisconnected
-from asgiserver.log.escape import escape
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields
 from asgiserver.ws.protocol import ProtocolViolation, is_close_code
@@ -42,15 +39,17 @@ if TYPE_CHECKING:
     from asgiserver.context import ServerContext
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
-    from asgiserver.types import Message, Scope
+    from asgiserver.log.record import AccessRecord
+    from asgiserver.types import Message, Outcome, Scope
 
 logger = logging.getLogger("asgiserver")
 
-CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
-STATE_NAMES = ("CONNECTING", "DENYING", "OPEN", "CLOSING", "CLOSED")
+CONNECTING, DENYING, OPEN, CLOSING = range(4)
+CLOSED = OVER
+STATE_NAMES = {0: "CONNECTING", 1: "DENYING", 2: "OPEN", 3: "CLOSING", CLOSED: "CLOSED"}
 
 # Outcomes in words, for the reason of websocket.disconnect.
-_REASONS = {"client_gone": "connection lost", "timeout": "send timeout"}
+_REASONS: dict[Outcome, str] = {"client_gone": "connection lost", "timeout": "send timeout"}
 
 _NO_MESSAGE = "websocket.send needs either text (str) or bytes"
 
@@ -58,7 +57,7 @@ LATE = 2.5
 """Seconds between two ticks above which our own loop was late: nobody is dropped for that."""
 
 
-class WebSocketSession(Inbox):
+class WebSocketSession(Inbox, Session):
     """The `Session` of a WebSocket; the receiving half is inherited.
 
     `on_tick` has to be called about once a second: keep-alive and the closing handshake's timeout
@@ -66,26 +65,28 @@ class WebSocketSession(Inbox):
     """
 
     __slots__ = (
-        "_begun",
         "_closing",
         "_deflate",
         "_denial",
         "_draining",
         "_heard",
         "_messages_sent",
-        "_outcome",
         "_pinged",
-        "_sent",
         "_silence",
         "_ticked",
+        "begun",
         "cancel_reason",
         "offer",
+        "outcome",
         "request",
         "scope",
+        "sent",
         "state",
         "task",
     )
 
+    context: ServerContext
+    is_websocket = True
     continue_wanted = False
     unsent = False
     may_half_close = False  # nobody opens a WebSocket only to listen
@@ -105,7 +106,7 @@ class WebSocketSession(Inbox):
         self.offer = offer
         self.state = CONNECTING
         self.task: Task[None] | None = None
-        self.cancel_reason = ""  # why the server cancelled the application
+        self.cancel_reason: Outcome | None = None
         self._denial: _Denial | None = None
         self._draining = False
         # Seconds, counted in ticks, since anything came and since the closing handshake began.
@@ -114,23 +115,15 @@ class WebSocketSession(Inbox):
         self._ticked: float = context.clock.now
         self._pinged = False
         # For the access log.
-        self._begun = perf_counter()
-        self._sent = self._messages_sent = 0
-        self._outcome = "ok"
+        self.begun = perf_counter()
+        self.sent = self._messages_sent = 0
+        self.outcome: Outcome = "ok"
         scope["extensions"]["websocket.http.response"] = {}
 
-    def __repr__(self) -> str:
-        return f"<WebSocketSession {self.label} {STATE_NAMES[self.state]} {self.age:.1f} s>"
-
     @property
-    def label(self) -> str:
-        """What it is and its target, safe to log."""
-        return f"WebSocket {escape(self.request.target)}"
-
-    @property
-    def age(self) -> float:
-        """Seconds since the handshake began."""
-        return perf_counter() - self._begun
+    def state_name(self) -> str:
+        """See the module's table."""
+        return STATE_NAMES[self.state]
 
     # From the wire.
 
@@ -143,7 +136,7 @@ class WebSocketSession(Inbox):
             self.disconnect("client_gone")
             self._channel.abort("client_gone")
 
-    def disconnect(self, reason: str) -> None:
+    def disconnect(self, reason: Outcome) -> None:
         """The peer is gone. `reason` is an outcome of the access log, ``client_gone`` usually."""
         if self.state == CLOSED:
             return
@@ -154,18 +147,15 @@ class WebSocketSession(Inbox):
             self._denial.gone = True
             self._denial.state = DONE
         if accepted:
-            self._record("websocket_close", 101)
+            self.record(101, "websocket_close")
         else:
             broken = self._denial if reason != "client_gone" else None
-            self._record("request", CLIENT_CLOSED_REQUEST if broken is None else broken.status)
+            self.record(CLIENT_CLOSED_REQUEST if broken is None else broken.status)
 
     def refuse(self, error: PeerError) -> None:
         """Refuse the handshake, before the application has been called."""
-        self._outcome = "refused"
+        self.outcome = "refused"
         self._answer(error.status, error.reason.encode(), error.fields)
-
-    def hang_up(self, reason: str) -> None:
-        """The peer sends no more; see `may_half_close`."""
 
     def connection_drains(self) -> None:
         """The server is stopping, and a WebSocket is not awaited."""
@@ -225,7 +215,7 @@ class WebSocketSession(Inbox):
         self._end(code, reason, "ok")
         self._close_wire()
 
-    def failed(self, violation: ProtocolViolation) -> None:
+    def on_violation(self, violation: ProtocolViolation) -> None:
         """Close because of what the peer sent (RFC 6455 section 7.1.7)."""
         if self.state == OPEN:
             self._start_close(violation.code, violation.reason)
@@ -268,7 +258,7 @@ class WebSocketSession(Inbox):
         else:
             raise ApplicationError(_NO_MESSAGE)
         self._messages_sent += 1
-        self._sent += len(frame) + len(payload)
+        self.sent += len(frame) + len(payload)
         channel.send_tunnel(frame, payload)
 
     async def _send_other(self, message: Message) -> None:
@@ -299,7 +289,7 @@ class WebSocketSession(Inbox):
         )
         self._channel.open_tunnel(fields)
         self._set_state(OPEN)
-        self._record("websocket_open", 101)
+        self.record(101, "websocket_open")
         self.resume()
         if self._draining:
             self.begin_drain()
@@ -322,7 +312,7 @@ class WebSocketSession(Inbox):
         self.closed = state == CLOSED
 
     def _write(self, data: bytes) -> None:
-        self._sent += len(data)
+        self.sent += len(data)
         self._channel.send_tunnel(data)
 
     def _start_close(self, code: int, reason: str) -> None:
@@ -334,17 +324,17 @@ class WebSocketSession(Inbox):
         if self._codec.paused:
             self.context.loop.call_soon(self.resume)
 
-    def _end(self, code: int, reason: str, outcome: str) -> None:
+    def _end(self, code: int, reason: str, outcome: Outcome) -> None:
         """What the application and the log learn about the end; the first word counts."""
         if self._close is None:
             self._close = (code, reason)
-            self._outcome = outcome
+            self.outcome = outcome
             self.wake()
 
     def _close_wire(self) -> None:
         """Nothing more is read or sent."""
         self._set_state(CLOSED)
-        self._record("websocket_close", 101)
+        self.record(101, "websocket_close")
         self._channel.finish()
 
     def _answer(
@@ -357,36 +347,19 @@ class WebSocketSession(Inbox):
     def denied(self, response: Response) -> None:
         """The response that refuses the handshake is complete."""
         self._set_state(CLOSED)
-        self._end(1006, "handshake refused", self._outcome)
-        self._sent = response.sent
-        self._record("request", response.status)
+        self._end(1006, "handshake refused", self.outcome)
+        self.sent = response.sent
+        self.record(response.status)
         self._channel.finish()
 
     # The application itself.
 
-    async def run(self) -> None:
-        """Call the application once; see `Session.run`."""
-        try:
-            await self.context.app(self.scope, self.receive, self.send)
-        except CancelledError as error:
-            if self.cancel_reason or (self.task is not None and self.task.cancelling()):
-                self._abandon(503, b"Service Unavailable", 1012, self.cancel_reason or "shutdown")
-            else:
-                self._app_failed(error)
-        except BaseException as error:
-            if is_of_the_process(error):
-                raise
-            self._app_failed(error)
-        else:
-            self._app_returned()
+    def cancelled(self, reason: Outcome) -> None:
+        """The server has cancelled the application."""
+        self._abandon(503, b"Service Unavailable", 1012, reason)
 
-    def cancel(self, reason: str) -> None:
-        """Cancel the application; `reason` is an outcome: timeout, shutdown or client_gone."""
-        if self.task is not None and not self.task.done():
-            self.cancel_reason = reason
-            self.task.cancel(reason)
-
-    def _app_failed(self, error: BaseException) -> None:
+    def failed(self, error: BaseException) -> None:
+        """The application has raised."""
         try:
             if self._close is not None and is_disconnect(error):
                 logger.debug("%s: the client left, the application stopped", self.label)
@@ -395,7 +368,8 @@ class WebSocketSession(Inbox):
         finally:  # whatever the handlers and filters of others do
             self._abandon(500, b"Internal Server Error", 1011, "app_error")
 
-    def _app_returned(self) -> None:
+    def returned(self) -> None:
+        """The application has returned and left the WebSocket, or its handshake, as it is."""
         if self.state == OPEN:
             self._start_close(1000, "")
         elif self.state <= DENYING:
@@ -403,44 +377,25 @@ class WebSocketSession(Inbox):
             logger.error("ASGI application returned without %s: %s", what, self.label)
             self._abandon(500, b"Internal Server Error", 1011, "app_error")
 
-    def _abandon(self, status: int, text: bytes, code: int, outcome: str) -> None:
+    def _abandon(self, status: int, text: bytes, code: int, outcome: Outcome) -> None:
         """End what the application left in the middle, as far as the state still allows."""
         if self.state == OPEN:
             self._start_close(code, text.decode().lower())
             self._end(code, text.decode().lower(), outcome)
         elif self.state <= DENYING:
-            self._outcome = outcome
+            self.outcome = outcome
             if self._denial is None or self._denial.unsent:
                 self._answer(status, text)
             else:
                 self.disconnect(outcome)
                 self._channel.abort(outcome)
 
-    def _record(self, event: str, status: int) -> None:
-        access = self.context.access
-        if access is None:
-            return
-        request = self.request
-        record = AccessRecord(
-            self.scope["client"],
-            request.method,
-            request.target,
-            request.http_version,
-            status,
-            self._sent,
-            perf_counter() - self._begun,
-            self._outcome,
-            request.fields,
-            self.scope["scheme"],
-            self.received,
-        )
-        record.event = event
-        if event == "websocket_close":
-            assert self._close is not None
+    def complete_record(self, record: AccessRecord) -> None:
+        """Add the close code and the numbers of messages, at the end."""
+        if self._close is not None:
             record.close_code, record.close_reason = self._close
             record.messages_received = self.messages_received
             record.messages_sent = self._messages_sent
-        access(record)
 
 
 class _Denial(Response):

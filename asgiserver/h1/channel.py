@@ -15,7 +15,7 @@ from asgiserver.wire.sendfile import send_file
 if TYPE_CHECKING:
     import asyncio
 
-    from asgiserver.asgi.channel import Session
+    from asgiserver.asgi.session import Session
     from asgiserver.h1.encoder import HeadEncoder
     from asgiserver.h1.parser import RequestParser
     from asgiserver.http.message import ResponseHead

@@ -28,7 +28,7 @@ from asgiserver.wire.waiting import (
 )
 
 if TYPE_CHECKING:
-    from asgiserver.asgi.channel import Session
+    from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
     from asgiserver.h1.codecs import H1Codecs
     from asgiserver.http.message import RequestHead

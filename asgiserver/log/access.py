@@ -25,7 +25,7 @@ from asgiserver.log.outlet import Outlet, is_terminal
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
-    from asgiserver.context import AccessRecord
+    from asgiserver.log.record import AccessRecord
 
 __all__ = ["AccessLog", "BatchedAccessLog", "LoggerAccessLog", "make_access_log"]
 

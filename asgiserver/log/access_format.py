@@ -11,11 +11,11 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
 
-from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError, closest
 from asgiserver.http.bounded import BoundedDict
 from asgiserver.http.fields import values_of
 from asgiserver.log.escape import client_text, escape
+from asgiserver.log.record import AccessRecord
 
 __all__ = ["Render", "compile_format", "measures", "record_fields", "websocket_text"]
 

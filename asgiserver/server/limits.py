@@ -11,8 +11,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.exchange import Exchange
-from asgiserver.asgi.response import DONE
+from asgiserver.asgi.session import OVER
 from asgiserver.errors import PeerError
 
 if TYPE_CHECKING:
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
-    from asgiserver.context import Connection, Runnable, ServerContext
+    from asgiserver.asgi.session import Session
+    from asgiserver.context import Connection, ServerContext
 
     class Ticker(Protocol):
         """The part of the clock that is needed here."""
@@ -135,7 +135,7 @@ class RequestLimit:
         self._websocket_limit = config.limit_websockets or math.inf
         self._timeout = config.timeout_queue
         self._queue_length = QUEUE_LENGTH if config.overload == "queue" else 0
-        self._queue: deque[tuple[float, Exchange]] = deque()  # and when they came
+        self._queue: deque[tuple[float, Session]] = deque()  # and when they came
         self.requests = 0  # running
         self.websockets = 0
 
@@ -145,9 +145,9 @@ class RequestLimit:
             f" websockets={self.websockets}>"
         )
 
-    def start(self, session: Runnable) -> None:
+    def start(self, session: Session) -> None:
         """Run a session, let it wait, or refuse it."""
-        if not isinstance(session, Exchange):
+        if session.is_websocket:
             if self.websockets >= self._websocket_limit:
                 self._refuse(session, "too many WebSockets are open")
                 return
@@ -165,7 +165,7 @@ class RequestLimit:
         """Refuse those that have waited for too long, forget those whose client has left."""
         if self._queue:
             oldest = self._context.clock.now - self._timeout
-            waiting = [entry for entry in self._queue if entry[1].state != DONE]
+            waiting = [entry for entry in self._queue if entry[1].state != OVER]
             self._queue.clear()
             self._queue.extend(entry for entry in waiting if entry[0] > oldest)
             for since, session in waiting:
@@ -179,12 +179,12 @@ class RequestLimit:
         for _, session in queue:
             self._refuse(session, "the server is stopping")
 
-    def _run_request(self, session: Exchange) -> None:
+    def _run_request(self, session: Session) -> None:
         self.requests += 1
         if not self._run(session, self._request_ended):
             self.requests -= 1
 
-    def _run(self, session: Runnable, ended: Callable[[asyncio.Task[None]], None]) -> bool:
+    def _run(self, session: Session, ended: Callable[[asyncio.Task[None]], None]) -> bool:
         """Start; false when it has ended already."""
         self._context.start_now(session)
         if session.task is None:
@@ -196,22 +196,22 @@ class RequestLimit:
         self.requests -= 1
         while self._queue and self.requests < self._request_limit:
             _, session = self._queue.popleft()
-            if session.state != DONE:
+            if session.state != OVER:
                 self._run_request(session)
 
     def _websocket_ended(self, task: asyncio.Task[None]) -> None:
         self.websockets -= 1
 
-    def _refuse(self, session: Runnable, reason: str) -> None:
+    def _refuse(self, session: Session, reason: str) -> None:
         self._context.refuse(session, PeerError(503, reason, RETRY_AFTER))
 
 
 def end_late_requests(context: ServerContext) -> None:
-    """End the requests that take longer than --timeout-request. WebSockets may.
+    """End the requests that take longer than --timeout-request; see `Session.time_out`.
 
     What an application does behind a complete response is not the client's request any more.
     """
     limit = context.config.timeout_request
     for session in list(context.running.values()):
-        if isinstance(session, Exchange) and session.age >= limit:
+        if session.age >= limit:
             session.time_out()

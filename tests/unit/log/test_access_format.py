@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError
 from asgiserver.log import access_format
 from asgiserver.log.access_format import compile_format
+from asgiserver.log.record import AccessRecord
 
 NOW = 1795258873.25  # 2026-11-21T11:01:13.25Z
 FORMATS = [

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, TextIO
 import pytest
 
 from asgiserver.config.fields import Config
-from asgiserver.context import AccessRecord
 from asgiserver.errors import ConfigError
 from asgiserver.log import outlet
 from asgiserver.log.access import BatchedAccessLog, LoggerAccessLog, make_access_log
 from asgiserver.log.access_format import compile_format
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 from asgiserver.log.outlet import Outlet
+from asgiserver.log.record import AccessRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -344,7 +344,7 @@ AT_EXIT = """
 import os, sys
 from asgiserver.log.access_format import compile_format
 from asgiserver.log.access import BatchedAccessLog
-from asgiserver.context import AccessRecord
+from asgiserver.log.record import AccessRecord
 log = BatchedAccessLog(compile_format("{target}"))
 def add(target):
     log.log(AccessRecord(None, "GET", target, "1.1", 200, 0, 0.0, "ok", []))

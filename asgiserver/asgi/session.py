@@ -1,0 +1,207 @@
+"""What a session is: the ASGI side of one exchange, whatever ASGI protocol it speaks.
+
+Three parties call it: the wire, with what the peer does; the server, which runs and stops it; the
+application, through `receive` and `send`. There are two kinds, `asgi.exchange.Exchange` for an HTTP
+request and `asgi.websocket.WebSocketSession`. What both do stands here once.
+"""
+
+from __future__ import annotations
+
+from asyncio import CancelledError
+from time import perf_counter
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from asgiserver.asgi.failure import is_of_the_process
+from asgiserver.log.escape import escape
+from asgiserver.log.record import AccessRecord
+
+if TYPE_CHECKING:
+    from asyncio import Task
+    from collections.abc import Callable
+
+    from asgiserver.errors import PeerError
+    from asgiserver.http.message import RequestHead
+    from asgiserver.log.record import Event
+    from asgiserver.types import ASGIApplication, Message, Outcome, Scope
+
+OVER = 5
+"""The `state` of every session that is over; the states before it are its own kind's."""
+
+CLIENT_CLOSED_REQUEST = 499
+"""Status in the log of a request whose client left early; nginx made it a habit."""
+
+
+class Served(Protocol):
+    """What every session asks of its server: a part of `ServerContext`, which imports this."""
+
+    app: ASGIApplication
+
+    access: Callable[[AccessRecord], None] | None
+    """The access log; None: nobody wants records."""
+
+
+class Session:
+    """The ASGI side of one exchange.
+
+    A subclass sets each attribute below, and has the methods that raise `NotImplementedError`. This
+    class has no `__init__`: the call would cost 1 % of a small request.
+    """
+
+    if not TYPE_CHECKING:  # what a subclass has no slot for, it may not set: mypy looks there
+        __slots__ = ()
+
+    is_websocket: ClassVar[bool] = False
+
+    may_half_close: ClassVar[bool] = True
+    """Whether a client that has closed its sending side may wait for an answer."""
+
+    context: Served
+    request: RequestHead
+    scope: Scope
+    task: Task[None] | None  # None also when the application ended without waiting for anything
+    state: int
+    outcome: Outcome
+    cancel_reason: Outcome | None  # why the server cancelled the application
+    buffered: int
+    """Bytes received that the application has not taken yet."""
+    continue_wanted: bool
+    """Whether the client waits for a 100 (Continue) before it sends the body."""
+    # For the access log: bytes received and sent, and when it began (of `perf_counter`).
+    received: int
+    sent: int
+    begun: float
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.label} {self.state_name} {self.age:.1f} s>"
+
+    @property
+    def state_name(self) -> str:
+        """The state in a word, for whoever debugs."""
+        raise NotImplementedError
+
+    @property
+    def label(self) -> str:
+        """What it is and its target, safe to log."""
+        kind = "WebSocket" if self.is_websocket else self.request.method
+        return f"{kind} {escape(self.request.target)}"
+
+    @property
+    def age(self) -> float:
+        """Seconds since it began."""
+        return perf_counter() - self.begun
+
+    @property
+    def unsent(self) -> bool:
+        """Whether nothing of the answer is on the wire yet."""
+        raise NotImplementedError
+
+    # From the wire.
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of the request body, or of the tunnel."""
+        raise NotImplementedError
+
+    def feed_end(self) -> None:
+        """The request body is complete, or the peer closed its side of the tunnel."""
+        raise NotImplementedError
+
+    def disconnect(self, reason: Outcome) -> None:
+        """The peer is gone, or was broken off; `reason` becomes the outcome."""
+        raise NotImplementedError
+
+    def hang_up(self, reason: Outcome) -> None:
+        """The peer sends no more and may have left, but it may also wait for the answer."""
+
+    def on_tick(self, now: float) -> None:
+        """Called about once a second (clock seconds) while the wire waits for the application."""
+
+    def connection_drains(self) -> None:
+        """The connection takes no further exchange: the server is stopping."""
+
+    # From the server.
+
+    async def run(self) -> None:
+        """Call the application once. What it raises is logged here and ends its own session."""
+        try:
+            await self.context.app(self.scope, self.receive, self.send)
+        except CancelledError as error:
+            if self.cancel_reason or (self.task is not None and self.task.cancelling()):
+                self.cancelled(self.cancel_reason or "shutdown")
+            else:  # the application did it itself
+                self.failed(error)
+        except BaseException as error:
+            if is_of_the_process(error):
+                raise
+            self.failed(error)
+        else:
+            if self.state != OVER:
+                self.returned()
+
+    def cancel(self, reason: Outcome) -> None:
+        """Cancel the application; `reason` is the outcome: timeout, shutdown or client_gone."""
+        if self.task is not None and not self.task.done():
+            self.cancel_reason = reason
+            self.task.cancel(reason)
+
+    def refuse(self, error: PeerError) -> None:
+        """Answer for the application: the request is broken, or there are too many."""
+        raise NotImplementedError
+
+    def time_out(self) -> None:
+        """It has lasted for --timeout-request: end it, unless it may last."""
+
+    def begin_drain(self) -> None:
+        """The server is stopping."""
+        raise NotImplementedError
+
+    # From the application.
+
+    async def receive(self) -> Message:
+        """The application's `receive`."""
+        raise NotImplementedError
+
+    async def send(self, message: Message) -> None:
+        """The application's `send`."""
+        raise NotImplementedError
+
+    # How the application ended, told by `run`.
+
+    def cancelled(self, reason: Outcome) -> None:
+        """The server has cancelled it."""
+        raise NotImplementedError
+
+    def failed(self, error: BaseException) -> None:
+        """It has raised `error`."""
+        raise NotImplementedError
+
+    def returned(self) -> None:
+        """It has returned, and the session is not over."""
+        raise NotImplementedError
+
+    # For the access log.
+
+    def record(self, status: int, event: Event = "request") -> None:
+        """Tell the access log, if there is one."""
+        access = self.context.access
+        if access is not None:
+            request = self.request
+            record = AccessRecord(
+                client=self.scope["client"],
+                method=request.method,
+                target=request.target,
+                http_version=request.http_version,
+                status=status,
+                sent=self.sent,
+                duration=perf_counter() - self.begun,
+                outcome=self.outcome,
+                fields=request.fields,
+                scheme=self.scope["scheme"],
+                received=self.received,
+            )
+            if event != "request":
+                record.event = event
+                self.complete_record(record)
+            access(record)
+
+    def complete_record(self, record: AccessRecord) -> None:
+        """Add what only a WebSocket has."""
