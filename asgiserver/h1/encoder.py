@@ -53,7 +53,7 @@ class HeadEncoder:
         self._defaults = defaults or []  # fields of the user's, for responses that lack them
         self._date = b""
         self.starts: dict[int, bytes] = {}
-        self.stamp = object()  # of this second
+        self.stamp = object()  # HOT 1 %: of this second; a head that has it is sent as it is
 
     def __repr__(self) -> str:
         return f"<HeadEncoder {self._server!r} {self._date!r}>"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 TCHAR = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
 TOKEN = re.compile(rb"[" + TCHAR + rb"]+").fullmatch
 
-# One compiled search instead of three `in` tests: 0.1 us instead of 0.75 us per value.
+# HOT 6 %: for each value that is checked; one compiled search takes 0.1 us, three `in` tests 0.75.
 BAD_VALUE = re.compile(rb"[\x00\r\n]").search
 
 # Names of response fields, as they are sent, to lower case; and those that are so already.

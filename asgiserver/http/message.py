@@ -61,7 +61,7 @@ class RequestHead:
     `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
     """
 
-    # No __slots__: see `asgiserver.asgi.response.Response`.
+    # HOT 1.5 %: no `__slots__`, see `asgiserver.asgi.response.Response`.
 
     def __init__(
         self,
@@ -192,8 +192,8 @@ class ResponseHead:
         return fields
 
 
-# Applications send few different heads, each again and again: one that has been checked and
-# joined once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
+# HOT 15 %: applications send few different heads, each again and again; one that has been checked
+# and joined once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
 _heads: BoundedDict[tuple[int, tuple[Any, ...]], ResponseHead] = BoundedDict(512)
 
 

@@ -34,10 +34,11 @@ class Peer:
         self._asked = False
 
     def keep(self, scope: Scope) -> None:
-        """Keep what all scopes share, from a second request on; copying costs a quarter less.
+        """Keep what all scopes share, from a second request on.
 
         The version is among it: of a connection only HTTP/1.0 differs, whose scopes are not kept.
         """
+        # HOT 4 %: copying what is the same costs a quarter less than making a scope anew.
         if self._asked:
             self.scope = {**scope, "asgi": None, "headers": (), "extensions": None}
         self._asked = True

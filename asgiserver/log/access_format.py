@@ -134,11 +134,9 @@ def compile_format(access_log_format: str, colors: bool = False) -> Render:
 
 
 def _compile_text(colors: bool) -> Render:
-    r"""``127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms``, and the outcome if not ok.
-
-    On the default path of every request, so written out by hand: 0.7 us per record in
-    CPython 3.13, where the same as a template takes 2.1 us and one `logging.info` 12 us.
-    """
+    r"""``127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms``, and the outcome if not ok."""
+    # HOT 10 %: of a logged request. Written out by hand, this takes 0.7 us for a record in CPython
+    # 3.13, where the same as a template takes 2.1 us and one `logging.info` 12 us.
     # Clients, methods, versions and durations repeat, and so need not be formatted again. `get`
     # comes first because subscription of a dict's subclass costs half as much again.
     peers = _Remembered(client_text, 8192)  # about a MiB

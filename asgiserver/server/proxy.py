@@ -100,7 +100,8 @@ class TrustedPeers:
         except (OSError, ValueError):
             return False
         number = int.from_bytes(packed)
-        for mask, members in networks.items():  # noqa: SIM110 (a generator doubles its cost)
+        # HOT 50 %: of a look; a generator takes twice the time.
+        for mask, members in networks.items():  # noqa: SIM110
             if number & mask in members:
                 return True
         return False

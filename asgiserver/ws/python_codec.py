@@ -123,7 +123,8 @@ class PythonCodec:
         budget = FRAMES_PER_FEED
         while position < end and budget and not self.paused:
             budget -= 1
-            # The short path: masked, up to 64 KiB, final, nothing compressed or in progress.
+            # HOT 38 %: of the bytecodes of an echo. The short path: masked, up to 64 KiB, final,
+            # nothing compressed or in progress.
             start = position + 6
             if self.between and start + 2 <= end:
                 first = data[position]

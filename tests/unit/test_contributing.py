@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tokenize
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -81,6 +82,25 @@ def test_folders_of_unit_tests_are_rooms_of_the_package() -> None:
 def test_names_of_test_files_are_unique() -> None:
     names = Counter(path.name for path in TESTS.rglob("*.py") if path.name != "conftest.py")
     assert [name for name, count in names.items() if count > 1] == []
+
+
+def comments(path: Path) -> Iterator[str]:
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            if token.type == tokenize.COMMENT:
+                yield token.string
+
+
+def test_marks_of_what_was_done_for_speed_have_their_form() -> None:
+    marks = [
+        (str(path.relative_to(ROOT)), text)
+        for path in sources()
+        for text in comments(path)
+        if "HOT" in text
+    ]
+    assert len(marks) > 10
+    form = re.compile(r"# HOT \d+(\.\d+)? %: \S")
+    assert [mark for mark in marks if not form.match(mark[1])] == []
 
 
 class SleepsToWait(ast.NodeVisitor):
