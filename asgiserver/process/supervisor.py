@@ -1,6 +1,6 @@
-"""The parent of the workers: it waits for events, asks `plan` what to do, and sees that it is done.
+"""The parent of the workers: it waits for events, asks `plan` what to do, and has that done.
 
-It serves no request, and does not import the application (but for ``--preload``).
+The supervisor serves no request, and does not import the application (except for ``--preload``).
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from asgiserver.process.backoff import Failures
 from asgiserver.process.control import Stop
 from asgiserver.process.cpus import worker_count
 from asgiserver.process.fleet import Fleet
+from asgiserver.process.handover import Handover
 from asgiserver.process.once import run_once
 from asgiserver.process.plan import Goal, Phase, Spawn, plan
 from asgiserver.process.reload import Watcher, short_path
@@ -45,24 +46,24 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.process.handle import WorkerHandle
     from asgiserver.process.launch import Launcher
-    from asgiserver.process.upgrade import Successor
 
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger("asgiserver")
 
-ANNOUNCE = 0.5  # seconds in which a worker that is replaced ends its busy connections politely
-RELOAD_WINDOW = 1.0  # seconds for requests that run when a file has changed
+ANNOUNCE = 0.5  # seconds in which a replaced worker announces the end of its busy connections
+RELOAD_WINDOW = 1.0  # seconds for running requests after a file has changed
 REPLACED = Stop("restart", delay=ANNOUNCE)
-LONGEST_WAIT = 24 * 3600.0  # seconds between two looks at what there is to do
-PAUSED = 2.0  # seconds that this process itself overslept: then nobody else was silent
+LONGEST_WAIT = 24 * 3600.0  # seconds; a selector can wait for at most about 24 days
+# If the supervisor itself was paused for this many seconds, silence of workers proves nothing.
+PAUSED = 2.0
 
 
 class Supervisor:
     """Keeps the wanted number of workers running until it is told to stop.
 
-    `reread` returns the configuration as it is now, for a rolling restart; without it the first
-    one is kept. `launcher` starts processes: the real worker, but for tests.
+    `reread` reads the configuration again for a rolling restart; without it the first
+    configuration is kept. `launcher` starts processes; tests give one of their own.
     """
 
     def __init__(
@@ -74,29 +75,29 @@ class Supervisor:
         launcher: Launcher | None = None,
     ) -> None:
         self._config = config
-        self._proven = config  # the last one with which a worker became ready
+        self._proven = config  # the last configuration with which a worker became ready
         self._notes = notes
         self._reread = reread
         self._app: Any = config.app
         size, stuck = worker_count(config.workers), config.timeout_worker_stuck
         self._goal = Goal(size, in_place=config.reload, stuck_after=stuck)
         self._failures = Failures()
-        self._woken = math.inf  # when it last began to look around
+        self._woken = math.inf  # when the last wait ended
         self._generation = 0  # of the workers started from now on
         self._changed_at = 0.0
         self._started = False  # some worker has been ready
-        self._settled = False  # all are as wanted, and that was announced
-        # How workers are told to leave: by now, to make room for others.
+        self._settled = False  # all workers are as wanted, and that was announced
+        # How workers are told to leave; until a stop begins, to make room for replacements.
         self._order = Stop("restart", RELOAD_WINDOW) if config.reload else REPLACED
         self._exit_code = 0
-        self._refused: ConfigError | None = None  # what no worker can start with
+        self._refused: ConfigError | None = None  # an error that keeps every worker from starting
         self._selector = selectors.DefaultSelector()
         self._signals: SignalQueue
         self._service = Service(config)
         self._fleet = Fleet(self, self._selector, launcher or launch.Spawn())
         self._watcher: Watcher | None = None
-        self._files: deque[str] = deque()  # that changed, from the watcher's thread
-        self._successor: Successor | None = None
+        self._changed_files: deque[str] = deque()  # filled by the watcher's thread
+        self._handover = Handover(self._service, self._selector, self._on_handed_over)
 
     def __repr__(self) -> str:
         return f"<Supervisor {self._goal} {self._fleet}>"
@@ -149,9 +150,9 @@ class Supervisor:
             for action in decided.actions:
                 if not isinstance(action, Spawn):
                     self._fleet.do(action, self._config, self._order, now)
-                elif not self._goal.stopping:  # since the spawn before it failed
+                elif not self._goal.stopping:  # a failed spawn before this one may begin a stop
                     self._spawn(action, now)
-            if not decided.actions:  # else plan again first: things have changed
+            if not decided.actions:  # actions change what there is, so plan again before waiting
                 self._wait(min(decided.wake_at, self._chores(now)), now)
 
     def _spawn(self, action: Spawn, now: float) -> None:
@@ -162,9 +163,9 @@ class Supervisor:
         self._fleet.spawn(action.slot, self._config, self._app, self._generation, shared, now)
 
     def _wait(self, until: float, now: float) -> None:
-        """Handle what happens, at the latest at `until`."""
+        """Wait for events until `until` at the latest, and handle them."""
         timeout = CHILD_LOOK
-        if until != math.inf:  # the system waits for at most 24 days at a time
+        if until != math.inf:
             timeout = min(max(0.0, until - now), CHILD_LOOK or LONGEST_WAIT)
         events = self._selector.select(timeout)
         self._woken = woken = time.monotonic()
@@ -175,19 +176,19 @@ class Supervisor:
         self._fleet.bury()
         if os.getpid() == 1:
             reap_strangers({worker.pid for worker in self._fleet.workers})
-        if self._successor is not None and self._successor.has_ended():
-            self._on_successor()
-        while self._files:
-            self._on_change(self._files.popleft())
+        self._handover.check()
+        while self._changed_files:
+            self._on_change(self._changed_files.popleft())
         self._check_settled(woken)
 
     def _excuse_silence(self, expected: float, now: float) -> None:
-        """Blame no worker when this process was stopped itself, or the machine was."""
+        """Blame no worker for its silence when this process, or the machine, was paused."""
         if now > expected + PAUSED:
             self._fleet.excuse(now)
 
     def _chores(self, now: float) -> float:
-        if self._goal.stopping:  # which takes its time, but is bounded
+        """Do what is due by time alone; return when to come back."""
+        if self._goal.stopping:  # a stop is bounded, so the service counts as alive
             return self._service.watchdog(now, alive=True)
         again = self._fleet.chores(now)
         return min(again, self._service.watchdog(now, bool(self._fleet.heard(now))))
@@ -195,14 +196,13 @@ class Supervisor:
     def _close(self) -> None:
         if self._watcher is not None:
             self._watcher.stop()
-        if self._successor is not None:
-            self._successor.close()
+        self._handover.close()
         self._service.close()
         self._selector.close()
         self._signals.close()
 
     def _in_child(self) -> None:
-        """In a forked worker: let go of what belongs to the supervisor."""
+        """Called in a forked worker: let go of what belongs to the supervisor."""
         self._signals.abandon()
         self._selector.close()
         self._service.abandon()
@@ -239,7 +239,7 @@ class Supervisor:
             failure, told = worker.failure, worker.told_to_end
             code = failure.exit_code
             if code == ConfigError.exit_code and not self._started:
-                self._refused = ConfigError(failure.text)  # as if it had been found right here
+                self._refused = ConfigError(failure.text)  # raised by `run`
                 self._halt(code)
                 return
             logger.error("%s could not start: %s", worker, failure.text)
@@ -252,7 +252,10 @@ class Supervisor:
             self._give_up_if_hopeless(now)
 
     def _give_up_restart(self, worker: WorkerHandle) -> bool:
-        """A replacement failed: keep the workers that are there. False when it was none."""
+        """Keep the workers that serve when `worker`, their replacement, failed.
+
+        False when `worker` was no replacement.
+        """
         serving = self._fleet.in_phase(Phase.READY)
         if worker.generation != self._goal.generation or not any(
             other.generation < worker.generation for other in serving
@@ -279,7 +282,7 @@ class Supervisor:
         self._change_goal(wait=True)
 
     def _check_settled(self, now: float) -> None:
-        """Announce it once all workers are as wanted."""
+        """Announce once that all workers are as wanted."""
         if self._settled or self._goal.stopping:
             return
         ready = self._fleet.in_phase(Phase.READY)
@@ -290,7 +293,7 @@ class Supervisor:
                 logger.info("Restart complete after %.1f s", now - self._changed_at)
             self._service.ready(f"{self._goal.size} workers")
 
-    # What it is told -----------------------------------------------------------------------------
+    # What the supervisor is told -----------------------------------------------------------------
 
     def _on_signals(self) -> None:
         for number in self._signals.read():
@@ -304,7 +307,7 @@ class Supervisor:
         self._goal = dataclasses.replace(self._goal, **changes)
 
     def _stop(self, order: Stop) -> None:
-        """Begin to stop, or hurry when that has begun."""
+        """Begin to stop; hurry when a stop has begun and `order` leaves no time."""
         self._order = order
         if not self._goal.stopping:
             logger.info("Stopping (%s)", order.reason)
@@ -315,7 +318,7 @@ class Supervisor:
                 self._fleet.leave(worker, order, self._config, time.monotonic())
 
     def _halt(self, exit_code: int) -> None:
-        """Nothing can be done: end, without cutting off the requests that still run."""
+        """End because no worker can be started; requests that still run are not cut off."""
         self._exit_code = exit_code
         self._stop(Stop("failed", last=True))
 
@@ -326,7 +329,7 @@ class Supervisor:
         self._stop(Stop("SIGTERM", window, ANNOUNCE if accept else 0.0, accept, last=True))
 
     def interrupt(self) -> None:
-        """SIGINT: the same with little patience; the second time with none."""
+        """SIGINT: drain with little patience and end; the second SIGINT leaves no time."""
         window = min(TERMINAL_WINDOW, self._config.timeout_graceful_shutdown)
         self._stop(Stop("SIGINT", 0.0 if self._goal.stopping else window, last=True))
 
@@ -337,7 +340,7 @@ class Supervisor:
     def restart(self) -> None:
         """SIGHUP: read the configuration again and replace all workers, one at a time.
 
-        With --reload it ends the server when it comes from a terminal that was closed.
+        With --reload, SIGHUP from a terminal that was closed ends the server.
         """
         if self._goal.stopping:
             return
@@ -348,11 +351,11 @@ class Supervisor:
         try:
             if self._reread is not None:
                 self._use(self._reread())
-        except BaseException as exc:  # a handler of a log may raise anything: the service goes on
+        except BaseException as exc:  # a log handler may raise anything; the service must go on
             text = str(exc) if isinstance(exc, ConfigError) else f"{type(exc).__name__}: {exc}"
             line = " ".join(text.split())
             logger.error("The configuration is kept as it was, no restart: %s", line)
-            if self._settled:  # else it is told when all are ready
+            if self._settled:  # otherwise readiness is announced when all workers are ready
                 self._service.ready("restart refused")
             return
         logger.info("Restarting %d workers one at a time", self._goal.size)
@@ -371,7 +374,7 @@ class Supervisor:
             self._app = config.app
 
     def _renew(self) -> None:
-        """All workers that are there are outdated from now on."""
+        """Declare all present workers outdated."""
         self._generation += 1
         self._changed_at = time.monotonic()
         self._settled = False
@@ -395,51 +398,29 @@ class Supervisor:
         self._fleet.ask_stacks()
 
     def _on_file(self, path: str) -> None:
-        """In the watcher's thread: a file has changed."""
-        self._files.append(path)
+        """Called in the watcher's thread when a file has changed."""
+        self._changed_files.append(path)
         self._signals.wake()
 
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:
             return
         logger.warning("%s changed, reloading", short_path(path))
-        self._files.clear()
+        self._changed_files.clear()
         self._renew()
-
-    # Handing over ------------------------------------------------------------------------------
 
     def upgrade(self) -> None:
         """SIGUSR2: start a new supervisor on the same sockets, and drain once it serves."""
-        if self._goal.stopping or self._successor is not None:
-            return
-        if os.getpid() == 1:
-            logger.error("SIGUSR2: process 1 cannot be succeeded, the container would end with it")
-            return
-        try:
-            self._successor = self._service.upgrade()
-        except OSError as exc:
-            logger.error("SIGUSR2: the new supervisor cannot be started: %s", exc)
-            return
-        logger.info("Started a new supervisor (pid %d)", self._successor.pid)
-        self._selector.register(self._successor, selectors.EVENT_READ, self._on_successor)
+        if not self._goal.stopping:
+            self._handover.begin()
 
-    def _on_successor(self) -> None:
-        successor, self._successor = self._successor, None
-        assert successor is not None
-        self._selector.unregister(successor)
-        if successor.serves():
-            logger.info("The new supervisor (pid %d) serves", successor.pid)
-            self._service.hand_over()
-            self._stop(dataclasses.replace(REPLACED, reason="handed over", last=True))
-        else:
-            logger.error("The new supervisor (pid %d) failed, this one goes on", successor.pid)
-            self._service.sockets.forget_choice()
-        successor.close()
+    def _on_handed_over(self) -> None:
+        self._stop(dataclasses.replace(REPLACED, reason="handed over", last=True))
 
 
 _COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = by_name(
     {
-        "SIGCHLD": None,  # seen to after every wake-up
+        "SIGCHLD": None,  # it only ends the wait: every wake-up buries workers that have ended
         "SIGTERM": Supervisor.terminate,
         "SIGINT": Supervisor.interrupt,
         "SIGQUIT": Supervisor.quit,
@@ -448,6 +429,6 @@ _COMMANDS: dict[signal.Signals, Callable[[Supervisor], None] | None] = by_name(
         "SIGTTOU": Supervisor.scale_down,
         "SIGUSR1": Supervisor.stacks,
         "SIGUSR2": Supervisor.upgrade,
-        "SIGBREAK": Supervisor.terminate,  # Windows: what a program can send to another
+        "SIGBREAK": Supervisor.terminate,  # the signal that a Windows program can send to another
     }
 )
