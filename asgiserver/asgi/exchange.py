@@ -6,15 +6,16 @@ import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.failure import is_disconnect
+from asgiserver.asgi.ending import Act, Stage, Way
 from asgiserver.asgi.response import BODY, DONE, HEAD, START, STATE_NAMES, Response
-from asgiserver.asgi.session import CLIENT_CLOSED_REQUEST, Session
+from asgiserver.asgi.session import Session
 from asgiserver.errors import ClientDisconnected, PeerError
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
 
     from asgiserver.asgi.channel import Channel
+    from asgiserver.asgi.ending import Ending
     from asgiserver.context import ServerContext
     from asgiserver.http.message import RequestHead
     from asgiserver.types import Message, Outcome, Scope
@@ -91,9 +92,7 @@ class Exchange(Response, Session):
         """The peer is gone, or broke off; `reason` becomes the outcome in the access log."""
         if self.state != DONE:
             self.gone = True
-            self.state = DONE
-            self.outcome = reason
-            self.record(CLIENT_CLOSED_REQUEST if reason == "client_gone" else self.status)
+            self.end(Way.GONE if reason == "client_gone" else Way.UNREAD)
             self._cancel_on_disconnect()
         if self._waiters:
             self._wake()
@@ -103,13 +102,7 @@ class Exchange(Response, Session):
         if self.state == DONE:
             return
         self.gone = True
-        self.outcome = "refused"
-        if self.unsent:
-            self.answer(error.status, error.reason.encode(), error.fields)
-        else:
-            self.state = DONE
-            self.record(self.status)
-            self._channel.abort("refused")
+        self.end(Way.REFUSED, refusal=error)
         self._cancel_on_disconnect()
         if self._waiters:
             self._wake()
@@ -217,7 +210,7 @@ class Exchange(Response, Session):
         if self.context.access is not None:
             if self.status != 500 or self.outcome != "ok":
                 self.record(self.status)
-            else:  # frameworks send it and then raise what it is about: see `_end_with_error`
+            else:  # frameworks send it and then raise what it is about: see `apply`
                 self.context.loop.call_soon(self.record, 500)
         if self._waiters:
             self._wake()
@@ -239,9 +232,7 @@ class Exchange(Response, Session):
         if self.state == DONE and not self.gone:
             return  # what it does behind its response is its own business
         if self.state != DONE:
-            logger.warning("Timed out: %s (%.1f s)", self.label, self.age)
-            self.outcome = "timeout"
-            self._break_off(504, b"Gateway Timeout")
+            self.end(Way.LATE)
             self.gone = True
         if not self.cancel_reason:
             self.cancel("timeout")
@@ -259,65 +250,44 @@ class Exchange(Response, Session):
         if mode == "cancel":
             self.cancel("client_gone")
 
-    def cancelled(self, reason: Outcome) -> None:
-        """The server has cancelled the application: what has begun is cut."""
-        if self.state != DONE:
-            self.outcome = reason
-            if reason == "client_gone":
-                self._cut(CLIENT_CLOSED_REQUEST)
-            elif reason == "timeout":
-                self._break_off(504, b"Gateway Timeout")
-            else:
-                self._break_off(503, b"Service Unavailable")
+    # How it ends before its time.
 
-    def failed(self, error: BaseException) -> None:
-        """The application has raised: that is its fault, unless its client has left."""
-        if (self.gone or self.told_gone) and is_disconnect(error):
-            self._stopped_as_told()
+    @property
+    def stage(self) -> Stage:
+        """See `Session.stage`."""
+        if self.state == DONE:
+            return Stage.OVER
+        return Stage.UNSENT if self.unsent else Stage.BEGUN
+
+    @property
+    def told(self) -> Way | None:
+        """See `Session.told`: the application knows from `receive` or from `send`."""
+        if not (self.gone or self.told_gone):
+            return None
+        return Way.DRAINED if self._hung_up == "shutdown" and not self.gone else Way.LEFT
+
+    def apply(self, ending: Ending, answer: PeerError) -> None:
+        """See `Session.apply`."""
+        act = ending.act
+        if act is Act.NOTHING:
+            if ending.outcome == "app_error" and self.status == 500 and not self.gone:
+                self.outcome = "app_error"  # its record may wait for this
             return
-        try:
-            logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
-        finally:  # whatever the handlers and filters of others do
-            self._end_with_error()
-
-    def _stopped_as_told(self) -> None:
-        """The application has ended early because it heard `http.disconnect`."""
-        logger.debug("%s: the client left, the application stopped", self.label)
-        if self.state != DONE:
-            self.outcome = self._hung_up or "client_gone"
-            gone = self.outcome == "client_gone"
-            self._cut(CLIENT_CLOSED_REQUEST if gone else self.status or 503)
-
-    def returned(self) -> None:
-        """The application has returned and left the response unfinished."""
-        if self.told_gone:
-            self._stopped_as_told()
+        self.outcome = ending.outcome
+        if act is Act.ANSWER:
+            self.answer(answer.status, answer.reason.encode(), answer.fields)
             return
-        what = "without a response" if self.unsent else "before its response was complete"
+        self.state = DONE
+        self.record(ending.status or self.status)
+        if act is Act.CUT:
+            self._channel.abort(self.outcome)
+
+    def missing(self) -> tuple[str, str]:
+        """See `Session.missing`."""
         hint = ""
         if self.state == HEAD and "http.response.pathsend" in (self.scope.get("extensions") or ()):
             hint = (
                 "; after its start nothing came: has middleware that does not know"
                 " http.response.pathsend dropped a file? Then serve without --pathsend"
             )
-        logger.error("ASGI application returned %s: %s%s", what, self.label, hint)
-        self._end_with_error()
-
-    def _end_with_error(self) -> None:
-        if self.state != DONE:
-            self.outcome = "app_error"
-            self._break_off(500, b"Internal Server Error")
-        elif self.status == 500 and not self.gone:  # its record may wait for this
-            self.outcome = "app_error"
-
-    def _break_off(self, status: int, text: bytes) -> None:
-        """Answer when nothing has been sent, else cut: the client must see that it is not whole."""
-        if self.unsent:
-            self.answer(status, text)
-        else:
-            self._cut(self.status)
-
-    def _cut(self, status: int) -> None:
-        self.state = DONE
-        self.record(status)
-        self._channel.abort(self.outcome)
+        return "without a response" if self.unsent else "before its response was complete", hint

@@ -7,11 +7,15 @@ request and `asgi.websocket.WebSocketSession`. What both do stands here once.
 
 from __future__ import annotations
 
+import logging
 from asyncio import CancelledError
+from http import HTTPStatus
 from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from asgiserver.asgi.failure import is_of_the_process
+from asgiserver.asgi.ending import Stage, Way, ending_of, way_of_cancelling
+from asgiserver.asgi.failure import is_disconnect, is_of_the_process
+from asgiserver.errors import PeerError
 from asgiserver.log.escape import escape
 from asgiserver.log.record import AccessRecord
 
@@ -19,16 +23,15 @@ if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
 
-    from asgiserver.errors import PeerError
+    from asgiserver.asgi.ending import Ending
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import Event
     from asgiserver.types import ASGIApplication, Message, Outcome, Scope
 
+logger = logging.getLogger("asgiserver")
+
 OVER = 5
 """The `state` of every session that is over; the states before it are its own kind's."""
-
-CLIENT_CLOSED_REQUEST = 499
-"""Status in the log of a request whose client left early; nginx made it a habit."""
 
 
 class Served(Protocol):
@@ -126,16 +129,23 @@ class Session:
             await self.context.app(self.scope, self.receive, self.send)
         except CancelledError as error:
             if self.cancel_reason or (self.task is not None and self.task.cancelling()):
-                self.cancelled(self.cancel_reason or "shutdown")
+                self.end(way_of_cancelling(self.cancel_reason or "shutdown"))
             else:  # the application did it itself
-                self.failed(error)
+                self._failed(error)
         except BaseException as error:
             if is_of_the_process(error):
                 raise
-            self.failed(error)
+            self._failed(error)
         else:
             if self.state != OVER:
-                self.returned()
+                self.end(self.told or Way.UNFINISHED)
+
+    def _failed(self, error: BaseException) -> None:
+        told = self.told
+        if told is not None and is_disconnect(error):
+            self.end(told)
+        else:
+            self.end(Way.FAILED, error)
 
     def cancel(self, reason: Outcome) -> None:
         """Cancel the application; `reason` is the outcome: timeout, shutdown or client_gone."""
@@ -164,18 +174,48 @@ class Session:
         """The application's `send`."""
         raise NotImplementedError
 
-    # How the application ended, told by `run`.
+    # How it ends before its time; see `asgi.ending`.
 
-    def cancelled(self, reason: Outcome) -> None:
-        """The server has cancelled it."""
+    @property
+    def stage(self) -> Stage:
+        """How far it has come."""
         raise NotImplementedError
 
-    def failed(self, error: BaseException) -> None:
-        """It has raised `error`."""
+    @property
+    def told(self) -> Way | None:
+        """As what it ends when the application stops because of what it has heard, if it has."""
         raise NotImplementedError
 
-    def returned(self) -> None:
-        """It has returned, and the session is not over."""
+    def end(
+        self, way: Way, error: BaseException | None = None, refusal: PeerError | None = None
+    ) -> None:
+        """End it as far as the stage still allows, with `refusal` as the answer if it is given."""
+        ending = ending_of(way, self.stage)
+        try:
+            if ending.level:
+                self._report(way, ending.level, error)
+        finally:  # whatever the handlers and filters of others do
+            self.apply(ending, refusal or _answer_with(ending.status))
+
+    def apply(self, ending: Ending, answer: PeerError) -> None:
+        """Do what `ending` says; `answer` is what there is to answer."""
+        raise NotImplementedError
+
+    def _report(self, way: Way, level: int, error: BaseException | None) -> None:
+        label = self.label
+        if way is Way.FAILED:
+            logger.log(level, "Exception in ASGI application: %s", label, exc_info=error)
+        elif way is Way.UNFINISHED:
+            what, hint = self.missing()
+            logger.log(level, "ASGI application returned %s: %s%s", what, label, hint)
+        elif way is Way.LATE:
+            logger.log(level, "Timed out: %s (%.1f s)", label, self.age)
+        else:
+            why = "the client left" if way is Way.LEFT else "the server stops"
+            logger.log(level, "%s: %s, the application stopped", label, why)
+
+    def missing(self) -> tuple[str, str]:
+        """What an application that has returned left out, and a hint why, for the log."""
         raise NotImplementedError
 
     # For the access log.
@@ -205,3 +245,10 @@ class Session:
 
     def complete_record(self, record: AccessRecord) -> None:
         """Add what only a WebSocket has."""
+
+
+def _answer_with(status: int) -> PeerError:
+    return PeerError(status, HTTPStatus(status).phrase if status in _STATUSES else "")
+
+
+_STATUSES = frozenset(HTTPStatus)

@@ -19,14 +19,13 @@ CLOSED. The application gets one ``websocket.disconnect``, behind all messages r
 
 from __future__ import annotations
 
-import logging
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.failure import is_disconnect
+from asgiserver.asgi.ending import Act, Stage, Way
 from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
-from asgiserver.asgi.session import CLIENT_CLOSED_REQUEST, OVER, Session
+from asgiserver.asgi.session import OVER, Session
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields
@@ -36,13 +35,12 @@ if TYPE_CHECKING:
     from asyncio import Task
 
     from asgiserver.asgi.channel import Channel
+    from asgiserver.asgi.ending import Ending
     from asgiserver.context import ServerContext
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import AccessRecord
     from asgiserver.types import Message, Outcome, Scope
-
-logger = logging.getLogger("asgiserver")
 
 CONNECTING, DENYING, OPEN, CLOSING = range(4)
 CLOSED = OVER
@@ -50,6 +48,17 @@ STATE_NAMES = {0: "CONNECTING", 1: "DENYING", 2: "OPEN", 3: "CLOSING", CLOSED: "
 
 # Outcomes in words, for the reason of websocket.disconnect.
 _REASONS: dict[Outcome, str] = {"client_gone": "connection lost", "timeout": "send timeout"}
+
+# The reason in a close frame of the server's own, by its code.
+_CLOSE_REASONS = {1000: "", 1011: "internal server error", 1012: "service unavailable"}
+
+_STAGES = {
+    CONNECTING: Stage.UNSENT,
+    DENYING: Stage.UNSENT,
+    OPEN: Stage.OPEN,
+    CLOSING: Stage.CLOSING,
+    CLOSED: Stage.OVER,
+}
 
 _NO_MESSAGE = "websocket.send needs either text (str) or bytes"
 
@@ -130,7 +139,7 @@ class WebSocketSession(Inbox, Session):
     def feed_end(self) -> None:
         """The request is complete; or the peer closed its side of the tunnel, and is gone."""
         if self.state == CLOSING:
-            self._end(1006, "connection closed without a close frame", "client_gone")
+            self._note_end(1006, "connection closed without a close frame", "client_gone")
             self._close_wire()
         elif self.state == OPEN:
             self.disconnect("client_gone")
@@ -138,24 +147,12 @@ class WebSocketSession(Inbox, Session):
 
     def disconnect(self, reason: Outcome) -> None:
         """The peer is gone. `reason` is an outcome of the access log, ``client_gone`` usually."""
-        if self.state == CLOSED:
-            return
-        accepted = self.state >= OPEN
-        self._set_state(CLOSED)
-        self._end(1006, _REASONS.get(reason, reason), reason)
-        if self._denial is not None:
-            self._denial.gone = True
-            self._denial.state = DONE
-        if accepted:
-            self.record(101, "websocket_close")
-        else:
-            broken = self._denial if reason != "client_gone" else None
-            self.record(CLIENT_CLOSED_REQUEST if broken is None else broken.status)
+        if self.state != CLOSED:
+            self.end(Way.GONE if reason == "client_gone" else Way.UNREAD)
 
     def refuse(self, error: PeerError) -> None:
         """Refuse the handshake, before the application has been called."""
-        self.outcome = "refused"
-        self._answer(error.status, error.reason.encode(), error.fields)
+        self.end(Way.REFUSED, refusal=error)
 
     def connection_drains(self) -> None:
         """The server is stopping, and a WebSocket is not awaited."""
@@ -166,7 +163,7 @@ class WebSocketSession(Inbox, Session):
         self._draining = True
         if self.state == OPEN:
             self._start_close(1012, "server shutdown")
-            self._end(1012, "server shutdown", "shutdown")
+            self._note_end(1012, "server shutdown", "shutdown")
 
     def on_tick(self, now: float) -> None:
         """About a second has passed; `now` is the clock's."""
@@ -185,7 +182,7 @@ class WebSocketSession(Inbox, Session):
         elif self.state == CLOSING:
             self._closing += elapsed
             if self._closing >= self.context.config.ws_close_timeout and not late:
-                self._end(1006, "closing handshake timed out", "timeout")
+                self._note_end(1006, "closing handshake timed out", "timeout")
                 self._close_wire()
 
     def _keep_alive(self, late: bool) -> None:
@@ -203,7 +200,7 @@ class WebSocketSession(Inbox, Session):
                 self._write(self._codec.encode_ping(b""))
         elif self._silence >= config.ws_ping_timeout and not late:
             self._start_close(1011, "ping timeout")
-            self._end(1006, "ping timeout", "timeout")
+            self._note_end(1006, "ping timeout", "timeout")
             self._close_wire()
 
     # From the codec.
@@ -212,14 +209,14 @@ class WebSocketSession(Inbox, Session):
         """The peer's close frame: answer it, or it is the answer to ours (RFC 6455 5.5.1)."""
         if self.state == OPEN:
             self._start_close(code, "")
-        self._end(code, reason, "ok")
+        self._note_end(code, reason, "ok")
         self._close_wire()
 
     def on_violation(self, violation: ProtocolViolation) -> None:
         """Close because of what the peer sent (RFC 6455 section 7.1.7)."""
         if self.state == OPEN:
             self._start_close(violation.code, violation.reason)
-        self._end(violation.code, violation.reason, "protocol_error")
+        self._note_end(violation.code, violation.reason, "protocol_error")
         self._close_wire()
 
     def answer_pings(self) -> None:
@@ -324,7 +321,7 @@ class WebSocketSession(Inbox, Session):
         if self._codec.paused:
             self.context.loop.call_soon(self.resume)
 
-    def _end(self, code: int, reason: str, outcome: Outcome) -> None:
+    def _note_end(self, code: int, reason: str, outcome: Outcome) -> None:
         """What the application and the log learn about the end; the first word counts."""
         if self._close is None:
             self._close = (code, reason)
@@ -347,48 +344,59 @@ class WebSocketSession(Inbox, Session):
     def denied(self, response: Response) -> None:
         """The response that refuses the handshake is complete."""
         self._set_state(CLOSED)
-        self._end(1006, "handshake refused", self.outcome)
+        self._note_end(1006, "handshake refused", self.outcome)
         self.sent = response.sent
         self.record(response.status)
         self._channel.finish()
 
-    # The application itself.
+    # How it ends before its time.
 
-    def cancelled(self, reason: Outcome) -> None:
-        """The server has cancelled the application."""
-        self._abandon(503, b"Service Unavailable", 1012, reason)
+    @property
+    def stage(self) -> Stage:
+        """See `Session.stage`."""
+        if self.state == DENYING and self._denial is not None and not self._denial.unsent:
+            return Stage.BEGUN
+        return _STAGES[self.state]
 
-    def failed(self, error: BaseException) -> None:
-        """The application has raised."""
-        try:
-            if self._close is not None and is_disconnect(error):
-                logger.debug("%s: the client left, the application stopped", self.label)
-            else:
-                logger.error("Exception in ASGI application: %s", self.label, exc_info=error)
-        finally:  # whatever the handlers and filters of others do
-            self._abandon(500, b"Internal Server Error", 1011, "app_error")
+    @property
+    def told(self) -> Way | None:
+        """See `Session.told`."""
+        return None if self._close is None else Way.LEFT
 
-    def returned(self) -> None:
-        """The application has returned and left the WebSocket, or its handshake, as it is."""
-        if self.state == OPEN:
-            self._start_close(1000, "")
-        elif self.state <= DENYING:
-            what = "accept or close" if self.state == CONNECTING else "the end of its response"
-            logger.error("ASGI application returned without %s: %s", what, self.label)
-            self._abandon(500, b"Internal Server Error", 1011, "app_error")
-
-    def _abandon(self, status: int, text: bytes, code: int, outcome: Outcome) -> None:
-        """End what the application left in the middle, as far as the state still allows."""
-        if self.state == OPEN:
-            self._start_close(code, text.decode().lower())
-            self._end(code, text.decode().lower(), outcome)
-        elif self.state <= DENYING:
+    def apply(self, ending: Ending, answer: PeerError) -> None:
+        """See `Session.apply`."""
+        act, outcome = ending.act, ending.outcome
+        if act is Act.CLOSE:
+            reason = _CLOSE_REASONS[ending.code]
+            self._start_close(ending.code, reason)
+            if outcome != "ok":
+                self._note_end(ending.code, reason, outcome)
+        elif act is Act.ANSWER:
             self.outcome = outcome
-            if self._denial is None or self._denial.unsent:
-                self._answer(status, text)
-            else:
-                self.disconnect(outcome)
+            self._answer(answer.status, answer.reason.encode(), answer.fields)
+        elif act is not Act.NOTHING:
+            self._lose(outcome, ending.status)
+            if act is Act.CUT:
                 self._channel.abort(outcome)
+
+    def _lose(self, outcome: Outcome, status: int) -> None:
+        accepted = self.state >= OPEN
+        self._set_state(CLOSED)
+        self._note_end(1006, _REASONS.get(outcome, outcome), outcome)
+        denial = self._denial
+        if denial is not None:
+            denial.gone = True
+            denial.state = DONE
+        if accepted:
+            self.record(101, "websocket_close")
+        else:
+            self.record(status or (0 if denial is None else denial.status))
+
+    def missing(self) -> tuple[str, str]:
+        """See `Session.missing`."""
+        if self.state == CONNECTING:
+            return "without accept or close", ""
+        return "without the end of its response", ""
 
     def complete_record(self, record: AccessRecord) -> None:
         """Add the close code and the numbers of messages, at the end."""

@@ -265,7 +265,7 @@ async def test_a_logger_that_fails_does_not_keep_the_client_waiting(caplog, monk
     def fail(*args, **kwargs):
         raise LookupError("a filter")
 
-    monkeypatch.setattr("asgiserver.asgi.exchange.logger.error", fail)
+    monkeypatch.setattr("asgiserver.asgi.session.logger.log", fail)
     exchange, channel, records = make_exchange(app)
     with pytest.raises(LookupError):
         await exchange.run()
