@@ -1,1 +1,1 @@
-"""The command line: arguments become options, what is printed, and the exit code."""
+"""The command line: its arguments, its output and its exit code."""

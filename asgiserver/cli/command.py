@@ -1,7 +1,7 @@
-"""The command line as click reads it: help, versions, and what is wrong with a line of flags.
+"""The command line as click reads it: help, versions, and errors about flags.
 
-It knows nothing of what becomes of the flags. `asgiserver.cli.main` asks it only for lines that
-are not plain: a start that does not import click is a tenth shorter.
+This module does not know how flags are used. `asgiserver.cli.main` calls it only for command
+lines that are not plain, because a start that does not import click is a tenth shorter.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ DEPENDENCIES = ("uvloop", "httptools", "h11")
 
 
 def read(args: Sequence[str]) -> dict[str, Any] | int:
-    """What `args` give, by parameter; or the exit code when all is said. Raises `ConfigError`."""
+    """The values in `args`, by parameter; the exit code after ``--help`` or ``--version``.
+
+    Raises `ConfigError` for a wrong flag.
+    """
     try:
         given = _command().main(list(args), prog_name="asgiserver", standalone_mode=False)
     except click.ClickException as error:
@@ -43,7 +46,7 @@ def read(args: Sequence[str]) -> dict[str, Any] | int:
 
 def version_line() -> str:
     """What `--version` prints."""
-    import platform  # these two cost more than all else here, and nothing else needs them
+    import platform  # slow to import, and so is `metadata`; only --version needs them
     from importlib import metadata
 
     python = f"{platform.python_implementation()} {platform.python_version()}"
@@ -63,7 +66,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
 
 
 class _GroupedCommand(click.Command):
-    """Help in the groups of `Config`, with the few options of the command line itself first."""
+    """Help in the groups of `Config`; the options of the command line itself come first."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         records = {
@@ -81,7 +84,7 @@ class _GroupedCommand(click.Command):
 
 
 def _option(name: str) -> click.Option:
-    """The click option of one field of `Config`; values stay text, to be converted in one place."""
+    """The click option of one field of `Config`; its value stays text, which `Config` converts."""
     info = FIELDS[name].info
     flags = list(flag_names(name))
     text = format_help(name)
@@ -114,7 +117,7 @@ def _command() -> click.Command:
         click.Option(
             ["--print-config"],
             is_flag=True,
-            help="Print each option, its value and where that comes from; then exit",
+            help="Print each option, its value and where the value comes from; then exit",
         ),
         click.Option(
             ["--version"],
@@ -132,6 +135,6 @@ def _command() -> click.Command:
         callback=lambda **given: given,
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Serve the ASGI application APP, written module:attribute.",
-        epilog="Each option is a variable (ASGISERVER_PORT) and a key in the file (port), too."
+        epilog="Each option is also a variable (ASGISERVER_PORT) and a key in the file (port)."
         ' asgiserver migrate "uvicorn ..." translates the command line of another server.',
     )

@@ -1,7 +1,7 @@
 """The command line: flags derived from `Config`, errors as one line, exit codes.
 
-It knows nothing of sockets and loops: it resolves the options and hands them to the runner. What it
-does not understand at once, and all help, is left to click.
+This module knows nothing of sockets and loops: it resolves the options and hands them to the
+runner. It leaves help, and every command line that is not plain, to click.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
-    """Serve until stopped; the exit code. Raises `StartupError`."""
+    """Serve until stopped, and return the exit code. Raises `StartupError`."""
     from asgiserver.process.runner import run
 
     try:
@@ -43,7 +43,7 @@ def main(
     *,
     run: Callable[[Resolved, Callable[[], Resolved]], int] = run_config,
 ) -> int:
-    """Run the command line `args` (default: those of the process); the exit code.
+    """Run the command line `args` (default: those of the process), and return the exit code.
 
     0 is a clean stop, 2 a wrong option, 3 an application that does not load or start, 4 an
     address that cannot be listened on, 128 + N a start-up that signal N broke off. Raises
@@ -67,7 +67,7 @@ def main(
             from asgiserver.cli import command
 
             given = command.read(args)
-        if isinstance(given, int):  # --help and --version have said what there is to say
+        if isinstance(given, int):  # --help and --version have printed their text
             return given
         return _start(given, run)
     except StartupError as error:
@@ -79,9 +79,9 @@ def main(
 
 
 def read_plain(args: Sequence[str]) -> dict[str, Any] | None:
-    """What a plain command line gives, by parameter; None for any that needs a closer look.
+    """The values on a plain command line, by parameter; None when the command line is not plain.
 
-    Plain is an application, known flags, and values that do not look like flags.
+    A plain one holds an application, known flags, and values that do not look like flags.
     """
     if "_ASGISERVER_COMPLETE" in os.environ:  # a shell asks for completions
         return None
@@ -111,7 +111,7 @@ def read_plain(args: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _plain_flags() -> tuple[dict[str, str], dict[str, tuple[str, bool]]]:
-    """The parameters of flags that take a value; parameter and value of those that are one."""
+    """Two tables by flag: the parameter of a flag that takes a value, and what a switch sets."""
     takes_value = {"--config": "config", "-c": "config"}
     switches = {"--print-config": ("print_config", True)}
     for name, (_, info) in FIELDS.items():
@@ -143,7 +143,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
 
 
 def _escape_output() -> None:
-    """Escape what the encoding of the standard output lacks: arguments may be any bytes."""
+    """Let standard output escape what its encoding lacks, because arguments may be any bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
 

@@ -1,7 +1,7 @@
-"""``asgiserver migrate "uvicorn app:app ..."``: another server's command line as one of ours.
+"""``asgiserver migrate "uvicorn app:app ..."`` translates another server's command line.
 
-It reads and writes command lines by the tables of `asgiserver.cli.migrate_tables`; it starts
-nothing, runs no shell and imports no application.
+This module reads and writes command lines by the tables of `asgiserver.cli.migrate_tables`; it
+starts nothing, runs no shell and imports no application.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Migration", "main", "migrate"]
 
 USAGE = 'write asgiserver migrate "uvicorn main:app --workers 4"'
-SHELL = re.compile(r"[|&;<>()]+|\d?>.*")  # a token that is the shell's
+SHELL = re.compile(r"[|&;<>()]+|\d?>.*")  # an operator of the shell
 ASSIGNMENT = re.compile(r"\w+=.*", re.DOTALL)
 PLAIN = re.compile(r"[\w@%+=:,./${}*-]*", re.ASCII)  # harmless between double quotes
 
@@ -36,25 +36,27 @@ ASGI_WORKERS = {
     "uvicorn_worker.UvicornH11Worker": "--loop asyncio --http h11",
     "asgiserver.gunicorn.Worker": "",
 }
-THREADED = "runs requests in threads; is the application thread-safe? --wsgi-threads 1 if not"
+THREADED = "runs requests in threads; give --wsgi-threads 1 unless the application is thread-safe"
 WSGI_EXTRA = 'WSGI applications need the extra: pip install "asgiserver[wsgi]"'
 
 
 class Unusable(Exception):
-    """The text is no command line of a server that is known here."""
+    """The text is not the command line of a known server."""
 
 
 @dataclasses.dataclass
 class Migration:
-    """A command line of ours and what to know about it, one line each."""
+    """A command line of this server, and notes about it, one line each."""
 
     server: str
     peer: Peer
-    before: list[str]  # what stood before the server: assignments, "python -m"
+    before: list[str]  # the words before the server's name: assignments, "python -m"
     app: str = ""
     arguments: list[str] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
-    given: dict[str, list[str]] = dataclasses.field(default_factory=dict)  # by the first name
+    given: dict[str, list[str]] = dataclasses.field(
+        default_factory=dict
+    )  # values by a flag's first name
 
     def command(self) -> str:
         """The command line."""
@@ -65,7 +67,7 @@ class Migration:
         self.arguments += text.split()
 
     def text(self) -> str:
-        """The command, then what differs as comments of a shell."""
+        """The command, then the notes and differences as a shell's comments."""
         notes = list(dict.fromkeys(self.notes))
         notes += differing_defaults(self.peer, self.arguments, self.server)
         notes += self.peer.differs
@@ -73,13 +75,14 @@ class Migration:
 
 
 def main(args: Sequence[str]) -> int:
-    """Print what stands for the command line in `args` (one text, or its words); the exit code.
+    """Print the translation of the command line in `args` (one text, or its words).
 
-    2 means that it is no command line of a known server.
+    Returns the exit code; 2 means that `args` is not the command line of a known server.
     """
     if not args or args[0] in ("-h", "--help"):
         known = ", ".join(SERVERS)
-        click.echo(f"Usage: {USAGE}\n\nPrints the same for asgiserver. Known: {known}.")
+        known = f"Known servers: {', '.join(SERVERS)}."
+        click.echo(f"Usage: {USAGE}\n\nPrints the same command line for asgiserver. {known}")
         return 0 if args else 2
     try:
         click.echo(migrate(args).text())
@@ -94,10 +97,10 @@ def migrate(args: Sequence[str]) -> Migration:
     try:
         words = shlex.split(args[0]) if len(args) == 1 else list(args)
     except ValueError as error:
-        raise Unusable(f"this is no command line ({error}); {USAGE}") from None
+        raise Unusable(f"the command line cannot be split into words ({error}); {USAGE}") from None
     for word in words:
         if SHELL.fullmatch(word):
-            raise Unusable(f"{word!r} is the shell's; give one command, without it")
+            raise Unusable(f"{word!r} is a shell operator; give one command without operators")
     found = find_server(words)
     words = words[len(found.before) + 1 :]
     read_words(found, words)
@@ -117,11 +120,11 @@ def find_server(words: list[str]) -> Migration:
         if ASSIGNMENT.fullmatch(word) is None and ":" in word:
             break
     known = ", ".join(SERVERS)
-    raise Unusable(f"no server that is known here ({known}); {USAGE}")
+    raise Unusable(f"the command line names no known server ({known}); {USAGE}")
 
 
 def quote(word: str) -> str:
-    """`word` for a shell that still has to fill in its variables, such as $PORT."""
+    """`word` quoted for a shell, which still replaces variables in it such as $PORT."""
     if word.startswith("-") and "=" not in word:
         return word
     name, equals, rest = word.partition("=")
@@ -142,7 +145,7 @@ def read_words(found: Migration, words: list[str]) -> None:
             continue
         if not word.startswith("-") or word == "-":
             if found.app:
-                raise Unusable(f"{found.app!r} and {word!r}: which of them is the application?")
+                raise Unusable(f"{found.app!r} and {word!r} both look like the application")
             found.app = word
             continue
         name, value = split_option(found.peer, word)
@@ -169,7 +172,7 @@ def split_option(peer: Peer, word: str) -> tuple[str, str | None]:
 
 
 def find_flag(peer: Peer, name: str) -> Flag | None:
-    """The option called `name`, or by its beginning where that is enough for the server."""
+    """The option called `name`, which may be abbreviated where the server allows it."""
     matches = [flag for flag in peer.flags if name in flag.names]
     if not matches and peer.abbreviates and name.startswith("--"):
         matches = [f for f in peer.flags if any(n.startswith(name) for n in f.names)]
@@ -177,7 +180,7 @@ def find_flag(peer: Peer, name: str) -> Flag | None:
 
 
 def take_value(flag: Flag, left: list[str]) -> str | None:
-    """The next word as the value of `flag`."""
+    """The value of `flag`: the next word, or the value that stands for none; None at the end."""
     if flag.optional is not None and (not left or left[-1].startswith("-") or ":" in left[-1]):
         return flag.optional
     return left.pop() if left else None
@@ -187,10 +190,10 @@ def skip_unknown(found: Migration, name: str, value: str | None, left: list[str]
     names = [known for flag in found.peer.flags for known in flag.names]
     close = closest(name, names)
     hint = f"; did you mean {close}?" if close else ""
-    # Its value, if it has one, does not look like an application.
+    # The next word is taken for the option's value unless it looks like a flag or an application.
     if value is None and left and not left[-1].startswith("-") and ":" not in left[-1]:
         left.pop()
-    found.notes.append(f"{name}: {found.server} has no such option; left out{hint}")
+    found.notes.append(f"{name}: {found.server} has no such option; it is left out{hint}")
 
 
 def read_flag(found: Migration, flag: Flag, name: str, value: str) -> None:
@@ -209,11 +212,11 @@ def read_flag(found: Migration, flag: Flag, name: str, value: str) -> None:
     found.arguments += [part.replace("{}", converted or "") for part in option]
 
 
-# What is known about one server ---------------------------------------------------------------
+# Rules for single servers ---------------------------------------------------------------------
 
 
 def finish_gunicorn(found: Migration) -> None:
-    """The worker class says what kind of application it is."""
+    """Translate gunicorn's worker class, which tells the application's interface."""
     if found.server != "gunicorn":
         return
     worker = found.given.get("-k", ["sync"])[-1]
@@ -223,20 +226,22 @@ def finish_gunicorn(found: Migration) -> None:
         return
     name = worker.rpartition(".")[2].lower()
     if worker not in ("sync", "gthread") and not name.startswith(("gevent", "eventlet")):
-        found.notes.append(f"-k {worker} is not known here: --interface says what the app is")
+        found.notes.append(
+            f"-k {worker} is unknown: give the application's interface with --interface"
+        )
         return
     found.add("--interface wsgi")
     if name.startswith(("gevent", "eventlet")):
-        found.notes.append(f"-k {worker}: there are no green threads; it {THREADED}")
+        found.notes.append(f"-k {worker}: there are no green threads; the server {THREADED}")
     else:
         found.add(f"--wsgi-threads {threads}")
         if threads == "1":
-            found.notes.append("--wsgi-threads 1 is one request at a time per worker, as before")
+            found.notes.append("--wsgi-threads 1 runs one request at a time per worker, as before")
     found.notes.append(WSGI_EXTRA)
 
 
 def finish_granian(found: Migration) -> None:
-    """Interfaces have other names; routes and directories of files are one option here."""
+    """Translate granian's interfaces, and join its static routes with their directories."""
     if found.server != "granian":
         return
     interface = found.given.get("--interface", ["rsgi"])[-1]
@@ -244,7 +249,9 @@ def finish_granian(found: Migration) -> None:
         found.add("--interface wsgi")
         found.notes.append(WSGI_EXTRA)
     elif interface == "rsgi":
-        found.notes.append("RSGI is granian's own (and its default): the app must be ASGI or WSGI")
+        found.notes.append(
+            "RSGI is granian's own interface (and its default): the app must be ASGI or WSGI"
+        )
     else:
         found.add("--interface asgi3")
         if interface == "asginl":
@@ -256,7 +263,7 @@ def finish_granian(found: Migration) -> None:
 
 
 def finish_app(found: Migration) -> None:
-    """The application, as an import string. Raises `Unusable` when there is none."""
+    """Complete the application's import string. Raises `Unusable` when there is none."""
     if found.server == "hypercorn":
         if found.app.startswith(("asgi:", "wsgi:")):
             kind, _, found.app = found.app.partition(":")
@@ -280,11 +287,11 @@ def note_variables(found: Migration) -> None:
     for word in found.before:
         name = word.partition("=")[0]
         if found.peer.variables and name.startswith(found.peer.variables):
-            found.notes.append(f"{name} is not read here: write its options as flags")
+            found.notes.append(f"{name} is not read: write the options in it as flags")
 
 
 def differing_defaults(peer: Peer, arguments: Sequence[str], server: str) -> list[str]:
-    """A line for each option that was left to its default, and has another one here."""
+    """A line for each option that was not given and has another default on this server."""
     lines = []
     for name, theirs in peer.defaults:
         flag = flag_names(name)[0]
@@ -293,5 +300,5 @@ def differing_defaults(peer: Peer, arguments: Sequence[str], server: str) -> lis
         if name.startswith("ssl_") and "--ssl-certfile" not in arguments:
             continue
         ours = {"true": "on", "false": "off"}.get(format_default(name), format_default(name))
-        lines.append(f"{flag} is {ours} by default; with {server} {theirs}")
+        lines.append(f"{flag} is {ours} by default; {server}'s default is {theirs}")
     return lines

@@ -1,6 +1,6 @@
-"""The command lines of other servers, one table each: what each option is called here.
+"""The command lines of other servers, one table each, with this server's name of each option.
 
-Pure data for `asgiserver.cli.migrate`; it knows nothing of how command lines are read and written.
+The tables are pure data; `asgiserver.cli.migrate` reads and writes command lines by them.
 """
 
 # ruff: noqa: E501  (one line per option)
@@ -18,37 +18,37 @@ Convert = Callable[[str], "str | None"]
 class Flag:
     """One option of another server.
 
-    `to` is what stands for it here: a flag with `{}` for the value, or empty. `note` is what to
-    know about it, always said. `convert` makes our value of theirs; None: nothing is to be said.
+    `to` is this server's flag with `{}` for the value, or empty. `note` is printed after the flag's
+    name. `convert` turns the other server's value into ours; None drops the flag and its note.
     """
 
     names: tuple[str, ...]
     to: str = ""
     note: str = ""
-    takes: bool = True  # a value
-    optional: str | None = None  # the value that stands for none
+    takes: bool = True  # whether a value follows the flag
+    optional: str | None = None  # the value of the flag when none follows
     convert: Convert | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Peer:
-    """One server: its options, its defaults that are others here, and what else differs."""
+    """One server: its options, the defaults that differ from ours, and other differences."""
 
     flags: tuple[Flag, ...]
-    defaults: tuple[tuple[str, str], ...]  # our option and their default, unless it is given
+    defaults: tuple[tuple[str, str], ...]  # our option's name, and the other server's default
     differs: tuple[str, ...]
-    attribute: str = "app"  # of a module without one
+    attribute: str = "app"  # the attribute taken when only a module is named
     abbreviates: bool = False  # an unambiguous beginning of an option is enough
-    variables: str = ""  # what its environment variables begin with
+    variables: str = ""  # the prefix of the server's environment variables
 
 
 def same(*names: str, note: str = "", convert: Convert | None = None) -> Flag:
-    """An option with a value, called the same here."""
+    """An option with a value that has the same name here."""
     return Flag(names, f"{names[-1]} {{}}", note, convert=convert)
 
 
 def value(names: str, to: str, note: str = "", convert: Convert | None = None) -> Flag:
-    """An option with a value that is called `to` here; empty: only the note is left of it."""
+    """An option with a value that is called `to` here; with an empty `to` only the note stays."""
     return Flag(tuple(names.split()), f"{to} {{}}" if to else "", note, convert=convert)
 
 
@@ -75,7 +75,7 @@ def _choice(**values: str | None) -> Convert:
 
 
 def _unless(*unset: str) -> Convert:
-    """Nothing to say for values that mean: no limit, which is the default here."""
+    """Drop the flag for the values that mean what is the default here."""
     return lambda text: None if text in unset else text
 
 
@@ -89,11 +89,11 @@ def _mebibytes(text: str) -> str:
 
 LEVELS = _choice(warn="warning", notset="trace", trace="trace")
 CERT_REQS = _choice(cert_none="0", cert_optional="1", cert_required="2")
-DAEMON = "stays in the foreground: let systemd or a container run it"
-STATSD = "is not there: take metrics from the access log (--access-log-format json)"
-LOG_FILE = "goes to the standard streams: redirect them, or --log-config"
-SERVER_NAME = "is checked by the proxy or the application"
-UMASK = "is that of the service manager; --uds-mode for the unix socket"
+DAEMON = "has no counterpart: let systemd or a container run the server in the foreground"
+STATSD = "has no counterpart: take metrics from the access log (--access-log-format json)"
+LOG_FILE = "has no counterpart: redirect the standard streams, or use --log-config"
+SERVER_NAME = "has no counterpart: the proxy or the application checks the Host field"
+UMASK = "is set by the service manager; --uds-mode sets the permissions of the unix socket"
 EXIT = "the exit code after SIGTERM or Ctrl-C is 0"
 
 # fmt: off
@@ -110,7 +110,7 @@ UVICORN = Peer(
         value("--http", "--http", convert=_choice(zttp="auto")),
         value("--ws", "--ws", convert=_choice(**{"websockets-sansio": "websockets"})),
         value("--ws-per-message-deflate", "--ws-compression", convert=_choice(true="shared", false="off", **{"1": "shared", "0": "off"})),
-        same("--limit-concurrency", note="counts running requests here, not connections; --limit-connections for those"),
+        same("--limit-concurrency", note="counts running requests here; --limit-connections counts connections"),
         value("--h11-max-incomplete-event-size", "--limit-request-head"),
         gone("--timeout-worker-healthcheck", "is not needed: a worker's event loop is watched, see --timeout-worker-stuck"),
         gone("--ssl-version", "is negotiated; --ssl-min-version is the oldest to accept"),
@@ -119,57 +119,57 @@ UVICORN = Peer(
     ),
     defaults=(
         ("timeout_keep_alive", "5s"),
-        ("timeout_graceful_shutdown", "without end"),
+        ("timeout_graceful_shutdown", "no limit"),
         ("ws_compression", "on"),
-        ("timeout_request_head", "without end"),
-        ("timeout_request_body", "without end"),
-        ("timeout_write", "without end"),
+        ("timeout_request_head", "no limit"),
+        ("timeout_request_body", "no limit"),
+        ("timeout_write", "no limit"),
     ),
     differs=(EXIT, "UVICORN_* variables are understood, each as ASGISERVER_*"),
 )
 
 GUNICORN = Peer(
     flags=(
-        gone("-c --config", "is Python: read it by hand, its settings are called like the flags; asgiserver.toml is the file here"),
+        gone("-c --config", "names a Python file: translate its settings by hand (they are called like the flags) into asgiserver.toml"),
         value("-b --bind", "--bind"),
         value("-w --workers", "--workers"),
-        Flag(("-k", "--worker-class")),  # see `gunicorn_workers` in asgiserver.cli.migrate
-        Flag(("--threads",)),  # the same
+        Flag(("-k", "--worker-class")),  # see `finish_gunicorn` in asgiserver.cli.migrate
+        Flag(("--threads",)),  # see `finish_gunicorn` too
         value("--worker-connections", "--limit-connections"),
         value("--max-requests", "--limit-max-requests", convert=_unless("0")),
         value("--max-requests-jitter", "--limit-max-requests-jitter"),
-        value("-t --timeout", "--timeout-worker-stuck", "is about a blocked event loop, not about one long request; that is --timeout-request"),
+        value("-t --timeout", "--timeout-worker-stuck", "limits how long an event loop may be blocked; --timeout-request limits one request"),
         value("--graceful-timeout", "--timeout-graceful-shutdown"),
         value("--keep-alive", "--timeout-keep-alive"),
         value("--limit-request-line", "--limit-request-line", convert=_choice(**{"0": "off"})),
         value("--limit-request-fields", "--limit-request-fields"),
-        gone("--limit-request-field_size", "is one limit for the whole head: --limit-request-head"),
+        gone("--limit-request-field_size", "has no counterpart: --limit-request-head limits the whole head"),
         value("--backlog", "--backlog"),
         switch("--reload", "--reload"),
-        gone("--reload-engine", "is chosen: watchfiles when it is installed"),
+        gone("--reload-engine", "is not needed: watchfiles is used when it is installed"),
         value("--reload-extra-file", "--reload-include"),
         switch("--preload", "--preload"),
         switch("--reuse-port", "--balance reuseport"),
-        value("--chdir", "--app-dir", "is where to import from; the working directory stays"),
+        value("--chdir", "--app-dir", "becomes --app-dir: imports come from there, and the working directory stays"),
         switch("-D --daemon", note=DAEMON),
-        Flag(("-e", "--env")),  # written in front of the command
+        Flag(("-e", "--env")),  # becomes an assignment before the command
         value("-p --pid", "--pid"),
         value("-u --user", "--user"),
         value("-g --group", "--group"),
         gone("-m --umask", UMASK),
         value("--forwarded-allow-ips", "--forwarded-allow-ips"),
         value("--access-logfile", "", LOG_FILE, convert=_unless("-")),
-        gone("--access-logformat", "is another language: --access-log-format combined, json or a template"),
+        gone("--access-logformat", "has another syntax: use --access-log-format combined, json or a template"),
         value("--error-logfile --log-file", "", LOG_FILE, convert=_unless("-")),
         value("--log-level", "--log-level", convert=LEVELS),
         value("--log-config", "--log-config"),
         value("--log-config-json", "--log-config"),
-        switch("--capture-output", note="is not done: standard output stays what it is"),
-        gone("--logger-class", "is not there: --log-config"),
-        switch("--log-syslog", note="is a handler in --log-config"),
-        gone("--log-syslog-to", "is a handler in --log-config"),
-        gone("--log-syslog-prefix", "is a handler in --log-config"),
-        gone("--log-syslog-facility", "is a handler in --log-config"),
+        switch("--capture-output", note="has no counterpart: standard output is not captured"),
+        gone("--logger-class", "has no counterpart: use --log-config"),
+        switch("--log-syslog", note="is not needed: name the handler in --log-config"),
+        gone("--log-syslog-to", "is not needed: name the handler in --log-config"),
+        gone("--log-syslog-prefix", "is not needed: name the handler in --log-config"),
+        gone("--log-syslog-facility", "is not needed: name the handler in --log-config"),
         switch("--disable-redirect-access-to-syslog", note="is not needed"),
         switch("-R --enable-stdio-inheritance", note="is not needed"),
         gone("--statsd-host", STATSD),
@@ -178,12 +178,12 @@ GUNICORN = Peer(
         switch("--enable-backlog-metric", note=STATSD),
         gone("-n --name", "is not needed: processes are titled with the application"),
         value("--pythonpath", "--app-dir", "takes one directory; PYTHONPATH for more"),
-        gone("--paste --paster", "is not there: write a module that loads the PasteDeploy file"),
-        gone("--paste-global", "is not there: write a module that loads the PasteDeploy file"),
+        gone("--paste --paster", "has no counterpart: write a module that loads the PasteDeploy file"),
+        gone("--paste-global", "has no counterpart: write a module that loads the PasteDeploy file"),
         Flag(("--proxy-protocol",), "--proxy-protocol {}", optional="auto", convert=_unless("off")),
         value("--proxy-allow-from", "--proxy-protocol-allow-ips"),
-        value("--protocol", "", "is HTTP: there is no uwsgi protocol", convert=_unless("http")),
-        gone("--uwsgi-allow-from", "belongs to the uwsgi protocol, which is not there"),
+        value("--protocol", "", "is always HTTP: the uwsgi protocol is not spoken", convert=_unless("http")),
+        gone("--uwsgi-allow-from", "belongs to the uwsgi protocol, which is not spoken"),
         value("--keyfile", "--ssl-keyfile"),
         value("--certfile", "--ssl-certfile"),
         value("--ca-certs", "--ssl-ca-certs"),
@@ -193,25 +193,25 @@ GUNICORN = Peer(
         switch("--suppress-ragged-eofs", note="is not needed"),
         switch("--do-handshake-on-connect", note="is not needed"),
         value("--http-protocols", "", "is HTTP/1.1: HTTP/2 is not served yet", convert=_unless("h1")),
-        value("--http2-cleartext", "", "is not there", convert=_unless("off")),
+        value("--http2-cleartext", "", "has no counterpart", convert=_unless("off")),
         *(gone(f"--http2-{name}", "belongs to HTTP/2, which is not served yet") for name in ("max-concurrent-streams", "initial-window-size", "max-frame-size", "max-header-list-size")),
-        *(switch(name, note="is not there: what is unsafe is refused") for name in ("--permit-obsolete-folding", "--strip-header-spaces", "--permit-unconventional-http-method", "--permit-unconventional-http-version", "--casefold-http-method")),
-        gone("--forwarder-headers", "is not there: names with an underscore never reach WSGI"),
+        *(switch(name, note="has no counterpart: what is unsafe is refused") for name in ("--permit-obsolete-folding", "--strip-header-spaces", "--permit-unconventional-http-method", "--permit-unconventional-http-version", "--casefold-http-method")),
+        gone("--forwarder-headers", "has no counterpart: names with an underscore never reach WSGI"),
         value("--header-map", "--header-underscore", convert=_choice(dangerous="keep")),
         value("--asgi-loop", "--loop"),
         value("--asgi-lifespan", "--lifespan"),
-        gone("--asgi-disconnect-grace-period", "is not there; see --on-disconnect"),
+        gone("--asgi-disconnect-grace-period", "has no counterpart; see --on-disconnect"),
         value("--websocket-max-message-size", "--ws-max-size"),
         value("--http-parser", "--http", convert=_choice(fast="httptools", python="h11")),
         value("--root-path", "--root-path"),
         gone("--worker-tmp-dir", "is not needed: workers beat over a pipe"),
-        switch("--no-sendfile", note="is not there; files are sent by the kernel where it can"),
+        switch("--no-sendfile", note="has no counterpart; files are sent by the kernel where it can"),
         switch("--initgroups", note="is done with --user"),
-        switch("--spew", note="is not there"),
-        switch("--check-config", note="is not there; --print-config shows each option"),
+        switch("--spew", note="has no counterpart"),
+        switch("--check-config", note="has no counterpart; --print-config shows each option"),
         switch("--print-config", "--print-config"),
-        *(gone(f"--dirty-{name}", "is not there: run such work in a service of its own") for name in ("app", "workers", "timeout", "threads", "graceful-timeout")),
-        *(gone(name, "is not there: signals control the server") for name in ("--control-socket", "--control-socket-mode")),
+        *(gone(f"--dirty-{name}", "has no counterpart: run such work in a service of its own") for name in ("app", "workers", "timeout", "threads", "graceful-timeout")),
+        *(gone(name, "has no counterpart: signals control the server") for name in ("--control-socket", "--control-socket-mode")),
         switch("--no-control-socket", note="is not needed"),
         switch("-v --version", "--version"),
     ),
@@ -236,7 +236,7 @@ HYPERCORN = Peer(
         value("-w --workers", "--workers"),
         value("-k --worker-class", "--loop", convert=lambda text: None if text == "trio" else text),
         value("--access-log --access-logfile", "", LOG_FILE, convert=_unless("-")),
-        gone("--access-logformat", "is another language: --access-log-format combined, json or a template"),
+        gone("--access-logformat", "has another syntax: use --access-log-format combined, json or a template"),
         value("--error-log --error-logfile --log-file", "", LOG_FILE, convert=_unless("-")),
         value("--backlog", "--backlog"),
         value("--ca-certs", "--ssl-ca-certs"),
@@ -246,7 +246,7 @@ HYPERCORN = Peer(
         value("--cert-reqs", "--ssl-cert-reqs", convert=CERT_REQS),
         value("--verify-mode", "--ssl-cert-reqs", convert=CERT_REQS),
         value("--ciphers", "--ssl-ciphers"),
-        gone("-c --config", "has other names: read it by hand, asgiserver.toml is the file here"),
+        gone("-c --config", "names a file with other keys: translate it by hand into asgiserver.toml"),
         switch("-D --daemon", note=DAEMON),
         switch("--debug", "--log-level debug"),
         value("--graceful-timeout", "--timeout-graceful-shutdown"),
@@ -257,8 +257,8 @@ HYPERCORN = Peer(
         value("-u --user", "--user"),
         value("-m --umask", "", UMASK),
         value("--keep-alive", "--timeout-keep-alive"),
-        gone("--insecure-bind", "is not there: --ssl-redirect sends to https"),
-        gone("--quic-bind", "is not there: HTTP/3 is not served yet"),
+        gone("--insecure-bind", "has no counterpart: --ssl-redirect sends to https"),
+        gone("--quic-bind", "has no counterpart: HTTP/3 is not served yet"),
         value("--log-config", "--log-config", convert=lambda text: text.removeprefix("json:").removeprefix("toml:")),
         value("--log-level", "--log-level", convert=LEVELS),
         value("-p --pid", "--pid"),
@@ -291,7 +291,7 @@ GRANIAN = Peer(
         value("--blocking-threads", "--wsgi-threads"),
         value("--loop", "--loop", convert=_choice(rloop="auto", winloop="auto")),
         *(gone(name, "belongs to granian's Rust runtime") for name in ("--blocking-threads-idle-timeout", "--runtime-threads", "--runtime-blocking-threads", "--runtime-mode", "--task-impl")),
-        value("--backpressure", "--limit-concurrency", "answers 503 beyond it; --overload queue lets requests wait"),
+        value("--backpressure", "--limit-concurrency", "answers 503 to requests beyond the limit; --overload queue lets them wait"),
         value("--http1-buffer-size", "--limit-request-head"),
         value("--http1-header-read-timeout", "--timeout-request-head", convert=_milliseconds),
         switch("--http1-keep-alive", ""),
@@ -304,7 +304,7 @@ GRANIAN = Peer(
         switch("--no-log", "--log-level critical"),
         value("--log-level", "--log-level", convert=LEVELS),
         *_switches("--access-log", "--no-access-log", "--reload", "--no-reload", "--factory", "--no-factory"),
-        gone("--access-log-fmt", "is another language: --access-log-format combined, json or a template"),
+        gone("--access-log-fmt", "has another syntax: use --access-log-format combined, json or a template"),
         value("--ssl-certificate", "--ssl-certfile"),
         value("--ssl-protocol-min", "--ssl-min-version", convert=_choice(**{"tls1.2": "1.2", "tls1.3": "1.3"})),
         value("--ssl-ca", "--ssl-ca-certs"),
@@ -314,29 +314,29 @@ GRANIAN = Peer(
         value("--url-path-prefix", "--root-path"),
         switch("--respawn-failed-workers", note="is always done, with a growing delay"),
         switch("--no-respawn-failed-workers", note="is always done, with a growing delay"),
-        gone("--respawn-interval", "is a growing delay"),
-        *(gone(name, "is not there: memory is looked at with each beat of a worker") for name in ("--rss-sample-interval", "--rss-samples")),
+        gone("--respawn-interval", "is not needed: the delay grows with each failure"),
+        *(gone(name, "has no counterpart: memory is looked at with each beat of a worker") for name in ("--rss-sample-interval", "--rss-samples")),
         value("--workers-lifetime", "--max-worker-age"),
         value("--workers-max-rss", "--max-worker-rss", convert=_mebibytes),
         value("--workers-kill-timeout", "--timeout-graceful-shutdown"),
-        value("--working-dir", "--app-dir", "is where to import from; the working directory stays"),
+        value("--working-dir", "--app-dir", "becomes --app-dir: imports come from there, and the working directory stays"),
         value("--env-files", "--env-file"),
         Flag(("--static-path-route",)),  # see `granian_static` in asgiserver.cli.migrate
         Flag(("--static-path-mount",)),
-        gone("--static-path-dir-to-file", "is index.html"),
-        gone("--static-path-expires", "is not there: files are revalidated by ETag"),
-        *(switch(name, note="is not there: take metrics from the access log (--access-log-format json)") for name in ("--metrics", "--no-metrics")),
-        *(gone(name, "is not there") for name in ("--metrics-scrape-interval", "--metrics-address", "--metrics-port")),
+        gone("--static-path-dir-to-file", "is always index.html"),
+        gone("--static-path-expires", "has no counterpart: files are revalidated by ETag"),
+        *(switch(name, note="has no counterpart: take metrics from the access log (--access-log-format json)") for name in ("--metrics", "--no-metrics")),
+        *(gone(name, "has no counterpart") for name in ("--metrics-scrape-interval", "--metrics-address", "--metrics-port")),
         *(value(name, "--reload-exclude") for name in ("--reload-ignore-dirs", "--reload-ignore-patterns", "--reload-ignore-paths")),
         value("--reload-tick", "--reload-delay", convert=_milliseconds),
         switch("--reload-ignore-worker-failure", note="is always done"),
-        switch("--no-reload-ignore-worker-failure", note="is not there: the next change starts the worker again"),
+        switch("--no-reload-ignore-worker-failure", note="has no counterpart: the next change starts the worker again"),
         gone("--process-name", "is not needed: processes are titled with the application"),
         value("--pid-file", "--pid"),
         switch("--version", "--version"),
     ),
     defaults=(
-        ("timeout_graceful_shutdown", "without end"),
+        ("timeout_graceful_shutdown", "no limit"),
         ("timeout_request_head", "30s"),
         ("access_log", "off"),
         ("ssl_min_version", "1.3"),
@@ -355,33 +355,33 @@ DAPHNE = Peer(
         value("-b --bind", "--host"),
         value("-u --unix-socket", "--uds"),
         value("--fd", "--fd"),
-        gone("-e --endpoint", "is Twisted's: write it as --bind, --ssl-certfile and --ssl-keyfile"),
+        gone("-e --endpoint", "is Twisted's syntax: use --bind, --ssl-certfile and --ssl-keyfile"),
         value("-v --verbosity", "--log-level", convert=_choice(**{"0": "warning", "1": "info", "2": "debug", "3": "debug"})),
         value("-t --http-timeout", "--timeout-request"),
         value("--access-log", "", LOG_FILE, convert=_unless("-")),
         gone("--log-fmt", "is set in --log-config"),
         value("--ping-interval", "--ws-ping-interval"),
         value("--ping-timeout", "--ws-ping-timeout"),
-        gone("--websocket_timeout --websocket-timeout", "is not there: close it in the application"),
-        gone("--websocket_connect_timeout --websocket-connect-timeout", "is not there: answer in the application"),
+        gone("--websocket_timeout --websocket-timeout", "has no counterpart: close the WebSocket in the application"),
+        gone("--websocket_connect_timeout --websocket-connect-timeout", "has no counterpart: answer in time in the application"),
         value("--websocket-max-message-size", "--ws-max-size"),
-        gone("--websocket-max-frame-size", "is one limit for the whole message: --ws-max-size"),
-        gone("--application-close-timeout", "is not there: an application may end in peace"),
+        gone("--websocket-max-frame-size", "has no counterpart: --ws-max-size limits the whole message"),
+        gone("--application-close-timeout", "has no counterpart: an application may end when it likes"),
         value("--root-path", "--root-path"),
-        switch("--proxy-headers", "--proxy-headers", "are believed from trusted proxies only: name yours with --forwarded-allow-ips"),
-        gone("--proxy-headers-host", "is X-Forwarded-For; see --forwarded-headers"),
-        gone("--proxy-headers-port", "is that of the proxy"),
+        switch("--proxy-headers", "--proxy-headers", "believes only trusted proxies: name yours with --forwarded-allow-ips"),
+        gone("--proxy-headers-host", "is not needed: X-Forwarded-For is read; see --forwarded-headers"),
+        gone("--proxy-headers-port", "has no counterpart: X-Forwarded-For may hold the port"),
         Flag(("-s", "--server-name"), "--header Server:{}"),
         switch("--no-server-name", "--no-server-header"),
     ),
     defaults=(
-        ("timeout_keep_alive", "without end"),
-        ("timeout_graceful_shutdown", "none at all"),
+        ("timeout_keep_alive", "no limit"),
+        ("timeout_graceful_shutdown", "no wait"),
         ("ws_ping_timeout", "30s"),
     ),
     differs=(
         EXIT,
-        "Django's runserver is still daphne's: take it out of INSTALLED_APPS, or leave it for development",
+        "Django's runserver is still daphne's: remove daphne from INSTALLED_APPS, or keep it for development",
     ),
     attribute="application",
     abbreviates=True,

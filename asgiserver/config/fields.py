@@ -35,10 +35,10 @@ class OptionInfo(NamedTuple):
     repeat: bool = False  # the flag may be given more than once
     cli: bool = True  # False: a keyword argument only
     secret: bool = False  # never printed
-    no_effect: str = ""  # why the option does nothing (yet); said once when it is set
-    # Of processes.
-    needs_parent: bool = False  # only a supervisor can do it
-    in_workers: bool = True  # False: the supervisor does it; its workers have the default
+    no_effect: str = ""  # why the option does nothing (yet); noted once when the option is set
+    # About processes.
+    needs_parent: bool = False  # only a supervisor can provide the option
+    in_workers: bool = True  # False: only the supervisor reads it; its workers have the default
     on_windows: bool = True
     needs_start: bool = False  # True: a rolling restart does not change it
 
@@ -67,8 +67,9 @@ LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 class Config:
     """The configuration of one server; see ``asgiserver --help`` for each option.
 
-    Values may be written as on the command line (``"30s"``, ``"16MiB"``); the fields hold what
-    they mean. Raises `ConfigError` when a value is wrong or two options contradict each other.
+    Values may be written as on the command line (``"30s"``, ``"16MiB"``); the fields hold the
+    converted values (30.0, 16777216). Raises `ConfigError` when a value is wrong or two options
+    contradict each other.
     """
 
     app: Any = None
@@ -197,9 +198,9 @@ class Config:
     callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "callable", cli=False, no_effect="run a task of your own instead")
     timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Embedding", "seconds", cli=False, no_effect="see callback_notify")
 
-    # What the server has to say about these options, once, when it starts
+    # Lines about these options that the server logs once, when it starts
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
-    remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # for debugging
+    remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # logged at level debug
 # fmt: on
 
     def __post_init__(self) -> None:
@@ -207,7 +208,7 @@ class Config:
         validate(self)
 
     def __repr__(self) -> str:
-        """What differs from the defaults; no secrets."""
+        """The values that differ from the defaults, without secrets."""
         parts = [] if self.app is None else [repr(self.app)]
         for config_field in dataclasses.fields(self):
             info, value = option_info(config_field), getattr(self, config_field.name)
@@ -217,9 +218,9 @@ class Config:
 
 
 def convert(config_field: dataclasses.Field[Any], value: Any) -> Any:
-    """The value that `config_field` holds for `value`, as written by a person.
+    """The value that `config_field` holds when a person writes `value`; None means the default.
 
-    Raises `ValueError` with what was expected; None stands for the default.
+    Raises `ValueError` with what was expected.
     """
     info = config_field.metadata["option"]
     if value is None:
@@ -261,11 +262,11 @@ def _check_bounds(info: OptionInfo, number: float, value: Any) -> None:
 
 
 def _normalise(config: Config) -> None:
-    """Convert what people may write to what the fields hold, and gather the notes about it."""
+    """Convert every value that people may write, and gather the notes about the values."""
     notes = list(config.notes)
 
     def put(name: str, value: Any) -> None:
-        object.__setattr__(config, name, value)  # the one place that writes to a frozen Config
+        object.__setattr__(config, name, value)  # nothing else writes to a frozen Config
 
     for config_field in dataclasses.fields(config):
         info, name = option_info(config_field), config_field.name
@@ -346,7 +347,7 @@ def _application_rules(config: Config) -> tuple[_Rule, ...]:
 
 
 def has_tls(config: Config) -> bool:
-    """Whether connections speak TLS."""
+    """Whether the listeners speak TLS."""
     return bool(config.ssl_certfile or config.ssl_sni or config.ssl_context_factory)
 
 

@@ -1,6 +1,6 @@
-"""Files of options: the table that a TOML file holds, the variables that an ``--env-file`` has.
+"""Files of options: the table in a TOML file, and the variables in an ``--env-file``.
 
-It knows no option, but for the variable that names a file.
+This module knows no option; it knows the one environment variable that names a file.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ FILES = ("asgiserver.toml", "pyproject.toml")
 
 
 def current_directory(config_file: str | None = None) -> str | None:
-    """The directory whose files are read; None when `config_file` is elsewhere and replaces them.
+    """The directory whose files are read; None when an absolute `config_file` replaces them.
 
-    Raises `ConfigError` when the directory was deleted: without what it held, options would fall
+    Raises `ConfigError` when the directory was deleted: without its files, options would fall
     back to their defaults unnoticed.
     """
     if os.path.isabs(config_file or os.environ.get(CONFIG_VARIABLE, "")):
@@ -35,7 +35,8 @@ def current_directory(config_file: str | None = None) -> str | None:
 def read_table(path: str) -> dict[str, Any] | None:
     """The options in a TOML file; a ``pyproject.toml`` has them in ``[tool.asgiserver]``.
 
-    None when that table is missing. Raises `ConfigError` for what is no TOML, or no table.
+    None when that table is missing. Raises `ConfigError` when the file cannot be read, is not
+    TOML, or has something other than a table there.
     """
     file_name = os.path.basename(path)
     try:
@@ -50,7 +51,7 @@ def read_table(path: str) -> dict[str, Any] | None:
 
     try:
         table: Any = tomllib.loads(text)
-        repr(table)  # so that nothing in it is too deep, or too long a number, to be shown
+        repr(table)  # raises for values that no error could show: nested too deep, or too long
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{file_name}: {error}") from None
     if not inside and "tool" not in table:
@@ -68,8 +69,8 @@ def read_table(path: str) -> dict[str, Any] | None:
 def read_env_file(path: str) -> dict[str, str]:
     """The variables in a file of ``NAME=value`` lines.
 
-    Raises `ConfigError` when the file, or python-dotenv, is missing, and when it is no UTF-8 text
-    or has what the environment cannot hold.
+    Raises `ConfigError` when the file or python-dotenv is missing, when the file is not UTF-8, and
+    when it holds a variable that the environment cannot hold.
     """
     try:
         from dotenv import main as dotenv
@@ -87,5 +88,7 @@ def read_env_file(path: str) -> dict[str, str]:
     variables = {name: value for name, value in found.items() if value is not None}
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
-            raise ConfigError(f"env_file {path!r}: {name!r} is no variable that can be set")
+            raise ConfigError(
+                f"env_file {path!r}: the environment cannot hold the variable {name!r}"
+            )
     return variables

@@ -1,7 +1,7 @@
 """Where options come from: flags, keyword arguments, the environment and TOML files.
 
-Everything is derived from the fields of `Config`; no option is known here by name but the ones
-that uvicorn reads from the environment in a manner of its own.
+Everything is derived from the fields of `Config`. The only options that this module knows by name
+are those that uvicorn reads from the environment in a manner of its own.
 """
 
 # ruff: noqa: E501  (Markdown tables)
@@ -31,16 +31,16 @@ __all__ = ["FIELDS", "Resolved", "describe", "flag_names", "markdown", "resolve"
 PREFIX = "ASGISERVER_"
 UVICORN_PREFIX = "UVICORN_"
 
-# Variables that begin with the prefix and are no option.
+# Variables that begin with the prefix although they are not options.
 OTHER_VARIABLES = (f"{PREFIX}APP", CONFIG_VARIABLE, f"{PREFIX}WORKER_INDEX")
 
-# What Kubernetes and container links set by themselves, for a service of any name.
+# Kubernetes and container links set such variables by themselves, for a service of any name.
 SERVICE_VARIABLE = (
     r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
-SERVICE_ADDRESS = r"(tcp|udp|sctp)://.*"  # the value of NAME_PORT
+SERVICE_ADDRESS = r"(tcp|udp|sctp)://.*"  # the value of such a NAME_PORT
 
-# How several values are written in one UVICORN_ variable (None: separated by spaces).
+# The separator of several values in one UVICORN_ variable; None stands for spaces.
 UVICORN_SEPARATORS = {
     "reload_dirs": os.pathsep,
     "reload_includes": None,
@@ -82,14 +82,14 @@ class Resolved(NamedTuple):
 class _Given(NamedTuple):
     value: Any
     origin: str
-    label: str  # how an error names it
+    label: str  # how an error names the option
 
 
 class _Environment(NamedTuple):
-    """Variables, and what was found out about them."""
+    """Environment variables, and what there is to say about them."""
 
     variables: Mapping[str, str]
-    files: Mapping[str, str]  # by variable: the ``--env-file`` that has it
+    files: Mapping[str, str]  # variable -> the ``--env-file`` that sets it
     notes: list[str]
     remarks: list[str]
 
@@ -109,10 +109,10 @@ def resolve(
 ) -> Resolved:
     """Find each option: flag, keyword, ``ASGISERVER_*``, ``UVICORN_*``, file, default.
 
-    `flags` and `keywords` are by field name, `env` is the environment, to which the variables of
-    each ``--env-file`` are added, `cwd` the directory whose ``asgiserver.toml`` or
-    ``pyproject.toml`` is read (None: none is), `config_file` replaces both. Raises `ConfigError`
-    for a key that does not exist or a value that does not fit.
+    `flags` and `keywords` are by field name. `env` is the environment, to which the variables of
+    each ``--env-file`` are added. `cwd` is the directory whose ``asgiserver.toml`` or
+    ``pyproject.toml`` is read (None: neither is read); `config_file` replaces both. Raises
+    `ConfigError` for a key that does not exist or a value that does not fit.
     """
 
     def gather(environment: _Environment) -> dict[str, _Given]:
@@ -140,14 +140,17 @@ def resolve(
 
 
 def resolve_keywords(app: Any, keywords: Mapping[str, Any], *, env: bool) -> Resolved:
-    """`resolve` for a program that calls the server; without `env`, from its keywords alone."""
+    """Resolve the options for a program that calls the server.
+
+    Without `env` the keywords alone count; else the environment and files are read too.
+    """
     if not env:
         return resolve(app, keywords=keywords)
     return resolve(app, keywords=keywords, env=os.environ, cwd=current_directory())
 
 
 def _with_env_files(env: Mapping[str, str], given: _Given) -> _Environment:
-    """The environment as the application will find it. Raises `ConfigError`."""
+    """The environment with the variables of the ``--env-file``s. Raises `ConfigError`."""
     _check("env_file", given)
     variables, files = dict(env), {}
     for path in convert(FIELDS["env_file"].field, given.value):
@@ -171,7 +174,7 @@ def flag_names(name: str) -> tuple[str, ...]:
 
 
 def _aliases() -> dict[str, str]:
-    """Field names by every way to write them: theirs, and that of the flag."""
+    """Map every way to write an option, the field's name or the flag's, to the field's name."""
     names = {"app": "app"}
     for name in FIELDS:
         names[name] = name
@@ -234,10 +237,10 @@ def _from_environment(environment: _Environment) -> dict[str, _Given]:
 
 
 def _is_foreign(variable: str, variables: Mapping[str, str]) -> bool:
-    """Whether Kubernetes has set it, as it sets ASGISERVER_PORT for a service called asgiserver."""
+    """Whether Kubernetes set `variable`, as ASGISERVER_PORT for a service named asgiserver."""
     if re.fullmatch(SERVICE_VARIABLE, variable):
         return True
-    # Any other may be an option whose value somebody took to be an address.
+    # In any other option, such as ASGISERVER_BIND, the address is a mistake of the user's.
     may_be = variable.endswith("PORT") or not variable.startswith((PREFIX, UVICORN_PREFIX))
     return may_be and re.fullmatch(SERVICE_ADDRESS, variables[variable], re.DOTALL) is not None
 
@@ -254,7 +257,7 @@ def _variables(name: str) -> list[str]:
 
 
 def _split(name: str, variable: str, text: str) -> Any:
-    """One variable holds all values of an option that may be repeated."""
+    """The value in a variable; for an option that may be repeated, all of its values."""
     if name == "app" or not FIELDS[name].info.repeat:
         return text
     if variable.startswith(UVICORN_PREFIX) and name in UVICORN_SEPARATORS:
@@ -267,7 +270,10 @@ def _split(name: str, variable: str, text: str) -> Any:
 
 
 def _sort_out_unknown(environment: _Environment) -> None:
-    """An unknown variable is an error when it looks like an option; others are only named."""
+    """Refuse each unknown variable that looks like an option, and note the others.
+
+    Raises `ConfigError` with the option that was probably meant.
+    """
     options = {item for name in ("app", *FIELDS) for item in _variables(name)}
     foreign, unknown = [], []
     for name in sorted(environment.variables):
@@ -300,7 +306,7 @@ def _from_file(
             raise ConfigError(f"config: no file {config_file!r}{where}")
         table = read_table(path)
         if table is None:
-            raise ConfigError(f"{config_file}: there is no [tool.asgiserver] in it")
+            raise ConfigError(f"{config_file}: the file has no [tool.asgiserver] table")
         return _from_table(table, config_file)
     for name in FILES if cwd is not None else ():
         path = os.path.join(cwd or "", name)
@@ -345,11 +351,11 @@ def _toml(value: Any) -> str:
         value = repr(value)
     import json
 
-    return json.dumps(value, ensure_ascii=False, default=str)  # TOML has dates, too
+    return json.dumps(value, ensure_ascii=False, default=str)  # `str`: a dict may hold TOML's dates
 
 
 def format_default(name: str) -> str:
-    """The default of an option, as a person would write it; empty when there is none."""
+    """The default of an option as a person would write it; empty when the option has none."""
     info = FIELDS[name].info
     value: Any = FIELDS[name].field.default
     if value is None or value in ("", ()):
@@ -369,7 +375,7 @@ def format_default(name: str) -> str:
 
 
 def format_help(name: str) -> str:
-    """The help text of an option, with its choices and what is special about it."""
+    """The help text of an option, with its choices and a remark when the option does nothing."""
     info = FIELDS[name].info
     text = info.help
     if info.choices and info.kind != "bool":

@@ -1,6 +1,6 @@
 """Values of options: what people may write for a duration, a size, a list or a switch.
 
-It knows no option by name: `asgiserver.config.fields` says which kind of value each of them takes.
+This module knows no option by name: `asgiserver.config.fields` says which kind each option has.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 
 __all__ = ["KINDS", "LARGEST", "OFF", "shown", "split_headers"]
 
-# A duration or a size that is switched off.
+# The value of a duration or a size that is switched off.
 OFF = math.inf
 
-# What a kind of value may be at most. The system counts descriptors, connections and processes with
-# a C int, and sizes with 64 bits; clocks and timers go wrong at durations of more than a lifetime.
+# The largest value of each kind. The system counts descriptors, connections and processes with a
+# C int, and sizes with 64 bits; clocks and timers go wrong at durations of more than a lifetime.
 LARGEST = {"int": 2**31 - 1, "workers": 2**31 - 1, "size": 2**63 - 1, "seconds": 10**9}
 
 LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
-# Patterns are compiled when they are first used: few starts use any of them.
+# These patterns are compiled when they are first used, because few starts use any of them.
 # RFC 9110 section 5.6.2 (token) and 5.5 (a field value has no CR, LF or NUL).
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER = rf"({_TOKEN})\s*:[ \t]*([^\x00\r\n]*?)[ \t]*"
@@ -47,8 +47,8 @@ _short.maxlong = 40
 
 
 def shown(value: object) -> str:
-    """`value` for an error of one line: however long it is, and however deeply nested."""
-    if isinstance(value, int) and value.bit_length() > 256:  # to write it down may be refused
+    """`value` as text for a one-line error, cut where the value is long or deeply nested."""
+    if isinstance(value, int) and value.bit_length() > 256:  # Python may refuse to convert it
         return f"a number of {value.bit_length()} bits"
     return _short.repr(value)
 
@@ -58,7 +58,7 @@ def _wrong(expected: str, value: object) -> ValueError:
 
 
 def to_str(value: Any) -> str:
-    """Text, or a path; without NUL, which no path, name or address may have."""
+    """Text or a path. NUL is refused, because no path, name or address may contain it."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
@@ -66,14 +66,14 @@ def to_str(value: Any) -> str:
     if "\0" in value:
         raise _wrong("a string without NUL", value)
     try:
-        value.encode("utf-8", "surrogateescape")  # what a command line holds, whatever its bytes
+        value.encode("utf-8", "surrogateescape")  # so that any bytes of a command line are valid
     except UnicodeEncodeError:
         raise _wrong("a string that can be encoded", value) from None
     return value
 
 
 def to_name(value: Any) -> str:
-    """Text, or a path, that is not empty."""
+    """Text or a path that is not empty."""
     name = to_str(value)
     if not name:
         raise _wrong("a name or a path", value)
@@ -81,12 +81,12 @@ def to_name(value: Any) -> str:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether `value` is text or a number that can be written down."""
+    """Whether `value` is text or a number of at most 64 bits, which `str` converts cheaply."""
     return isinstance(value, str) or (isinstance(value, int) and value.bit_length() <= 64)
 
 
 def to_bool(value: Any) -> bool:
-    """A boolean, 0 or 1, or one of their usual names."""
+    """A boolean, 0 or 1, or one of the usual words for true and false."""
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if _is_plain(value) else ""
@@ -106,7 +106,7 @@ def to_int(value: Any) -> int | None:
             return None
         try:
             return int(value)
-        except ValueError:  # not digits, or thousands of them
+        except ValueError:  # the text is not digits, or it is thousands of digits
             pass
     raise _wrong("a whole number", value)
 
@@ -123,14 +123,14 @@ def to_seconds(value: Any) -> float:
         elif re.fullmatch(_DURATION, text):
             parts = re.findall(_DURATION_PART, text)
             seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in parts)
-        if seconds == OFF:  # hundreds of digits
+        if seconds == OFF:  # a number of hundreds of digits overflows to infinity
             seconds = -1.0
     elif isinstance(value, int | float) and not isinstance(value, bool):
         try:
             seconds = float(value)
         except OverflowError:
             pass
-    if seconds >= 0:  # which NaN is not
+    if seconds >= 0:  # false for NaN
         return seconds
     raise _wrong("a duration such as 30, 500ms, 1m30s or off", value)
 
@@ -147,7 +147,7 @@ def to_size(value: Any) -> float:
                 return int(float(match[1]) * _SIZE_UNITS[match[2]])
             if re.fullmatch(r"\d+", text):
                 return int(text)
-        except (ValueError, OverflowError):  # hundreds of digits
+        except (ValueError, OverflowError):  # the number has too many digits
             pass
     elif value == OFF or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
         return value  # type: ignore[no-any-return]
@@ -155,7 +155,7 @@ def to_size(value: Any) -> float:
 
 
 def to_list(value: Any) -> tuple[str, ...]:
-    """Strings or paths: one, or several."""
+    """One string or path, or several."""
     if isinstance(value, str | os.PathLike):
         value = (value,)
     if not isinstance(value, Iterable) or isinstance(value, bytes | Mapping):
@@ -164,13 +164,13 @@ def to_list(value: Any) -> tuple[str, ...]:
 
 
 def to_commas(value: Any) -> tuple[str, ...]:
-    """Strings: a list, or joined with commas."""
+    """Strings, as a list or as one text with commas between them."""
     items = (part.strip() for item in to_list(value) for part in item.split(","))
     return tuple(item for item in items if item)
 
 
 def to_headers(value: Any) -> tuple[str, ...]:
-    """``Name:Value`` strings, or pairs of name and value (a mapping, too)."""
+    """``Name:Value`` strings, pairs of name and value, or a mapping."""
     if isinstance(value, str):
         value = (value,)
     elif isinstance(value, Mapping):
@@ -196,7 +196,7 @@ def _header(item: Any) -> str:
 
 
 def split_headers(text: str) -> list[str]:
-    """Split ``Name:Value,Name:Value``: commas inside a value stay where they are."""
+    """Split ``Name:Value,Name:Value``; a comma inside a value does not split it."""
     return re.split(_NEXT_HEADER, text)
 
 
@@ -214,7 +214,7 @@ def to_workers(value: Any) -> int | str:
 
 
 def to_level(value: Any) -> str:
-    """The name of a log level, or its number."""
+    """The name or the number of a log level; a number between two levels is the higher one."""
     if isinstance(value, int) and not isinstance(value, bool):
         return next((name for name, number in LEVELS.items() if value <= number), "critical")
     name = to_str(value).lower()
@@ -222,7 +222,7 @@ def to_level(value: Any) -> str:
 
 
 def to_mode(value: Any) -> str:
-    """Permissions, as octal digits; a number is taken as what `os.chmod` takes."""
+    """Permissions as octal digits; a number means what it means to `os.chmod`."""
     text = f"{value:o}" if isinstance(value, int) else to_str(value).removeprefix("0o")
     if not re.fullmatch(r"0?[0-7]{3}", text):
         raise _wrong("three octal digits in quotes, such as '660'", value)
@@ -246,7 +246,7 @@ def to_prefix(value: Any) -> str:
 
 
 def to_settings(value: Any) -> Any:
-    """The path of a file, or what it would hold."""
+    """The path of a settings file, or its content as a mapping."""
     if isinstance(value, Mapping):
         return value
     if not isinstance(value, str | os.PathLike):
@@ -255,13 +255,13 @@ def to_settings(value: Any) -> Any:
 
 
 def to_callable(value: Any) -> Any:
-    """A function, or what can be called like one."""
+    """A function or another callable."""
     if not callable(value):
         raise _wrong("a function", value)
     return value
 
 
-# What turns a value as it was written into what `Config` holds; each raises `ValueError`.
+# The converters from what people write to what `Config` holds; each raises `ValueError`.
 KINDS: dict[str, Callable[[Any], Any]] = {
     "str": to_str,
     "name": to_name,
@@ -278,5 +278,5 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "cert_reqs": to_cert_reqs,
     "prefix": to_prefix,
     "settings": to_settings,
-    "callable": to_callable,  # keywords only
+    "callable": to_callable,  # only as a keyword argument
 }
