@@ -238,7 +238,7 @@ async def test_a_slow_application_holds_up_the_upload(serve, dial):
     await until(lambda: server.context.running)
     (session,) = server.context.running.values()
     (connection,) = server.context.connections
-    await until(lambda: not connection.transport.is_reading())
+    await until(lambda: not connection.output.transport.is_reading())
     assert 65536 < session.buffered < 1_000_000
     assert not sending.done()
     go.set()

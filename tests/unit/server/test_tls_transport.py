@@ -25,6 +25,7 @@ def ca():
 def server_context(ca, tmp_path_factory):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*ca.issue("localhost").write(tmp_path_factory.mktemp("tls"), "server"))
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
@@ -65,8 +66,10 @@ class Recorder(asyncio.Protocol):
 class Client:
     """The other end, in memory."""
 
-    def __init__(self, ca, version=None):
+    def __init__(self, ca, version=None, offered=()):
         context = ssl.create_default_context(cadata=ca.pem)
+        if offered:
+            context.set_alpn_protocols(offered)
         if version is not None:
             context.minimum_version = context.maximum_version = VERSIONS[version]
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -109,8 +112,8 @@ class Client:
 class Pair:
     """A client, the transport under test, and what it stands on."""
 
-    def __init__(self, ca, context, version=None, *, keep_open=False):
-        self.client = Client(ca, version)
+    def __init__(self, ca, context, version=None, *, keep_open=False, offered=()):
+        self.client = Client(ca, version, offered)
         self.protocol = Recorder(keep_open)
         self.raw = FakeTransport()
         self.tls = TLSTransport(asyncio.get_running_loop(), context, self.make_protocol)
@@ -151,6 +154,15 @@ def pair(ca, server_context):
 
 
 class TestHandshake:
+    @pytest.mark.parametrize(
+        ("offered", "agreed"), [(["h9", "http/1.1"], "http/1.1"), (["h9"], None), ([], None)]
+    )
+    async def test_who_makes_the_protocol_hears_what_was_agreed_on(
+        self, ca, server_context, offered, agreed
+    ):
+        made = Pair(ca, server_context, offered=offered).shake_hands()
+        assert made.alpn == agreed
+
     async def test_both_versions(self, pair, version):
         made = pair(version).shake_hands()
         await made.tls.handshake()
