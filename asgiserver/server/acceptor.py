@@ -1,4 +1,4 @@
-"""Accepting connections from listeners; knows nothing of what the connections speak."""
+"""Accepting connections from listeners, whatever protocol the connections speak."""
 
 from __future__ import annotations
 
@@ -28,28 +28,29 @@ RETRY_DELAY = 1.0
 """Seconds without accepting after the process ran out of file descriptors."""
 
 QUIET = 60.0
-"""Seconds in which it is not said again that there are no file descriptors."""
+"""Seconds between two log lines that say that file descriptors have run out."""
 
 TURN = 16
-"""Connections accepted in one turn of the loop, when they are not taken one at a time."""
+"""Connections accepted in one turn of the loop, unless a gate asks for one at a time."""
 
 FIRST_LOOKS = 3
-"""Turns of the loop in which what a new connection has sent already is read."""
+"""Turns of the loop that a new connection needs to read what its client has already sent."""
 
 PROBE_EVERY, RESERVE = 8, 16
-"""After so many connections that uvloop has accepted, so many descriptors must still be free."""
+"""After every 8 connections that uvloop has accepted, 16 descriptors must still be free."""
 
 
 class Acceptor:
     """Accepts on all listeners of a server until it is closed.
 
-    With a `gate`, connections are taken one at a time, each after asking it how long (seconds) to
-    leave the queue to other processes. `connect` makes a connection of an accepted socket where
-    something precedes it; no more than `limit` of these are under way at a time.
+    With a `gate`, connections are taken one at a time; before each one the gate returns how long
+    (seconds) to leave the queue to other processes. `connect` makes a connection of an accepted
+    socket where a handshake precedes it; at most `limit` handshakes are under way at a time.
 
-    Where there is nothing to be asked, uvloop's own servers accept: in C, 12 us a connection less.
-    Out of descriptors they reset whoever comes, without a word, so they are watched and paused
-    before that. Those of asyncio are no faster than this, and log thousands of lines then.
+    With neither, uvloop's own servers accept: in C, at 12 us less for each connection. When
+    descriptors run out, uvloop resets new clients and logs nothing, so its servers are watched,
+    and paused before that happens. The servers of asyncio are no faster than this class, and log
+    thousands of lines when descriptors run out.
     """
 
     def __init__(
@@ -67,28 +68,28 @@ class Acceptor:
         self._backlog = backlog
         self._gate = gate
         in_c = type(loop).__module__.startswith("uvloop")
-        self._own = gate is not None or connect is not None or not in_c
+        self._accepts_itself = gate is not None or connect is not None or not in_c
         self._turn = TURN if gate is None else 1
         self._limit = limit if connect is not None else math.inf
         self._make_connection = connect or self._connect
         self._watches = watches_sockets(loop)
-        self._tasks: dict[socket.socket, asyncio.Task[None]] = {}  # where it does not
-        self._listeners: list[Listener] = []  # of the loop's servers
+        self._tasks: dict[socket.socket, asyncio.Task[None]] = {}  # for a loop without readers
+        self._listeners: list[Listener] = []  # those that the loop's own servers accept on
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[socket.socket] = []
         self._timers: dict[socket.socket | None, asyncio.TimerHandle] = {}
         self._reopening: asyncio.Task[None] | None = None
         self._handshakes: set[asyncio.Task[None]] = set()
-        self._accepted = 0  # by the loop's servers
+        self._accepted = 0  # connections that the loop's own servers have accepted
         self._exhausted = False
-        self._said = -math.inf  # when that was logged
+        self._logged_at = -math.inf  # when the exhaustion was last logged
 
     def __repr__(self) -> str:
         return f"<Acceptor servers={len(self._servers)} sockets={len(self._sockets)}>"
 
     @property
     def is_busy(self) -> bool:
-        """Whether something accepted is still to become a connection."""
+        """Whether an accepted socket is still to become a connection."""
         return bool(self._handshakes)
 
     async def open(self, listeners: Sequence[Listener]) -> None:
@@ -96,18 +97,18 @@ class Acceptor:
         for listener in listeners:
             sock = listener.socket
             close_in_children(sock)
-            listener.listen(self._backlog)  # by ourselves: uvloop would not tell us of an error
+            listener.listen(self._backlog)  # not left to uvloop, which hides an error
             self._sockets.append(sock)
             if not self._watches:
                 self._tasks[sock] = self._loop.create_task(self._accept_forever(sock))
-            elif self._own:
+            elif self._accepts_itself:
                 self._loop.add_reader(sock.fileno(), self._accept, sock)
             else:
                 self._listeners.append(listener)
         await self._open_servers()
 
     async def _open_servers(self) -> None:
-        """Let the loop accept, on copies of the sockets: these survive a pause."""
+        """Let the loop accept on copies of the sockets: a pause closes only the copies."""
         for listener in self._listeners:
             sock = listener.socket.dup()
             close_in_children(sock)
@@ -116,15 +117,16 @@ class Acceptor:
                 server = await self._loop.create_server(self._make_watched, **options)
             else:
                 if sys.version_info >= (3, 13):
-                    options["cleanup_socket"] = False  # the listener does, if it is still ours
+                    options["cleanup_socket"] = False  # the listener removes the path if it is ours
                 server = await self._loop.create_unix_server(self._make_watched, **options)
             self._servers.append(server)
 
     def close(self, *, take_waiting: bool = False) -> None:
         """Accept no more. The sockets are closed; connections stay.
 
-        The kernel resets what waits in a queue that nobody else has: `take_waiting` accepts it
-        first. What arrives between these two steps is lost; the system offers no way to avoid it.
+        When no other process has the queue of a socket, the kernel resets the connections that
+        wait in it: `take_waiting` accepts them first. A connection that arrives between these two
+        steps is lost; the system offers no way to avoid that.
         """
         for server in self._servers:
             server.close()
@@ -135,7 +137,7 @@ class Acceptor:
                 self._take_waiting(sock)
             if self._watches:
                 sock.close()
-            else:  # not before the loop has let go of it
+            else:  # the socket is closed once the loop has let go of it
                 self._tasks[sock].add_done_callback(functools.partial(_close, sock))
                 self._tasks[sock].cancel()
         for timer in self._timers.values():
@@ -148,9 +150,9 @@ class Acceptor:
         self._timers.clear()
 
     async def finish_handshakes(self, timeout: float) -> None:
-        """Let what has been accepted become connections for `timeout` seconds; drop the rest.
+        """Let accepted sockets become connections for `timeout` seconds; drop the rest.
 
-        On return these have read what their clients had sent by then.
+        On return the new connections have read what their clients had sent by then.
         """
         if self._tasks and not self._sockets:
             await asyncio.wait(self._tasks.values())
@@ -164,7 +166,7 @@ class Acceptor:
                 await asyncio.sleep(0)
 
     def _accept(self, sock: socket.socket) -> None:
-        """The queue is not empty: take connections, or look again later."""
+        """Called when the queue is not empty: take connections, or look again later."""
         if self._gate is not None and (delay := self._gate()):
             self._pause(sock, delay)
             return
@@ -176,25 +178,25 @@ class Acceptor:
             except OSError as error:
                 if error.errno not in EXHAUSTED:
                     raise
-                self._say_exhausted(error)
+                self._log_exhausted(error)
                 self._pause(sock, RETRY_DELAY)
                 return
             if self._exhausted:
-                self._say_again()
+                self._log_recovered()
             if len(self._handshakes) >= self._limit:
                 connection.close()
             else:
                 self._begin(sock, connection)
 
     async def _accept_forever(self, sock: socket.socket) -> None:
-        """Accept where the loop watches no sockets: Windows' proactor."""
+        """Accept on a loop that watches no sockets: Windows' proactor."""
         while True:
             try:
                 connection, _ = await self._loop.sock_accept(sock)
             except ConnectionError:
                 continue
             except OSError as error:
-                self._say_exhausted(error)
+                self._log_exhausted(error)
                 await asyncio.sleep(RETRY_DELAY)
                 continue
             if len(self._handshakes) >= self._limit:
@@ -203,7 +205,7 @@ class Acceptor:
                 self._begin(sock, connection)
 
     def _take_waiting(self, sock: socket.socket) -> None:
-        """Accept what is in the queue now, whoever's turn it is."""
+        """Accept what is in the queue now, without asking the gate."""
         for _ in range(self._backlog):
             if len(self._handshakes) >= self._limit:
                 return
@@ -212,7 +214,7 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue
             except OSError:
-                return  # it is empty, or there are no descriptors
+                return  # the queue is empty, or there are no descriptors
             self._begin(sock, connection)
 
     def _begin(self, sock: socket.socket, connection: socket.socket) -> None:
@@ -224,18 +226,18 @@ class Acceptor:
         self._handshakes.add(task)
         task.add_done_callback(self._handshakes.discard)
 
-    def _say_exhausted(self, error: OSError) -> None:
+    def _log_exhausted(self, error: OSError) -> None:
         now = self._loop.time()
-        if now - self._said >= QUIET:
+        if now - self._logged_at >= QUIET:
             logger.error("Cannot accept connections: %s; trying again every second", error)
             self._exhausted = True
-            self._said = now
+            self._logged_at = now
 
-    def _say_again(self) -> None:
+    def _log_recovered(self) -> None:
         logger.warning("Accepting connections again")
         self._exhausted = False
 
-    # Watching the loop's own servers.
+    # Watching the loop's own servers
 
     def _scarcity(self) -> OSError | None:
         return scarcity(self._sockets[0].fileno()) if self._sockets else None
@@ -243,13 +245,13 @@ class Acceptor:
     def _make_watched(self) -> asyncio.Protocol:
         self._accepted += 1
         if not self._accepted % PROBE_EVERY and self._scarcity() is not None:
-            self._loop.call_soon(self._pause_servers)  # not while it accepts
+            self._loop.call_soon(self._pause_servers)  # the server must not be closed as it accepts
         return self._make_protocol()
 
     def _pause_servers(self) -> None:
         error = self._scarcity() if self._servers else None
         if error is not None:
-            self._say_exhausted(error)
+            self._log_exhausted(error)
             for server in self._servers:
                 server.close()
             self._servers.clear()
@@ -260,7 +262,7 @@ class Acceptor:
             self._timers[None] = self._loop.call_later(RETRY_DELAY, self._resume_servers)
             return
         if self._exhausted:
-            self._say_again()
+            self._log_recovered()
         self._reopening = self._loop.create_task(self._open_servers())
 
     @staticmethod
@@ -290,18 +292,21 @@ def _close(sock: socket.socket, _: object) -> None:
 
 
 def watches_sockets(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether `loop` has readers."""
+    """Whether `loop` can watch sockets: whether it has `add_reader`."""
     try:
         loop.add_reader(-1, loop.stop)
     except NotImplementedError:
         return False
-    except (ValueError, OSError):  # there is no such descriptor
+    except (ValueError, OSError):  # the method exists, and refuses the descriptor -1
         pass
     return True
 
 
 def scarcity(fd: int) -> OSError | None:
-    """The error that is near, or here; None while there are descriptors. `fd` is an open one."""
+    """The error of a process that has run, or soon runs, out of descriptors; None otherwise.
+
+    `fd` is any open descriptor.
+    """
     import resource
 
     try:

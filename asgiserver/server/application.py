@@ -1,6 +1,6 @@
 """The application as it is configured: imported, ASGI 3, with static files in front of it.
 
-It knows nothing of loops and listeners.
+This module knows nothing of loops and listeners.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ logger = logging.getLogger("asgiserver")
 
 
 def load_outside_the_loop(config: Config) -> ASGIApplication:
-    """`load`, before a loop runs in this thread: in one process as in a worker."""
+    """Call `load` before a loop runs in this thread, in a single process and in a worker alike."""
     if not (isinstance(config.app, str) or config.factory):
-        return load(config)  # nothing is imported: the program's own event loop stays as it is
+        return load(config)  # nothing is imported, so the program's own event loop stays as it is
     with outside_the_loop(logger.warning):
         return load(config)
 
@@ -37,7 +37,7 @@ def load(config: Config) -> ASGIApplication:
     """
     load_env_files(config.env_file)
     app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
-    open_missing()  # it may have closed some
+    open_missing()  # the application may have closed standard streams
     interface = config.interface
     if interface == "auto":
         interface = detect_interface(app)

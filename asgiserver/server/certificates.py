@@ -1,6 +1,7 @@
-"""What a certificate says (X.509, DER): its subject as RFC 4514 has it, and when it expires.
+"""What a certificate says (X.509, DER): its subject as in RFC 4514, and when it expires.
 
-It verifies nothing: that is OpenSSL's, whose own description of a subject loses its encoding.
+This module verifies nothing: OpenSSL does that. It reads the subject itself, because OpenSSL's
+description of a subject loses the encoding.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 
 __all__ = ["expiry", "subject_name"]
 
-# RFC 4514 section 3; all others stand as numbers with their value in hexadecimal.
+# RFC 4514 section 3; any other attribute is written by its number, with its value in hexadecimal.
 _SHORT = {
     "2.5.4.3": "CN",
     "2.5.4.6": "C",
@@ -33,7 +34,7 @@ _CODECS = {
     0x1C: "utf-32-be",
     0x1E: "utf-16-be",
 }
-# RFC 4514 section 2.4. Controls need not be escaped there; names are logged and compared.
+# RFC 4514 section 2.4, and control characters, because names are logged and compared.
 _ESCAPED = re.compile(r'[\x00-\x1f\x7f]|["+,;<>\\]|^[# ]| $')
 
 _UTC_TIME = 0x17
@@ -41,7 +42,7 @@ _VERSION = 0xA0
 
 
 def _value(der: bytes, start: int) -> tuple[int, int, int]:
-    """Where the content of the value at `start` begins, where it ends, and its tag."""
+    """Offsets of the begin and of the end of the content of the value at `start`, and its tag."""
     length = der[start + 1]
     content = start + 2
     if length & 0x80:
@@ -52,7 +53,7 @@ def _value(der: bytes, start: int) -> tuple[int, int, int]:
 
 
 def _members(der: bytes, start: int, end: int) -> list[int]:
-    """Where the values between `start` and `end` begin."""
+    """Offsets at which the values between `start` and `end` begin."""
     members = []
     while start < end:
         members.append(start)
@@ -61,7 +62,7 @@ def _members(der: bytes, start: int, end: int) -> list[int]:
 
 
 def _to_be_signed(der: bytes) -> list[int]:
-    """serialNumber, signature, issuer, validity, subject, ... (RFC 5280 section 4.1)."""
+    """Offsets of serialNumber, signature, issuer, validity, subject, ... (RFC 5280 section 4.1)."""
     certificate, _, _ = _value(der, 0)
     start, end, _ = _value(der, certificate)
     members = _members(der, start, end)

@@ -1,8 +1,8 @@
 """What a fork of a serving process does not keep: sockets that accept, and our signal handlers.
 
 A child that an application starts with `os.fork` or multiprocessing would otherwise hold the port
-after the server has ended, and would not end on SIGTERM. Programs that are started are no matter:
-no descriptor of ours is inheritable, and handlers do not survive exec.
+after the server has ended, and would not end on SIGTERM. Other programs that the application starts
+need no care: no descriptor of ours is inheritable, and handlers do not survive exec.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
 def close_in_children(own: socket.socket | int) -> None:
-    """Let no fork keep this socket, or this descriptor, which stays open as long as the process."""
+    """Let no fork keep `own`; a descriptor must stay open as long as the process."""
     if isinstance(own, int):
         _descriptors.add(own)
     else:
@@ -35,16 +35,16 @@ def close_in_children(own: socket.socket | int) -> None:
 
 @functools.cache
 def reset_signals_in_children() -> None:
-    """From now on a fork gets the default action for each signal that this package handles."""
+    """Give every later fork the default action for each signal that this package handles."""
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_become_a_child)
 
 
 def _become_a_child() -> None:
     _replace_descriptors()
-    signal.set_wakeup_fd(-1)  # it is the event loop's of the parent
+    signal.set_wakeup_fd(-1)  # the descriptor belongs to the event loop of the parent
     for number in signal.valid_signals():
-        # Not by the name of its module: that of a worker is __main__.
+        # The file tells whose a handler is; its module may be called __main__, as in a worker.
         code = getattr(signal.getsignal(number), "__code__", None)
         if code is None or not code.co_filename.startswith(_PACKAGE):
             continue
@@ -55,10 +55,10 @@ def _become_a_child() -> None:
 
 
 def _replace_descriptors() -> None:
-    """Put /dev/null in their places.
+    """Put /dev/null in place of each descriptor that a fork must not keep.
 
-    Were they closed, their numbers would be given to something else, which an object of the parent
-    that is copied with the fork would close when it is collected.
+    If a descriptor were closed, its number could be given to another file. The fork has a copy of
+    the parent's object, and when that copy is collected it would close the other file.
     """
     numbers = {own.fileno() for own in _sockets} | _descriptors
     _sockets.clear()

@@ -1,7 +1,7 @@
 """One server: one process, one event loop, one application.
 
-It puts the layers together, and stops them in stages. It installs no signal handlers and never
-exits the process; whoever runs it does.
+A `Server` puts the layers together, and stops them in stages. It installs no signal handlers and
+never exits the process; the code that runs it may do both.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from asgiserver.server.log_flusher import LogFlusher
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.readiness import Readiness
 from asgiserver.server.redirect import redirect_context
+from asgiserver.server.unfinished import Unfinished
 from asgiserver.server.view import ServerView
 from asgiserver.server.wires import make_wires
 from asgiserver.wire.clock import CoarseClock
@@ -53,27 +54,17 @@ __all__ = ["Server"]
 
 logger = logging.getLogger("asgiserver")
 
-NOTICE_DELAY = 1.0
-"""Seconds between the shutdown notice and `http.disconnect` for endless responses: time for an
-application that heeds the notice to end its streams in its own way."""
-
 HANDSHAKE_TIME = 1.0
 """Seconds that a TLS handshake under way has to become a connection when the server stops."""
-
-CANCEL_TIME = 1.0
-"""Seconds that a cancelled application has to end."""
-
-REPORT_DELAY = 5.0
-"""Seconds of waiting at shutdown after which it is said for whom."""
 
 
 class Server:
     """Serves one application in the running event loop.
 
-    ``async with Server(Config(app, port=0)) as server:`` is listening inside, with the lifespan's
-    start-up complete, and has drained when it is left. `listeners` are sockets bound by somebody
-    else; they are closed with the server. `app` is the application when it has been loaded
-    already. Start errors are raised: `StartupError`.
+    Within ``async with Server(Config(app, port=0)) as server:`` the server listens, and the
+    lifespan's start-up is complete; after the block the server has drained. `listeners` are
+    sockets that the caller has bound; the server closes them. `app` is the application when the
+    caller has loaded it already. Raises `StartupError` when the start fails.
     """
 
     def __init__(
@@ -89,11 +80,12 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.extra_state: dict[str, Any] = {}  # put into the lifespan's state before its start
         self.accept_gate: Callable[[], float] | None = None  # see `Acceptor`
-        self.announces = True  # log the addresses, unless somebody does it for several servers
+        self.announces = True  # log the addresses; a supervisor logs them once for all its workers
         self.started = False
         self.context: ServerContext
-        self.view: ServerView  # from `start` on
+        self.view: ServerView  # set by `start`
         self._wires: Wires
+        self._unfinished: Unfinished
         self._owns_paths = listeners is None
         self._readiness = Readiness(config)
         self._announce_time = config.drain_delay
@@ -101,15 +93,14 @@ class Server:
         self._clock: CoarseClock | None = None
         self._acceptors: list[Acceptor] = []
         self._tls: TLS | None = None
-        self._redirect: ServerContext | None = None  # of the listener that sends to https
+        self._redirect: ServerContext | None = None  # of the listener that redirects to https
         self._lifespan: Lifespan | None = None
         self._request_limit: RequestLimit | None = None
         self._access_log: AccessLog | None = None
         self._logging: LoggingHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
-        self._early_stop: tuple[float | None, str] | None = None  # asked for before the start
+        self._early_stop: tuple[float | None, str] | None = None  # requested before the start
         self._stopped: asyncio.Future[None] | None = None
-        self._quiet: asyncio.Future[None] | None = None  # set when nothing is left to wait for
         self._hurry = asyncio.Event()
 
     def __repr__(self) -> str:
@@ -119,9 +110,9 @@ class Server:
     # Starting ---------------------------------------------------------------------------------
 
     def bind(self) -> None:
-        """Take the addresses, before `start` does; until that clients are refused.
+        """Reserve the addresses before `start`, which accepts; until then clients are refused.
 
-        Raises `StartupError`. Without a start they are given back by `release_listeners`.
+        Raises `StartupError`. When no start follows, `release_listeners` gives the addresses back.
         """
         if self.listeners:
             return
@@ -139,7 +130,7 @@ class Server:
     async def start(self) -> None:
         """Load the application, run its start-up, listen. Raises `StartupError`.
 
-        When it is cancelled the application's shutdown runs, if its start-up was complete.
+        When the start is cancelled, the application's shutdown runs if its start-up was complete.
         """
         refuse_nested_server()
         self._loop = loop = asyncio.get_running_loop()
@@ -159,7 +150,7 @@ class Server:
                 self._readiness.announce(self.addresses)
         except BaseException:
             self._stopping = loop.create_task(self._give_up())
-            await asyncio.shield(self._stopping)  # which goes on if this is cancelled once more
+            await asyncio.shield(self._stopping)  # a second cancellation does not break it off
             raise
         for address in self.addresses if self.announces else ():
             logger.info("Serving on %s", address)
@@ -171,7 +162,7 @@ class Server:
         config = self.config
         clock = CoarseClock(loop, lambda: context.connections)
         context = ServerContext(config, app, loop, clock)
-        context.on_quiet = self._on_quiet
+        self._unfinished = Unfinished(context, self._hurry)
         self._clock = clock
         log = PeerErrorLog()
 
@@ -186,7 +177,7 @@ class Server:
         if has_tls(config):
             from asgiserver.server.tls import TLS
 
-            # The loop's TLS makes a connection before it has agreed on anything.
+            # The event loop's TLS makes the connection before ALPN has chosen a protocol.
             names = wires.names if config.tls_transport != "loop" else wires.names[-1:]
             self._tls = tls = TLS(config, names)
             context.tls_extension = tls.extension
@@ -205,7 +196,7 @@ class Server:
             context.state = state
 
     def _start_access_log(self, context: ServerContext) -> None:
-        """Not before the lifespan's start-up: the application may set up logging there."""
+        """Called after the lifespan's start-up, where the application may set up logging."""
         self._access_log = log = make_access_log(self.config)
         if log is not None:
             context.access = log.log
@@ -213,7 +204,7 @@ class Server:
         self._clock.call_each_tick(LogFlusher(context.loop, log).flush)
 
     async def _accept(self, context: ServerContext) -> None:
-        """Accept on all listeners; a plain one beside TLS may only send to https."""
+        """Accept on all listeners; with --ssl-redirect the plain ones only redirect to https."""
         plain: list[Listener] = []
         if self.config.ssl_redirect:
             plain = [listener for listener in self.listeners if listener.scheme == "http"]
@@ -253,7 +244,7 @@ class Server:
     async def serve(self) -> None:
         """Start, and return when the server has been stopped.
 
-        Cancelling it stops the server gracefully. Raises `StartupError`.
+        Cancelling `serve` stops the server gracefully. Raises `StartupError`.
         """
         await self.start()
         try:
@@ -263,7 +254,7 @@ class Server:
             raise
 
     def stop_accepting(self, *, take_waiting: bool = False) -> None:
-        """Leave new connections to others, or those that come later; open ones stay."""
+        """Accept no new connections; open ones stay. See `Acceptor.close` for `take_waiting`."""
         for listener in self.listeners if self._owns_paths else ():
             listener.unlink()
         for acceptor in self._acceptors:
@@ -271,11 +262,11 @@ class Server:
 
     @property
     def has_clients(self) -> bool:
-        """Whether there are connections, or will be of what was accepted."""
+        """Whether there are connections, or accepted sockets that become some."""
         return bool(self.context.connections) or any(a.is_busy for a in self._acceptors)
 
     async def wait_stopped(self) -> None:
-        """Return when the server has been stopped by somebody."""
+        """Return when the server has been stopped."""
         assert self._stopped is not None
         await asyncio.shield(self._stopped)
 
@@ -292,7 +283,7 @@ class Server:
         await self.stop()
 
     def reload_tls(self) -> bool:
-        """Read certificates and keys again; whether new connections now get them."""
+        """Read certificates and keys again; True when new connections now get them."""
         return self._tls is not None and self._tls.reload()
 
     # Stopping ---------------------------------------------------------------------------------
@@ -316,9 +307,9 @@ class Server:
     def request_stop(
         self, *, timeout: float | None = None, reason: str = "stop", at_once: bool = False
     ) -> None:
-        """Begin to stop and return at once. Asked again with `timeout` 0, stop without waiting.
+        """Begin to stop and return at once. A second request with `timeout` 0 ends all waiting.
 
-        `at_once` leaves out --drain-delay: somebody is waiting.
+        `at_once` leaves out --drain-delay, for a person who is waiting.
         """
         if not self.started:
             self._early_stop = (timeout, reason)
@@ -349,13 +340,13 @@ class Server:
                 self._stopped.set_result(None)
 
     def announce_stop(self) -> None:
-        """The first step of a stop: connections end with their responses, and applications hear."""
+        """Begin a stop: connections end with their responses, and applications are notified."""
         self.context.announce_stop()
         if self._redirect is not None:
             self._redirect.announce_stop()
 
     async def _drain(self, timeout: float) -> None:
-        """The staged stop of what is served; every stage is bounded."""
+        """Stop what is served in stages; every stage is bounded."""
         context = self.context
         loop = context.loop
         deadline = loop.time() + timeout
@@ -369,62 +360,14 @@ class Server:
         for acceptor in self._acceptors:
             await acceptor.finish_handshakes(0 if self._hurry.is_set() else HANDSHAKE_TIME)
         for _ in range(FIRST_LOOKS):
-            await asyncio.sleep(0)  # what uvloop has accepted becomes a connection a turn later
-        for connection in list(context.connections):
-            connection.begin_drain()
-        notice = loop.call_later(min(NOTICE_DELAY, timeout / 2), self._notify)
-        report = loop.call_later(REPORT_DELAY, self._report_waiting)
-        try:
-            await self._wait_quiet(deadline)
-        finally:
-            notice.cancel()
-            report.cancel()
-        await self._cancel_running()
-        for connection in list(context.connections):
-            connection.abort("shutdown")
-        await asyncio.sleep(0)  # the connections hear of it
-
-    async def _wait_quiet(self, deadline: float) -> None:
-        """Until no connection and no application is left, it is late, or somebody hurries."""
-        loop = self.context.loop
-        self._quiet = loop.create_future()
-        self._on_quiet()
-        hurry = loop.create_task(self._hurry.wait())
-        left = None if deadline == math.inf else max(0.0, deadline - loop.time())
-        waiting: list[asyncio.Future[Any]] = [self._quiet, hurry]
-        await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-
-    def _on_quiet(self) -> None:
-        """A connection or an application has ended: maybe it was the last."""
-        quiet = self._quiet
-        context = self.context
-        if quiet is not None and not quiet.done() and not (context.connections or context.running):
-            quiet.set_result(None)
-
-    def _notify(self) -> None:
-        for session in list(self.context.running.values()):
-            session.begin_drain()
-
-    def _report_waiting(self) -> None:
-        for session in self.context.running.values():
-            logger.info("Waiting for %s (%.1f s)", session.label, session.age)
-
-    async def _cancel_running(self) -> None:
-        """Cancel what is left and say what it was."""
+            await asyncio.sleep(0)  # a socket that uvloop has accepted is a connection a turn later
+        await self._unfinished.wait(timeout, deadline)
         if self._request_limit is not None:
             self._request_limit.close()
-        running = self.context.running.copy()
-        for session in running.values():
-            logger.warning("Cancelled at shutdown: %s (%.1f s)", session.label, session.age)
-            session.cancel("shutdown")
-        if running:
-            await asyncio.wait(set(running), timeout=CANCEL_TIME)
-        for session in self.context.running.values():
-            logger.error("Does not end though it was cancelled: %s", session.label)
+        await self._unfinished.cancel()
 
     async def _give_up(self) -> None:
-        """The start came to nothing."""
+        """Release everything after a start that failed."""
         assert self._stopped is not None
         try:
             await self._release()

@@ -35,7 +35,7 @@ OURS = """
     server.acceptor server.application server.children server.importing server.limits
     server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
-    server.standard_streams server.view server.wires
+    server.standard_streams server.unfinished server.view server.wires
     wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting
     ws.codecs ws.protocol
 """

@@ -70,7 +70,7 @@ class TestBackground:
     async def test_a_shutdown_waits_for_it_and_names_it(
         self, serve, dial, app, caplog, monkeypatch
     ):
-        monkeypatch.setattr("asgiserver.server.server.REPORT_DELAY", 0.01)  # seconds
+        monkeypatch.setattr("asgiserver.server.unfinished.REPORT_DELAY", 0.01)  # seconds
         caplog.set_level("INFO", "asgiserver")
         server = await serve(app)
         peer = await dial(server)

@@ -267,7 +267,7 @@ async def test_a_bug_in_the_stop_does_not_hang_it(monkeypatch, caplog):
     def broken():
         raise LookupError("a bug")
 
-    monkeypatch.setattr(server, "_cancel_running", broken)
+    monkeypatch.setattr(server._unfinished, "cancel", broken)
     async with asyncio.timeout(WAIT):
         with contextlib.suppress(LookupError):
             await server.stop()
@@ -409,7 +409,7 @@ async def test_an_endless_stream_ends(dial, listens, caplog):
 
 
 async def test_an_application_that_resists_its_cancellation_is_named(dial, caplog, monkeypatch):
-    monkeypatch.setattr("asgiserver.server.server.CANCEL_TIME", 0.01)
+    monkeypatch.setattr("asgiserver.server.unfinished.CANCEL_TIME", 0.01)
     go = asyncio.Event()
 
     async def app(scope, receive, send):
