@@ -6,8 +6,12 @@ import asyncio
 import signal
 import threading
 import traceback
+from typing import TYPE_CHECKING
 
 from asgiserver.errors import ClientDisconnected
+
+if TYPE_CHECKING:
+    from asyncio import Task
 
 _DISCONNECT_NAMES = frozenset({"ClientDisconnect", "ClientDisconnected", "WebSocketDisconnect"})
 
@@ -52,6 +56,17 @@ def is_of_the_process(error: BaseException) -> bool:
             return True
         return False
     return isinstance(error, (KeyboardInterrupt, SystemExit)) and _is_of_a_signal(error)
+
+
+def is_of_the_loop(task: Task[None] | None) -> bool:
+    """Whether the task of a request was cancelled because its event loop ends.
+
+    That is how `asyncio.run` ends, with all tasks at once. An application that cancels its own task
+    is alone with it.
+    """
+    if task is None or not task.cancelling():
+        return False
+    return all(other.cancelling() for other in asyncio.all_tasks(task.get_loop()))
 
 
 def _is_of_a_signal(error: BaseException) -> bool:

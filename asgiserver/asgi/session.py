@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from asgiserver.asgi.ending import Stage, Way, ending_of, way_of_cancelling
-from asgiserver.asgi.failure import is_disconnect, is_of_the_process
+from asgiserver.asgi.failure import is_disconnect, is_of_the_loop, is_of_the_process
 from asgiserver.errors import PeerError
 from asgiserver.log.escape import escape
 from asgiserver.log.record import AccessRecord
@@ -128,7 +128,7 @@ class Session:
         try:
             await self.context.app(self.scope, self.receive, self.send)
         except CancelledError as error:
-            if self.cancel_reason or (self.task is not None and self.task.cancelling()):
+            if self.cancel_reason or is_of_the_loop(self.task):
                 self.end(way_of_cancelling(self.cancel_reason or "shutdown"))
             else:  # the application did it itself
                 self._failed(error)

@@ -31,6 +31,9 @@ def fail(kind):
         endless()
     if kind == "sys.exit":
         sys.exit(3)
+    if kind == "cancels-itself":
+        asyncio.current_task().cancel()
+        return
     if kind == "BaseExceptionGroup":
         raise BaseExceptionGroup("g", [KeyboardInterrupt(), ValueError()])
     raise KNOWN[kind]
@@ -64,12 +67,14 @@ async def app(scope, receive, send):
         await asyncio.sleep(0.01)
     if where != "task":
         fail(kind)
+    await asyncio.sleep(0)
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": b"on it goes"})
 
 async def later(kind):
     await asyncio.sleep(0)
     fail(kind)
+    await asyncio.sleep(0)
 """
 )
 
@@ -99,6 +104,7 @@ KNOWN = (
     "sys.exit",
     "StopIteration",
     "CancelledError",
+    "cancels-itself",
     "BaseExceptionGroup",
     "RecursionError",
     "Unspeakable",
