@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 from asgiserver.server.children import reset_signals_in_children
+from asgiserver.server.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -114,24 +115,12 @@ def reap_strangers(ours: Collection[int]) -> None:
         os.waitpid(ended.si_pid, 0)
 
 
-def has_terminal() -> bool:
-    """Whether this process has a controlling terminal: none as a service, or after a hang-up."""
-    try:
-        os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
-    except OSError:
-        return False
-    return True
-
-
 class SignalQueue:
     """Signals of this process, in the order they came, readable as a descriptor for a selector."""
 
     def __init__(self, signums: Iterable[signal.Signals]) -> None:
         reset_signals_in_children()
-        hangup = getattr(signal, "SIGHUP", None)
-        # Under nohup it is ignored: the terminal may go.
-        ignored = hangup is not None and signal.getsignal(hangup) is signal.SIG_IGN
-        self._has_terminal = not ignored and has_terminal()
+        self.terminal = Terminal()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -160,10 +149,6 @@ class SignalQueue:
         except BlockingIOError:
             return []
         return [signal.Signals(number) for number in data if number]
-
-    def terminal_is_gone(self) -> bool:
-        """Whether this process had a controlling terminal whose window was closed meanwhile."""
-        return self._has_terminal and not has_terminal()
 
     def close(self) -> None:
         """Put back the handlers that were there before."""

@@ -344,7 +344,7 @@ class Supervisor:
         """
         if self._goal.stopping:
             return
-        if self._config.reload and self._signals.terminal_is_gone():
+        if self._config.reload and self._signals.terminal.is_gone():
             self._stop(Stop("the terminal is gone", RELOAD_WINDOW, last=True))
             return
         self._service.reloading()

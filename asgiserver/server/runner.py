@@ -17,6 +17,7 @@ from asgiserver.server.application import load_outside_the_loop
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
+from asgiserver.server.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,9 @@ async def start_and_wait(server: Server, signals: StopSignals) -> int:
 
 
 class StopSignals:
-    """SIGTERM and SIGINT stop a server; more of them hurry it. SIGHUP renews certificates.
+    """SIGTERM and SIGINT stop a server; more of them hurry it.
+
+    SIGHUP renews certificates, unless it says that the terminal is gone: then it stops, too.
 
     Python-level handlers and not the loop's: those never run while the start-up blocks the loop.
     The first stops gracefully, the second without waiting, the third raises KeyboardInterrupt
@@ -108,13 +111,16 @@ class StopSignals:
         self.last: signal.Signals | None = None
         self.starting: asyncio.Task[Any] | None = None
         self._blocked: threading.Timer | None = None
+        self._terminal = Terminal()
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             for number in _STOPS:
                 self._before[number] = signal.signal(number, self._on_signal)
-            # Without TLS it means that the terminal is gone.
-            if _HANGUP is not None and has_tls(self._server.config):
+            # Without certificates a handler of the program's own stays, and so does nohup's.
+            if _HANGUP is not None and (
+                has_tls(self._server.config) or signal.getsignal(_HANGUP) is signal.SIG_DFL
+            ):
                 self._before[_HANGUP] = signal.signal(_HANGUP, self._on_hangup)
         return self
 
@@ -137,8 +143,18 @@ class StopSignals:
             timeout = min(TERMINAL_WINDOW, self._server.config.timeout_graceful_shutdown)
         self._loop.call_soon_threadsafe(self._stop, timeout, signal.Signals(number).name)
 
-    def _on_hangup(self, _number: int, _frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._server.reload_tls)
+    def _on_hangup(self, number: int, frame: FrameType | None) -> None:
+        if self._terminal.is_gone():
+            if self.last is None:  # the shell and the kernel may both say it
+                self._on_signal(number, frame)
+        else:
+            self._loop.call_soon_threadsafe(self._renew)
+
+    def _renew(self) -> None:
+        if has_tls(self._server.config):
+            self._server.reload_tls()
+        else:
+            logger.info("SIGHUP: nothing is read again without a supervisor (--supervise)")
 
     def _unblocked(self) -> None:
         if self._blocked is not None:

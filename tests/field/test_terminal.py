@@ -10,6 +10,8 @@ import sys
 import time
 from contextlib import contextmanager
 
+import pytest
+from pki import Authority
 from process_server import DEADLINE, wait_until_gone
 
 APP = """
@@ -94,8 +96,13 @@ def window(folder, *options, **arguments):
             pass
 
 
-def test_reload_ends_with_its_terminal(tmp_path):
-    with window(tmp_path, "--reload") as terminal:
+@pytest.mark.parametrize("mode", ["reload", "one process", "one process with TLS"])
+def test_it_ends_with_its_terminal(tmp_path, mode):
+    options = ["--reload"] if mode == "reload" else []
+    if mode == "one process with TLS":
+        certificate, key = Authority().issue("localhost").write(tmp_path, "server")
+        options = ["--ssl-certfile", certificate, "--ssl-keyfile", key]
+    with window(tmp_path, *options) as terminal:
         terminal.see(rb"Serving on")
         terminal.close()
         wait_until_gone([terminal.job])
@@ -109,6 +116,17 @@ def test_reload_restarts_on_sighup_while_the_terminal_is_there(tmp_path):
         terminal.see(rb"Restart complete")
         terminal.close()
         wait_until_gone([terminal.job])
+
+
+@pytest.mark.parametrize("options", [(), ("--uds", "s.sock")], ids=["a port", "a path"])
+def test_one_process_serves_on_after_sighup(tmp_path, options):
+    with window(tmp_path, *options) as terminal:
+        terminal.see(rb"Serving on")
+        os.kill(terminal.job, signal.SIGHUP)
+        terminal.see(rb"SIGHUP: nothing is read again")
+        os.kill(terminal.job, signal.SIGTERM)
+        wait_until_gone([terminal.job])
+    assert (tmp_path / "shutdowns").read_text() == "x"
 
 
 def test_reload_outlives_its_terminal_under_nohup(tmp_path):
