@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Outlet", "end_streams", "flush_streams", "write_at_last"]
+__all__ = ["Outlet", "end_prints", "end_streams", "flush_streams", "write_at_last"]
 
 PATIENCE = 1.0
 """Seconds that the end of a process waits for readers."""
@@ -223,9 +223,32 @@ def end_streams() -> None:
             if fd is None or not is_plain(stream) or not _may_block(fd):
                 stream.flush()
             elif not _flushed(stream, fd):
-                null = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(null, fd)
-                os.close(null)
+                _to_null(fd)
+
+
+def end_prints() -> None:
+    """At the end of a server in a program that goes on: the same, but the streams stay as they are.
+
+    What the application has printed is given up when nobody reads it; what the program prints
+    afterwards is its own business.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            fd = descriptor(stream)
+            if fd is None or not is_plain(stream) or not _may_block(fd) or _flushed(stream, fd):
+                continue
+            before = os.dup(fd)
+            try:
+                _to_null(fd)
+                stream.flush()
+            finally:
+                _put_back(before, fd)
+
+
+def _to_null(fd: int) -> None:
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, fd)
+    os.close(null)
 
 
 def _flushed(stream: Any, fd: int) -> bool:
@@ -244,9 +267,13 @@ def _flushed(stream: Any, fd: int) -> bool:
                     continue
                 return True
     finally:
-        os.dup2(before, fd)
-        os.close(before)
+        _put_back(before, fd)
     return False
+
+
+def _put_back(before: int, fd: int) -> None:
+    os.dup2(before, fd, inheritable=fd <= 2)  # as the standard streams are
+    os.close(before)
 
 
 def write_at_last(text: str) -> None:

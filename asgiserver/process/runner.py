@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.config.options import FIELDS
 from asgiserver.errors import BROKEN_OFF, ConfigError, StartupError, WorkersFailed
+from asgiserver.log.outlet import end_prints
 from asgiserver.server.importing import refuse_nested_server
 
 if TYPE_CHECKING:
@@ -140,7 +141,10 @@ class _Logging:
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
     """The same for programs, which want an exception. Raises `StartupError`, or `SystemExit`."""
-    code = run(config, notes)
+    try:
+        code = run(config, notes)
+    finally:
+        end_prints()
     if code > BROKEN_OFF:
         raise SystemExit(code)
     if code == WorkersFailed.exit_code:

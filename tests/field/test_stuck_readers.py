@@ -1,11 +1,15 @@
 """Standard output and standard error of every kind: a pipe that nobody reads, an odd object."""
 
 import contextlib
+import json
 import os
 import re
 import select
 import signal
+import subprocess
+import sys
 import time
+from urllib.request import urlopen
 
 import pytest
 from cli_server import WAIT, Command
@@ -117,6 +121,57 @@ def test_what_the_application_has_printed_does_not_hold_up_the_end(start, pipe, 
     pipe.fill()
     server.get("/")
     end(server)
+
+
+PROGRAM = """
+import os, sys
+import asgiserver
+
+async def app(scope, receive, send):
+    print("answered")
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"hello"})
+
+asgiserver.run(app, port=0, lifespan="off", ready_fd=int(sys.argv[1]))
+os.write(2, b"the program goes on\\n")
+sys.stdin.read()
+print("the last word")
+"""
+
+
+@pytest.mark.parametrize("has_reader", [False, True])
+def test_what_the_application_has_printed_does_not_hold_up_a_program(tmp_path, pipe, has_reader):
+    (tmp_path / "program.py").write_text(PROGRAM)
+    reader, writer = os.pipe()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": ""}
+    with subprocess.Popen(
+        [sys.executable, "program.py", str(writer)],
+        cwd=tmp_path,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=pipe.writer,
+        stderr=subprocess.PIPE,
+        pass_fds=(writer,),
+    ) as program:
+        try:
+            os.close(writer)
+            with open(reader) as ready:
+                address = json.loads(ready.read())["addresses"][0]
+            if not has_reader:
+                pipe.fill()
+            with urlopen(address, timeout=WAIT) as response:
+                assert response.read() == b"hello"
+            program.terminate()
+            while program.stderr.readline() != b"the program goes on\n":
+                pass
+            if not has_reader:
+                pipe.read()
+            program.stdin.close()  # nothing stands in the way of what it prints itself
+            pipe.read_until("the last word")
+            assert ("answered" in pipe.text) is has_reader
+            assert program.wait(WAIT) == 0
+        finally:
+            program.kill()
 
 
 def test_what_was_lost_is_counted_when_the_reader_goes_on(start, pipe):
