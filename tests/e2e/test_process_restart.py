@@ -192,7 +192,8 @@ def test_descriptors_do_not_leak(tmp_path):
             server.restart()
             server.see("has ended", number)
             counts.append(server.fd_count())
-        assert set(counts) == {counts[0]}
+        # A line that is just being written has the stream open once more.
+        assert max(counts) - min(counts) <= 1, counts
         assert server.stop() == 0
 
 
