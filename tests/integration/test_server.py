@@ -5,7 +5,6 @@ import contextlib
 import gc
 import logging
 import os
-import socket
 import threading
 
 import pytest
@@ -203,7 +202,7 @@ async def test_a_failed_start_up_leaves_nothing(tmp_path):
 
 async def test_a_ready_file_that_cannot_be_written_is_a_start_error(tmp_path):
     app = App()
-    with pytest.raises(asgiserver.StartupError, match="ready_file: .*: No such file"):
+    with pytest.raises(asgiserver.StartupError, match=r"ready_file: .*: No such file"):
         await Server(Config(app, **options(ready_file=str(tmp_path / "no" / "file")))).start()
     assert app.seen == []
 
