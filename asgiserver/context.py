@@ -138,7 +138,7 @@ class ShutdownNotice:
         wake(self._waiters)
 
 
-def wake(waiters: list[asyncio.Future[None]]) -> None:
+def wake(waiters: list[asyncio.Future[Any]]) -> None:
     """Let the tasks that wait for these futures go on; the list is empty then."""
     for waiter in waiters:
         if not waiter.done():  # else its task was cancelled
@@ -248,7 +248,7 @@ class ServerContext:
 
     def on_tick(self) -> None:
         """The clock has moved on; called at each of its ticks."""
-        # Of a connection that becomes idle now; adding that up in each request costs 1 % of it.
+        # HOT 1 %: of a connection that becomes idle now, so that no request has to add it up.
         self.idle_deadline = self.clock.now + self.config.timeout_keep_alive
 
     def start_soon(self, session: Session) -> None:
@@ -259,10 +259,9 @@ class ServerContext:
     if sys.version_info >= (3, 12):
 
         def start_now(self, session: Session) -> None:
-            """Run a session in a copy of the base context, at once.
-
-            Most end without waiting for anything: a scheduled task costs 1.2 to 2.3 us more.
-            """
+            """Run a session in a copy of the base context, at once."""
+            # HOT 15 %: most end without waiting for anything; a scheduled task takes 1.2 to 2.3 us
+            # more.
             task = asyncio.Task(
                 session.run(), loop=self.loop, eager_start=True, context=self.base_context.copy()
             )

@@ -45,7 +45,7 @@ class Exchange(Response, Session):
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
     ) -> None:
-        # First what `Response.__init__` does; calling it costs 1 % of a small request.
+        # HOT 1 %: first what `Response.__init__` does, without a call.
         self._channel = channel
         self.request = request
         self._head = None
@@ -191,7 +191,8 @@ class Exchange(Response, Session):
         super()._count_down(size, end)
 
     async def _wait(self) -> None:
-        """Until something changes; a future is made only here (an Event a request: 0.5 us)."""
+        """Return when something has changed."""
+        # HOT 5 %: a future is made only here; an `asyncio.Event` for each request takes 0.5 us.
         waiter = self.context.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from asyncio import CancelledError, InvalidStateError
 from typing import TYPE_CHECKING
 
+from asgiserver.context import wake
 from asgiserver.errors import ApplicationError
 from asgiserver.ws.codecs import codec_factory
 from asgiserver.ws.protocol import ProtocolViolation
@@ -226,7 +227,4 @@ class Inbox:
 
     def wake(self) -> None:
         """All who wait have to look again."""
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-        self._waiters.clear()
+        wake(self._waiters)

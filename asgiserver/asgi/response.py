@@ -62,10 +62,10 @@ class Response:
     `gone` is true when the client left before the response was complete, `told_gone` when the
     application has heard `http.disconnect`; `status` and `sent` (bytes of body) are for the access
     log, 0 while nothing has been sent.
-
-    Classes of what each request makes have no `__slots__`: CPython constructs an object of a class
-    without them in two thirds of the time, which is 1.5 % of a small request.
     """
+
+    # HOT 1.5 %: classes of what each request makes have no `__slots__`, as CPython makes an object
+    # of a class without them in two thirds of the time.
 
     start_event = "http.response.start"
     body_event = "http.response.body"

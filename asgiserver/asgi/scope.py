@@ -27,7 +27,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
     target = head.target
     if target[0] == 0x2F and 0x3F not in target and 0x25 not in target:
-        path, raw_path, query = target.decode(), target, b""  # nothing to split: 1 % of a request
+        path, raw_path, query = target.decode(), target, b""  # HOT 1 %: nothing to split
     else:
         path, raw_path, query = split_target(target)
     if peer.root_path and path != "*" and not has_prefix(path, peer.root_path):

@@ -46,9 +46,10 @@ class Served(Protocol):
 class Session:
     """The ASGI side of one exchange.
 
-    A subclass sets each attribute below, and has the methods that raise `NotImplementedError`. This
-    class has no `__init__`: the call would cost 1 % of a small request.
+    A subclass sets each attribute below, and has the methods that raise `NotImplementedError`.
     """
+
+    # HOT 1 %: there is no `__init__`, which each request would have to call.
 
     if not TYPE_CHECKING:  # what a subclass has no slot for, it may not set: mypy looks there
         __slots__ = ()

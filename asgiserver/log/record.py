@@ -14,7 +14,7 @@ Event: TypeAlias = Literal["request", "websocket_open", "websocket_close"]
 """A WebSocket makes two records with status 101: at its open and at its end."""
 
 
-@dataclasses.dataclass  # without slots it is made faster: 1 % of a logged request
+@dataclasses.dataclass  # HOT 1 %: of a logged request; without slots it is made faster
 class AccessRecord:
     """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
 
