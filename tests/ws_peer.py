@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from asgiserver.ws.protocol import CodecFactory, ProtocolViolation
+from typing import TYPE_CHECKING
+
+from asgiserver.ws.protocol import ProtocolViolation
 from asgiserver.ws.python_codec import xor_mask
+
+if TYPE_CHECKING:
+    from asgiserver.ws.codecs import CodecFactory
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from asgiserver.config.options import FIELDS
 from asgiserver.errors import BROKEN_OFF, ConfigError, StartupError, WorkersFailed
 from asgiserver.log.outlet import end_prints
+from asgiserver.process.role import is_worker
 from asgiserver.server.importing import refuse_nested_server
 
 if TYPE_CHECKING:
@@ -20,15 +21,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.log.setup import LoggingHandle
 
-__all__ = ["be_worker", "needs_supervisor", "run", "run_or_raise"]
-
-_in_worker = False
-
-
-def be_worker() -> None:
-    """From now on this process has no supervisor in it, whatever code it imports."""
-    global _in_worker
-    _in_worker = True
+__all__ = ["needs_supervisor", "run", "run_or_raise"]
 
 
 def needs_supervisor(config: Config) -> bool:
@@ -84,7 +77,7 @@ def run(
         wanted = [name for name in _wanted(config) if not FIELDS[name].info.on_windows]
         if wanted:
             raise ConfigError(f"{', '.join(sorted(wanted))}: not on Windows; leave it out")
-    if _in_worker:
+    if is_worker():
         raise ConfigError("a worker cannot have workers: start them from another process")
     if threading.current_thread() is not threading.main_thread():
         raise ConfigError(

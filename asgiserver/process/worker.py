@@ -36,7 +36,7 @@ from asgiserver.process.control import (
     receive_setup,
 )
 from asgiserver.process.memory import resident_bytes
-from asgiserver.process.runner import be_worker
+from asgiserver.process.role import be_worker
 from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
 from asgiserver.process.stacks import write_on_signal, write_when_silent
 from asgiserver.server.application import load_outside_the_loop

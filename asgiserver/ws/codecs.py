@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from asgiserver.errors import ConfigError
 
 if TYPE_CHECKING:
-    from asgiserver.ws.protocol import CodecFactory
+    from collections.abc import Callable
 
-__all__ = ["check_codec", "codec_factory"]
+    from asgiserver.ws.deflate import Deflate
+    from asgiserver.ws.protocol import FrameCodec, MessageSink
+
+__all__ = ["CodecFactory", "check_codec", "codec_factory"]
+
+CodecFactory: TypeAlias = "Callable[[MessageSink, float, Deflate | None], FrameCodec]"
+"""Called with the sink, the largest message in bytes (or infinity), and compression or None."""
 
 
 def codec_factory(name: str) -> CodecFactory:

@@ -5,15 +5,10 @@ A codec knows no connection, no clock and no ASGI; it answers nothing by itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from asgiserver.ws.deflate import Deflate
+from typing import Protocol
 
 __all__ = [
     "FRAMES_PER_FEED",
-    "CodecFactory",
     "FrameCodec",
     "MessageSink",
     "ProtocolViolation",
@@ -92,10 +87,6 @@ class FrameCodec(Protocol):
 
     def encode_close(self, code: int, reason: str) -> bytes:
         """A close frame; an empty one for 1005. The reason is cut at 123 bytes of UTF-8."""
-
-
-CodecFactory = Callable[[MessageSink, float, "Deflate | None"], FrameCodec]
-"""Called with the sink, the largest message in bytes (or infinity), and compression or None."""
 
 
 def is_close_code(code: int) -> bool:

@@ -172,3 +172,28 @@ def test_what_make_installs_is_locked() -> None:
     locked = {name_of(line) for line in lines if not line.startswith("#")}
     assert wanted <= locked, f"run make lock PYTHON=python3.11, for {wanted - locked}"
     assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", line) for line in lines[1:]), "versions only"
+
+
+def imports_of(path: Path, modules: set[str]) -> set[str]:
+    """What a module imports of the package: lazily and for types alone, too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                name = f"{node.module}.{alias.name}"
+                found.add(name if name in modules else node.module)
+    return found & modules
+
+
+def test_no_module_imports_itself_in_a_circle() -> None:
+    names = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in sources()
+    }
+    imports = {name: imports_of(path, set(names)) - {name} for name, path in names.items()}
+    while leaves := [name for name, found in imports.items() if not found & imports.keys()]:
+        for name in leaves:
+            del imports[name]
+    # What is left is in a circle, or imports what is.
+    in_circles = {name for name in imports if any(name in found for found in imports.values())}
+    assert not in_circles

@@ -8,7 +8,7 @@ import pytest
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
-from asgiserver.process import runner
+from asgiserver.process import role
 from asgiserver.process.runner import needs_supervisor, run
 
 
@@ -79,7 +79,7 @@ def test_a_supervisor_needs_the_main_thread():
 
 
 def test_a_worker_has_no_supervisor(monkeypatch):
-    monkeypatch.setattr(runner, "_in_worker", False)
-    runner.be_worker()
+    monkeypatch.setattr(role, "_worker", False)
+    role.be_worker()
     with pytest.raises(ConfigError, match="a worker cannot have workers"):
         run(Config("app:app", workers=2))

@@ -22,8 +22,8 @@ from ws_peer import (
 from ws_peer import outcome as outcome_of
 
 from asgiserver.ws import python_codec
-from asgiserver.ws.codecs import codec_factory
-from asgiserver.ws.protocol import FRAMES_PER_FEED, CodecFactory
+from asgiserver.ws.codecs import CodecFactory, codec_factory
+from asgiserver.ws.protocol import FRAMES_PER_FEED
 from asgiserver.ws.python_codec import PythonCodec, xor_mask
 
 CODECS = ["python", "wsproto", "websockets"]
