@@ -7,7 +7,7 @@ loop stands here. It knows neither what is sent nor the closing handshake.
 from __future__ import annotations
 
 from asyncio import CancelledError, InvalidStateError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.context import wake
 from asgiserver.errors import ApplicationError
@@ -15,10 +15,10 @@ from asgiserver.ws.codecs import codec_factory
 from asgiserver.ws.protocol import ProtocolViolation
 
 if TYPE_CHECKING:
-    from asyncio import Future
+    from asyncio import AbstractEventLoop, Future
 
     from asgiserver.asgi.channel import Channel
-    from asgiserver.context import ServerContext
+    from asgiserver.config.fields import Config
     from asgiserver.types import Message
     from asgiserver.ws.deflate import Deflate
 
@@ -34,6 +34,22 @@ MAX_PONGS = 32
 the latest (RFC 6455 section 5.5.3)."""
 
 
+CONNECT: Message = {"type": "websocket.connect"}
+
+
+class Owner(Protocol):
+    """What an inbox tells its session."""
+
+    def on_close(self, code: int, reason: str) -> None:
+        """The peer has sent a close frame."""
+
+    def on_violation(self, violation: ProtocolViolation) -> None:
+        """The peer broke the protocol; nothing is decoded any more."""
+
+    def answer_pings(self, payloads: list[bytes]) -> None:
+        """Answer `payloads` and clear them, when the peer reads."""
+
+
 class Inbox:
     """Messages received and not taken yet; the sink of its codec.
 
@@ -45,52 +61,52 @@ class Inbox:
 
     __slots__ = (
         "_channel",
-        "_close",
-        "_close_told",
-        "_codec",
-        "_connect_told",
         "_consumed",
+        "_events",
         "_kept",
+        "_loop",
         "_max_queue",
         "_messages",
-        "_pongs",
+        "_owner",
         "_waiters",
         "buffered",
         "closed",
-        "context",
+        "codec",
         "messages_received",
         "open",
-        "reading",
+        "pings",
         "received",
     )
 
-    def __init__(self, context: ServerContext, channel: Channel, deflate: Deflate | None) -> None:
-        config = context.config
-        self.context = context
+    def __init__(
+        self,
+        owner: Owner,
+        channel: Channel,
+        loop: AbstractEventLoop,
+        config: Config,
+        deflate: Deflate | None,
+    ) -> None:
         self.open = False  # messages are wanted: from the handshake on, until closing begins
-        self.reading = False  # frames are: until the closing handshake is over
         self.closed = False  # nothing is looked at any more
         self.buffered = 0
         self.received = 0  # bytes
         self.messages_received = 0
+        self.pings: list[bytes] = []  # that are not answered yet
+        self.codec = codec_factory(config.ws)(self, config.ws_max_size, deflate)
+        self.codec.paused = True  # until the handshake is done
+        self._owner = owner
         self._channel = channel
-        self._codec = codec_factory(config.ws)(self, config.ws_max_size, deflate)
-        self._codec.paused = True  # until the handshake is done
+        self._loop = loop
         self._max_queue: int = config.ws_max_queue
         self._messages: list[str | bytes] = []  # a deque costs 700 bytes even when it is empty
         self._kept = 0  # bytes of the codec's backlog that `buffered` counts
         self._consumed = 0  # bytes received that the channel was told of
-        self._pongs: list[bytes] = []
         self._waiters: list[Future[str | bytes | None]] = []
-        self._connect_told = False
-        self._close: tuple[int, str] | None = None  # code and reason for the application
-        self._close_told = False
+        # What the application is told after the messages; None: it has been told of the end.
+        self._events: tuple[Message | None, ...] = (CONNECT,)
 
-    def on_violation(self, violation: ProtocolViolation) -> None:
-        """The peer broke the protocol; nothing is decoded any more."""
-
-    def answer_pings(self) -> None:
-        """Answer what is in `_pongs`, when the peer reads."""
+    def __repr__(self) -> str:
+        return f"<Inbox messages={len(self._messages)} buffered={self.buffered}>"
 
     # From the wire.
 
@@ -100,14 +116,14 @@ class Inbox:
         if self.closed:
             return
         try:
-            more = self._codec.feed(data)
+            more = self.codec.feed(data)
         except ProtocolViolation as violation:
             self.buffered -= self._kept
             self._kept = 0
-            self.on_violation(violation)
+            self._owner.on_violation(violation)
             return
-        if self._pongs:
-            self.answer_pings()
+        if self.pings:
+            self._owner.answer_pings(self.pings)
         if more or self._kept:
             self._keep(more)
         if self.received - self._consumed >= CREDIT and self.buffered < CREDIT:
@@ -115,10 +131,10 @@ class Inbox:
 
     def _keep(self, more: bool) -> None:
         """Count what the codec keeps; `more` when that holds frames it could go on with."""
-        codec = self._codec
+        codec = self.codec
         if more and not codec.paused:
             codec.paused = True  # enough for one turn: the others first
-            self.context.loop.call_soon(self.resume)
+            self._loop.call_soon(self.resume)
         kept = codec.backlog if codec.paused else 0
         self.buffered += kept - self._kept
         self._kept = kept
@@ -128,8 +144,8 @@ class Inbox:
         has_room = (
             len(self._messages) < self._max_queue and self.buffered - self._kept < MAX_WAITING
         )
-        if self.reading and (has_room or not self.open):
-            self._codec.paused = False
+        if not self.closed and (has_room or not self.open):
+            self.codec.paused = False
             self.feed(b"")
 
     def consume(self) -> None:
@@ -145,10 +161,9 @@ class Inbox:
         if not self.open:
             return
         self.messages_received += 1
-        waiters = self._waiters
-        while waiters:
+        while self._waiters:
             try:
-                waiters.pop(0).set_result(data)
+                self._waiters.pop(0).set_result(data)
             except InvalidStateError:
                 continue
             return
@@ -156,20 +171,21 @@ class Inbox:
         messages = self._messages
         messages.append(data)
         if len(messages) >= self._max_queue or self.buffered >= MAX_WAITING:
-            self._codec.paused = True
+            self.codec.paused = True
 
     def on_ping(self, payload: bytes) -> None:
         """See `MessageSink`."""
-        if len(self._pongs) < MAX_PONGS:
-            self._pongs.append(payload)
+        if len(self.pings) < MAX_PONGS:
+            self.pings.append(payload)
         else:
-            self._pongs[-1] = payload
+            self.pings[-1] = payload
 
     def on_pong(self, payload: bytes) -> None:
         """See `MessageSink`; that something came is all that counts."""
 
     def on_close(self, code: int, reason: str) -> None:
         """See `MessageSink`."""
+        self._owner.on_close(code, reason)
 
     # From the application.
 
@@ -182,17 +198,10 @@ class Inbox:
         while data is None:
             if self._messages:
                 data = self._take()
-            elif not self._connect_told:
-                self._connect_told = True
-                return {"type": "websocket.connect"}
-            elif self._close is not None:
-                if self._close_told:
-                    raise ApplicationError("receive() after websocket.disconnect")
-                self._close_told = True
-                code, reason = self._close
-                return {"type": "websocket.disconnect", "code": code, "reason": reason}
+            elif self._events:
+                return self._next_event()
             else:
-                waiter: Future[str | bytes | None] = self.context.loop.create_future()
+                waiter: Future[str | bytes | None] = self._loop.create_future()
                 self._waiters.append(waiter)
                 try:
                     data = await waiter
@@ -203,13 +212,27 @@ class Inbox:
             return {"type": "websocket.receive", "text": data}
         return {"type": "websocket.receive", "bytes": data}
 
+    def _next_event(self) -> Message:
+        """The next event that is no message; there is one."""
+        event = self._events[0]
+        if event is None:
+            raise ApplicationError("receive() after websocket.disconnect")
+        self._events = self._events[1:]
+        return dict(event)
+
+    def end(self, code: int, reason: str) -> None:
+        """No message comes after those that have come: the application is told of the end."""
+        disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
+        self._events = (*self._events, disconnect, None)
+        self.wake()
+
     def _take(self) -> str | bytes:
         """The next message; there is one."""
         messages = self._messages
         data = messages.pop(0)
         before = self.buffered
         self.buffered -= len(data)
-        if self._codec.paused and 2 * len(messages) <= self._max_queue:
+        if self.codec.paused and 2 * len(messages) <= self._max_queue:
             self.resume()
         owed = self.received - self._consumed
         if self.buffered < CREDIT and (owed >= CREDIT or before >= CREDIT):

@@ -23,6 +23,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.ending import Act, Stage, Way
+from asgiserver.asgi.heartbeat import Heartbeat
 from asgiserver.asgi.inbox import Inbox
 from asgiserver.asgi.response import DONE, Response
 from asgiserver.asgi.session import OVER, Session
@@ -33,6 +34,7 @@ from asgiserver.ws.protocol import ProtocolViolation, is_close_code
 
 if TYPE_CHECKING:
     from asyncio import Task
+    from collections.abc import Callable
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.asgi.ending import Ending
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import AccessRecord
-    from asgiserver.types import Message, Outcome, Scope
+    from asgiserver.types import Message, Outcome, Receive, Scope
 
 CONNECTING, DENYING, OPEN, CLOSING = range(4)
 CLOSED = OVER
@@ -62,30 +64,29 @@ _STAGES = {
 
 _NO_MESSAGE = "websocket.send needs either text (str) or bytes"
 
-LATE = 2.5
-"""Seconds between two ticks above which our own loop was late: nobody is dropped for that."""
 
-
-class WebSocketSession(Inbox, Session):
-    """The `Session` of a WebSocket; the receiving half is inherited.
+class WebSocketSession(Session):
+    """The `Session` of a WebSocket; the `Owner` of its inbox, which is the receiving half.
 
     `on_tick` has to be called about once a second: keep-alive and the closing handshake's timeout
     count its calls.
     """
 
     __slots__ = (
-        "_closing",
+        "_channel",
+        "_close",
+        "_codec",
         "_deflate",
         "_denial",
         "_draining",
-        "_heard",
+        "_heartbeat",
+        "_inbox",
         "_messages_sent",
-        "_pinged",
-        "_silence",
-        "_ticked",
+        "_offer",
         "begun",
         "cancel_reason",
-        "offer",
+        "context",
+        "feed",
         "outcome",
         "request",
         "scope",
@@ -94,6 +95,7 @@ class WebSocketSession(Inbox, Session):
         "task",
     )
 
+    feed: Callable[[bytes], None]  # type: ignore[assignment] # the method of its inbox
     context: ServerContext
     is_websocket = True
     continue_wanted = False
@@ -109,20 +111,24 @@ class WebSocketSession(Inbox, Session):
         offer: Offer,
     ) -> None:
         self._deflate = negotiate(offer.extensions, context.config.ws_compression)
-        super().__init__(context, channel, self._deflate)
+        self._inbox = inbox = Inbox(self, channel, context.loop, context.config, self._deflate)
+        # HOT 2 %: of the bytecodes of a message; a method would call that of the inbox.
+        self.feed = inbox.feed
+        self._codec = inbox.codec
+        self._channel = channel
+        self.context = context
         self.request = head
         self.scope = scope
-        self.offer = offer
+        self._offer = offer
         self.state = CONNECTING
         self.task: Task[None] | None = None
         self.cancel_reason: Outcome | None = None
         self._denial: _Denial | None = None
         self._draining = False
-        # Seconds, counted in ticks, since anything came and since the closing handshake began.
-        self._silence = self._closing = 0.0
-        self._heard = 0  # bytes received when that was looked at last
-        self._ticked: float = context.clock.now
-        self._pinged = False
+        self._heartbeat = Heartbeat(context.clock.now)
+        self._close: tuple[int, str] | None = (
+            None  # code and reason, as the application learns them
+        )
         # For the access log.
         self.begun = perf_counter()
         self.sent = self._messages_sent = 0
@@ -133,6 +139,21 @@ class WebSocketSession(Inbox, Session):
     def state_name(self) -> str:
         """See the module's table."""
         return STATE_NAMES[self.state]
+
+    @property
+    def buffered(self) -> int:  # type: ignore[override] # nobody sets it
+        """See `Session.buffered`: messages, and what is not decoded yet."""
+        return self._inbox.buffered
+
+    @property
+    def received(self) -> int:  # type: ignore[override] # nobody sets it
+        """Bytes received through the tunnel."""
+        return self._inbox.received
+
+    @property
+    def receive(self) -> Receive:  # type: ignore[override] # a call less for each message
+        """The application's `receive`; see `Inbox.receive`."""
+        return self._inbox.receive
 
     # From the wire.
 
@@ -167,43 +188,34 @@ class WebSocketSession(Inbox, Session):
 
     def on_tick(self, now: float) -> None:
         """About a second has passed; `now` is the clock's."""
-        elapsed = now - self._ticked
-        self._ticked = now
-        late = elapsed > LATE
-        if late:
-            elapsed = 1.0  # while our loop was blocked nothing could be read: not the peer's fault
-        if self._heard != self.received:
-            self._heard = self.received
-            self._silence = 0.0
-            self._pinged = False
-        self._silence += elapsed
+        heartbeat = self._heartbeat
+        heartbeat.tick(now, self._inbox.received, self.state == CLOSING)
         if self.state == OPEN:
-            self._keep_alive(late)
+            self._keep_alive(heartbeat)
         elif self.state == CLOSING:
-            self._closing += elapsed
-            if self._closing >= self.context.config.ws_close_timeout and not late:
+            limit = self.context.config.ws_close_timeout
+            if heartbeat.closing >= limit and not heartbeat.late:
                 self._note_end(1006, "closing handshake timed out", "timeout")
                 self._close_wire()
 
-    def _keep_alive(self, late: bool) -> None:
-        if self._pongs:
-            self.answer_pings()
+    def _keep_alive(self, heartbeat: Heartbeat) -> None:
+        inbox = self._inbox
+        if inbox.pings:
+            self.answer_pings(inbox.pings)
         config = self.context.config
-        if self.buffered:
+        if inbox.buffered:
             # Reading may be paused until the application takes what is there.
-            self._silence = 0.0
-            self._pinged = False
-        elif not self._pinged:
-            if self._silence >= config.ws_ping_interval and self._channel.writable:
-                self._silence = 0.0
-                self._pinged = True
+            heartbeat.begin(pinged=False)
+        elif not heartbeat.pinged:
+            if heartbeat.silence >= config.ws_ping_interval and self._channel.writable:
+                heartbeat.begin(pinged=True)
                 self._write(self._codec.encode_ping(b""))
-        elif self._silence >= config.ws_ping_timeout and not late:
+        elif heartbeat.silence >= config.ws_ping_timeout and not heartbeat.late:
             self._start_close(1011, "ping timeout")
             self._note_end(1006, "ping timeout", "timeout")
             self._close_wire()
 
-    # From the codec.
+    # From the inbox: what its codec has found.
 
     def on_close(self, code: int, reason: str) -> None:
         """The peer's close frame: answer it, or it is the answer to ours (RFC 6455 5.5.1)."""
@@ -219,13 +231,13 @@ class WebSocketSession(Inbox, Session):
         self._note_end(violation.code, violation.reason, "protocol_error")
         self._close_wire()
 
-    def answer_pings(self) -> None:
+    def answer_pings(self, payloads: list[bytes]) -> None:
         """Send pongs, unless the peer does not read what we send."""
         if self.state != OPEN:
-            self._pongs.clear()
+            payloads.clear()
         elif self._channel.writable:
-            pongs = b"".join([self._codec.encode_pong(payload) for payload in self._pongs])
-            self._pongs.clear()
+            pongs = b"".join([self._codec.encode_pong(payload) for payload in payloads])
+            payloads.clear()
             self._write(pongs)
 
     # From the application.
@@ -236,13 +248,13 @@ class WebSocketSession(Inbox, Session):
         Raises `ApplicationError` for an event out of order or malformed, `ClientDisconnected`
         once the connection is closing, whoever closed it.
         """
-        if message["type"] != "websocket.send" or not self.open:
+        if message["type"] != "websocket.send" or self.state != OPEN:
             await self._send_other(message)
             return
         channel = self._channel
         if not channel.writable:
             await channel.wait_writable()
-            if not self.open:
+            if self.state != OPEN:
                 raise ClientDisconnected("the WebSocket is closed")
         text = message.get("text")
         if text is None:
@@ -282,12 +294,12 @@ class WebSocketSession(Inbox, Session):
 
     def _accept(self, message: Message) -> None:
         fields = accept_fields(
-            self.offer, message.get("subprotocol"), message.get("headers") or (), self._deflate
+            self._offer, message.get("subprotocol"), message.get("headers") or (), self._deflate
         )
         self._channel.open_tunnel(fields)
         self._set_state(OPEN)
         self.record(101, "websocket_open")
-        self.resume()
+        self._inbox.resume()
         if self._draining:
             self.begin_drain()
 
@@ -304,9 +316,8 @@ class WebSocketSession(Inbox, Session):
 
     def _set_state(self, state: int) -> None:
         self.state = state
-        self.open = state == OPEN
-        self.reading = state in (OPEN, CLOSING)
-        self.closed = state == CLOSED
+        self._inbox.open = state == OPEN
+        self._inbox.closed = state == CLOSED
 
     def _write(self, data: bytes) -> None:
         self.sent += len(data)
@@ -314,19 +325,19 @@ class WebSocketSession(Inbox, Session):
 
     def _start_close(self, code: int, reason: str) -> None:
         """Send a close frame; what the peer still sends is read only for its close frame."""
-        if self._pongs:
-            self.answer_pings()
+        if self._inbox.pings:
+            self.answer_pings(self._inbox.pings)
         self._write(self._codec.encode_close(code, reason))
         self._set_state(CLOSING)
         if self._codec.paused:
-            self.context.loop.call_soon(self.resume)
+            self.context.loop.call_soon(self._inbox.resume)
 
     def _note_end(self, code: int, reason: str, outcome: Outcome) -> None:
         """What the application and the log learn about the end; the first word counts."""
         if self._close is None:
             self._close = (code, reason)
             self.outcome = outcome
-            self.wake()
+            self._inbox.end(code, reason)
 
     def _close_wire(self) -> None:
         """Nothing more is read or sent."""
@@ -402,7 +413,7 @@ class WebSocketSession(Inbox, Session):
         """Add the close code and the numbers of messages, at the end."""
         if self._close is not None:
             record.close_code, record.close_reason = self._close
-            record.messages_received = self.messages_received
+            record.messages_received = self._inbox.messages_received
             record.messages_sent = self._messages_sent
 
 

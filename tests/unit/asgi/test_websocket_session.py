@@ -417,7 +417,7 @@ async def test_queue_is_bounded_and_goes_on():
     await peer.feed(frame(TEXT, b"taken"))  # the application waits in receive for this one
     data = b"".join(frame(TEXT, b"%d" % number) for number in range(20))
     await peer.feed(data)
-    assert peer.session.messages_received == 5
+    assert peer.session._inbox.messages_received == 5
     assert peer.session.buffered > len(data) // 2
     app.reading.set()
     await peer.settle()
@@ -437,7 +437,7 @@ async def test_queue_is_bounded_by_what_is_inflated(codec):
     compressor = zlib.compressobj(wbits=-15)
     deflated = compressor.compress(bytes(2 * MAX_WAITING)) + compressor.flush(zlib.Z_SYNC_FLUSH)
     await peer.feed(frame(BINARY, deflated[:-4], rsv=4) * 5)
-    assert peer.session.messages_received == 2
+    assert peer.session._inbox.messages_received == 2
     assert peer.session.buffered < 2 * MAX_WAITING + 5 * len(deflated)
     app.reading.set()
     await peer.settle()
@@ -481,10 +481,10 @@ async def test_one_turn_is_bounded():
     peer = await opened(App(), ws_max_queue=1000)
     flood = frame(TEXT, b"", fin=False) + frame(CONT, b"", fin=False) * 1000 + frame(CONT, b"end")
     peer.session.feed(flood)
-    assert peer.session.messages_received == 0
+    assert peer.session._inbox.messages_received == 0
     assert peer.session.buffered > 0
     await peer.settle()
-    assert peer.session.messages_received == 1
+    assert peer.session._inbox.messages_received == 1
     assert peer.session.buffered == 0
     await peer.end()
 
@@ -515,7 +515,7 @@ async def test_what_comes_after_the_end_is_ignored():
     peer.session.cancel("shutdown")
     await peer.tick(100)
     assert peer.channel.sent == sent
-    assert peer.session.messages_received == 0
+    assert peer.session._inbox.messages_received == 0
     await peer.task
 
 
