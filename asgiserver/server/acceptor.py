@@ -37,7 +37,7 @@ FIRST_LOOKS = 3
 """Turns of the loop that a new connection needs to read what its client has already sent."""
 
 PROBE_EVERY, RESERVE = 8, 16
-"""After every 8 connections that uvloop has accepted, 16 descriptors must still be free."""
+"""After every `PROBE_EVERY` connections that uvloop accepts, `RESERVE` descriptors must be free."""
 
 
 class Acceptor:

@@ -1,6 +1,6 @@
 """What precedes HTTP on an accepted socket: the PROXY protocol, then TLS; both within a deadline.
 
-It knows nothing of what the connection speaks afterwards.
+This module knows nothing of what the connection speaks afterwards.
 """
 
 from __future__ import annotations
@@ -35,18 +35,18 @@ __all__ = ["Handshake", "receive_proxy_header"]
 logger = logging.getLogger("asgiserver")
 
 LONGEST = 3600.0
-"""Seconds that a handshake may take where no deadline is wanted."""
+"""Seconds that a handshake may take when --timeout-request-head is off or longer."""
 
 SHUTDOWN_TIME = 5.0
-"""Seconds that the loop's TLS gives a client to read the rest and answer our end."""
+"""Seconds that the loop's TLS gives a client to read the rest and answer our close_notify."""
 
 ANSWER_TIME = 2.0
 ANSWER_SIZE = 1 << 20
 """Seconds and bytes that a client may go on sending plain HTTP to a TLS port after the answer.
-Closing at once would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+Closing at once would reset the connection, which can destroy the answer (RFC 9112 section 9.6)."""
 
 PLAIN_HTTP = ("HTTP_REQUEST", "HTTPS_PROXY_REQUEST")
-"""What OpenSSL calls it."""
+"""OpenSSL's names for plain HTTP on a TLS port."""
 
 _USE_HTTPS = b"This port speaks HTTPS: use https:// instead of http://\n"
 PLAIN_HTTP_ANSWER = (
@@ -56,7 +56,7 @@ PLAIN_HTTP_ANSWER = (
 
 
 class Handshake:
-    """Makes connections out of accepted sockets. Failures are counted, named and freed."""
+    """Makes connections out of accepted sockets. A failure is counted, and logged by its name."""
 
     def __init__(
         self, config: Config, loop: asyncio.AbstractEventLoop, stats: Counters, tls: TLS | None
@@ -86,7 +86,7 @@ class Handshake:
             await self._hand_over(make_protocol, header, sock)
         except PeerError as error:
             self._refuse(client, error.reason)
-        except OSError as error:  # ssl.SSLError, ConnectionError and TimeoutError are
+        except OSError as error:  # also ssl.SSLError, ConnectionError and TimeoutError
             reason = failure_reason(error)
             if reason is None:
                 logger.debug("A connection was lost before it began: %s", error)
@@ -109,11 +109,11 @@ class Handshake:
         if self._tls is None:
             await self._loop.connect_accepted_socket(make, sock)
             return
-        # A handshake that fails takes its socket with it, and OpenSSL knows best whether the bytes
-        # it has read were HTTP. A copy, for two system calls, remains to answer that.
+        # A failed handshake closes its socket, but only OpenSSL can tell that the bytes it has read
+        # were HTTP. A copy of the socket, for two system calls, remains to answer plain HTTP.
         copy = duplicate(sock)
         try:
-            await self._shake_hands(make, sock, self._tls.context)
+            await self._start_tls(make, sock, self._tls.context)
         except ssl.SSLError as error:
             if copy is not None and error.reason in PLAIN_HTTP:
                 await answer_plain_http(self._loop, copy)
@@ -122,7 +122,7 @@ class Handshake:
             if copy is not None:
                 copy.close()
 
-    async def _shake_hands(
+    async def _start_tls(
         self, make: Callable[..., asyncio.Protocol], sock: socket.socket, context: ssl.SSLContext
     ) -> None:
         if self._by_loop:
@@ -159,7 +159,7 @@ class Handshake:
 
 
 def duplicate(sock: socket.socket) -> socket.socket | None:
-    """The same socket with another descriptor; None when there are no more of these."""
+    """The same socket with another descriptor; None when the process has run out of them."""
     try:
         return sock.dup()
     except OSError:
@@ -167,7 +167,7 @@ def duplicate(sock: socket.socket) -> socket.socket | None:
 
 
 async def answer_plain_http(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Tell a client that speaks HTTP to a TLS port what to do; it may be gone."""
+    """Tell a client that speaks HTTP to a TLS port what to do; quiet when the client has gone."""
     left = ANSWER_SIZE
     with contextlib.suppress(OSError):  # TimeoutError is one
         async with asyncio.timeout(ANSWER_TIME):
@@ -178,7 +178,7 @@ async def answer_plain_http(loop: asyncio.AbstractEventLoop, sock: socket.socket
 
 
 def peer_address(sock: socket.socket) -> Address | None:
-    """The other end; None on a unix socket. Raises `OSError` when it is gone already."""
+    """The client's address; None on a unix socket. Raises `OSError` when the client is gone."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
     address = sock.getpeername()
@@ -188,9 +188,10 @@ def peer_address(sock: socket.socket) -> Address | None:
 async def receive_proxy_header(
     loop: asyncio.AbstractEventLoop, sock: socket.socket, versions: str
 ) -> ProxyHeader:
-    """Take the header, and not one byte more, from a socket that does not block.
+    """Read the header, and not one byte more, from a socket that does not block.
 
-    What follows is for TLS or HTTP. Raises `PeerError`, or `OSError` when the peer is gone.
+    The bytes after the header are for TLS or HTTP. Raises `PeerError`, or `OSError` when the peer
+    is gone.
     """
     data = b""
     while True:

@@ -1,6 +1,7 @@
 """In what circumstances an application is imported: outside any running loop, starting no server.
 
-It knows nothing of the server. A thread that imports an application is marked as long as it does.
+This module knows nothing of the server. It marks a thread for as long as the thread imports an
+application.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["importing", "outside_the_loop", "refuse_nested_server"]
 
 GUARD = 'if __name__ == "__main__":'
-UNWIND_TIME = 1.0  # seconds that a task has which was begun, and has to end, at the import
+UNWIND_TIME = 1.0  # seconds to end the tasks that the import has begun and that must not go on
 
 
 class _Thread(threading.local):
-    imports = ""  # the name of what this thread is importing
+    imports = ""  # the name of the module or factory that this thread is running
 
 
 _thread = _Thread()
@@ -32,7 +33,7 @@ _thread = _Thread()
 
 @contextmanager
 def importing(name: str) -> Iterator[None]:
-    """The application's module or factory runs in here: it cannot start a server."""
+    """Run the application's module or factory in this context: it cannot start a server there."""
     before, _thread.imports = _thread.imports, name
     try:
         yield
@@ -43,14 +44,14 @@ def importing(name: str) -> Iterator[None]:
 def refuse_nested_server() -> None:
     """Raise `NestedServerError` when this thread imports an application.
 
-    Otherwise that server would import the application in turn, start one more, and so on.
+    Otherwise the new server would import the application in turn, start one more, and so on.
     """
     if _thread.imports:
         raise NestedServerError(
             f"{_thread.imports} starts a server while a server imports it: move that call under"
             f" {GUARD}"
         )
-    # A process that multiprocessing has spawned executes the program's main module, too.
+    # A process that multiprocessing has spawned also executes the program's main module.
     process = sys.modules.get("multiprocessing.process")
     if process is not None and getattr(process.current_process(), "_inheriting", False):
         raise NestedServerError(
@@ -61,12 +62,12 @@ def refuse_nested_server() -> None:
 
 @contextmanager
 def outside_the_loop(say: Callable[[str], None]) -> Iterator[None]:
-    """Import the application in here: `asyncio.run` works, and no loop is running.
+    """Import the application in this context: `asyncio.run` works, and no loop is running.
 
-    `asyncio.get_event_loop` returns a loop that ends with the import. Tasks that are left on it
-    will never run: `say` gets one line that names them.
+    `asyncio.get_event_loop` returns a loop that ends with the import. Tasks that are left on that
+    loop will never run: `say` gets one line that names them.
     """
-    import asyncio  # a supervisor does without
+    import asyncio  # imported late, because a supervisor needs none
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
@@ -86,7 +87,7 @@ def outside_the_loop(say: Callable[[str], None]) -> Iterator[None]:
 
 
 def _place(task: asyncio.Task[Any]) -> str:
-    """A task by its coroutine and the line where that is."""
+    """The name of a task's coroutine, with the file and the line at which it stands."""
     coroutine: Any = task.get_coro()
     frame = getattr(coroutine, "cr_frame", None)
     where = f" ({frame.f_code.co_filename}:{frame.f_lineno})" if frame is not None else ""
@@ -94,7 +95,7 @@ def _place(task: asyncio.Task[Any]) -> str:
 
 
 def _close(loop: asyncio.AbstractEventLoop) -> None:
-    """End what is left on the loop, as `asyncio.run` does at its end."""
+    """End the tasks that are left on the loop, as `asyncio.run` does, and close the loop."""
     import asyncio
 
     left = asyncio.all_tasks(loop)

@@ -1,6 +1,6 @@
-"""What a server does when there is too much: of connections, of requests, of time.
+"""What a server does with too many connections, too many requests, and requests that run too long.
 
-Nothing here is asked while the options are off: `apply_limits` decides at the start. It knows
+Limits that are off cost nothing: `apply_limits` decides at the start which exist. This module knows
 sessions and connections by what the server may ask of them, and no wire.
 """
 
@@ -34,10 +34,10 @@ QUEUE_LENGTH = 1024
 """Requests that may wait for their turn; each holds its head and up to 64 KiB of its body."""
 
 REFUSED_CONNECTIONS = 64
-"""Connections above the limit are told so while fewer than this linger, else reset."""
+"""A connection above the limit is answered 503 while fewer than this linger, and else reset."""
 
 LOOKS = 64
-"""Connections looked at for each new one, on average, when all are looked through for idle ones."""
+"""Connections that the search for idle ones looks at for each new connection, on average."""
 
 RETRY_AFTER = ((b"retry-after", b"1"),)
 
@@ -65,30 +65,30 @@ def apply_limits(context: ServerContext, clock: Ticker) -> RequestLimit | None:
 class ConnectionLimit:
     """At most `limit` connections; for a new one the longest idle gives way (RFC 9112 9.5)."""
 
-    __slots__ = ("_asked", "_context", "_idle", "_limit")
+    __slots__ = ("_admitted_since_look", "_context", "_idle", "_limit")
 
     def __init__(self, context: ServerContext, limit: int) -> None:
         self._context = context
         self._limit = limit
         self._idle: list[Connection] = []  # as of the last look, the longest idle last
-        self._asked = math.inf  # connections admitted since
+        self._admitted_since_look = math.inf  # infinity: no look so far
 
     def __repr__(self) -> str:
         return f"<ConnectionLimit {len(self._context.connections)} of {self._limit}>"
 
     def admit(self, connection: Connection) -> bool:
-        """Whether there is room for `connection`, which is counted already. Raises `PeerError`.
+        """Make room for `connection`, which is counted already, and return True.
 
-        False: not even for an answer.
+        Raises `PeerError` (503) when there is no room; False when there is none for an answer.
         """
         connections = self._context.connections
         lingering = self._context.stats.lingering
         count = len(connections) - lingering
         if count <= self._limit:
             return True
-        self._asked += 1
-        if not self._idle and self._asked * LOOKS >= count:
-            self._asked = 0
+        self._admitted_since_look += 1
+        if not self._idle and self._admitted_since_look * LOOKS >= count:
+            self._admitted_since_look = 0
             idle = [other for other in connections if other.idle]
             self._idle = sorted(idle, key=_deadline, reverse=True)
         while self._idle:
@@ -103,7 +103,7 @@ class ConnectionLimit:
     def forget(self) -> None:
         """Hold on to no connection for longer than a tick."""
         self._idle.clear()
-        self._asked = math.inf
+        self._admitted_since_look = math.inf
 
 
 def _deadline(connection: Connection) -> float:
@@ -111,10 +111,10 @@ def _deadline(connection: Connection) -> float:
 
 
 class RequestLimit:
-    """Bounds how many requests and how many WebSockets run, each by itself.
+    """Bounds how many requests run and, separately, how many WebSockets.
 
-    A request beyond the limit is refused, or waits behind those that came before it. One that ends
-    at once, without waiting for anything, never counts.
+    A request beyond the limit is refused, or waits its turn in a queue. A request that ends at
+    once, without waiting for anything, never counts.
     """
 
     __slots__ = (
@@ -135,7 +135,7 @@ class RequestLimit:
         self._websocket_limit = config.limit_websockets or math.inf
         self._timeout = config.timeout_queue
         self._queue_length = QUEUE_LENGTH if config.overload == "queue" else 0
-        self._queue: deque[tuple[float, Session]] = deque()  # and when they came
+        self._queue: deque[tuple[float, Session]] = deque()  # each with its arrival time
         self.requests = 0  # running
         self.websockets = 0
 
@@ -162,7 +162,7 @@ class RequestLimit:
             self._refuse(session, "too many requests are running")
 
     def on_tick(self) -> None:
-        """Refuse those that have waited for too long, forget those whose client has left."""
+        """Refuse requests that have waited for too long, forget those whose client has left."""
         if self._queue:
             oldest = self._context.clock.now - self._timeout
             waiting = [entry for entry in self._queue if entry[1].state != OVER]
@@ -173,7 +173,7 @@ class RequestLimit:
                     self._refuse(session, "too many requests are waiting")
 
     def close(self) -> None:
-        """The server stops for good: whoever waits now is told so."""
+        """Refuse the requests that wait, and let no more wait: the server stops for good."""
         queue, self._queue = self._queue, deque()
         self._queue_length = 0
         for _, session in queue:
@@ -185,7 +185,7 @@ class RequestLimit:
             self.requests -= 1
 
     def _run(self, session: Session, ended: Callable[[asyncio.Task[None]], None]) -> bool:
-        """Start; false when it has ended already."""
+        """Start `session`; False when it has ended already."""
         self._context.start_now(session)
         if session.task is None:
             return False
@@ -209,7 +209,7 @@ class RequestLimit:
 def end_late_requests(context: ServerContext) -> None:
     """End the requests that take longer than --timeout-request; see `Session.time_out`.
 
-    What an application does behind a complete response is not the client's request any more.
+    What an application does after a complete response no longer belongs to the client's request.
     """
     limit = context.config.timeout_request
     for session in list(context.running.values()):

@@ -1,6 +1,6 @@
 """Bound sockets: what ``--bind``, ``--host``/``--port``, ``--uds`` and ``--fd`` mean.
 
-The same code binds for one process and for many; it accepts nothing itself.
+The same code binds for one process and for many. It accepts no connections.
 """
 
 from __future__ import annotations
@@ -33,11 +33,14 @@ _RESERVES = sys.platform.startswith("linux")
 """Whether two sockets with SO_REUSEADDR may be bound to one port as long as neither listens."""
 
 LOCK_WAIT = 2.0
-"""Seconds to wait for another server that looks at the same directory for stale sockets."""
+"""Seconds to wait for another server that looks for stale sockets in the same directory."""
 
 
 class Listener:
-    """A socket bound to one address; `path` is that of a unix socket of ours, to be removed."""
+    """A socket bound to one address.
+
+    `path` is given for a unix socket that this server has made, and must remove.
+    """
 
     __slots__ = ("_identity", "path", "scheme", "socket")
 
@@ -77,9 +80,10 @@ class Listener:
         return self.socket.fileno()
 
     def listen(self, backlog: int) -> None:
-        """Let clients connect. Raises `BindError` when somebody else listens by now."""
+        """Let clients connect. Raises `BindError` when somebody else has begun to listen."""
         if _RESERVES and not self.is_unix:
-            # Connections inherit it, and what is left of them must not be in a successor's way.
+            # Connections inherit the option; without it, connections that outlive this server would
+            # keep the next one from binding.
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             self.socket.listen(backlog)
@@ -93,10 +97,10 @@ class Listener:
         self.socket.close()
 
     def unlink(self) -> None:
-        """Remove the path of a unix socket if it is still this one.
+        """Remove the path of a unix socket if it still leads to this socket.
 
-        Before the socket is closed: until then nobody takes the path over, and its number is not
-        given to another file.
+        This has to happen before the socket is closed: until then no other server takes the path
+        over, and the inode number is not given to another file.
         """
         if self.path is None or self.socket.fileno() < 0:
             return
@@ -104,7 +108,7 @@ class Listener:
             if _identity(self.path) == self._identity:
                 os.unlink(self.path)
         except OSError:
-            pass  # the privilege to remove it was given up: it is stale then
+            pass  # without the privilege to remove the path, it is left as a stale one
 
 
 def bind_sockets(config: Config) -> list[Listener]:
@@ -160,9 +164,9 @@ def _split(spec: str, default_port: int) -> tuple[str, int]:
 
 
 def _bind_tcp(host: str, port: int) -> list[socket.socket]:
-    """One socket for each address of `host`; none given means all interfaces."""
+    """One socket for each address of `host`; an empty `host` means all interfaces."""
     name: str | bytes = host or "::"
-    if host.isascii():  # not as text: that loads the IDNA codec with its tables
+    if host.isascii():  # bytes, because a text loads the IDNA codec with its tables
         name = (host or "::").encode()
     try:
         infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -185,18 +189,18 @@ def _bind_tcp(host: str, port: int) -> list[socket.socket]:
                 raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
             failure = error
     if not sockets:
-        if not host:  # no IPv6 here
+        if not host:  # this machine has no IPv6
             return _bind_tcp("0.0.0.0", port)
         raise BindError(f"cannot listen on {host}:{port}: {failure}")
     return sockets
 
 
 def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
-    """One socket, which keeps the address from other servers from now on.
+    """One socket, which reserves the address: no other server can bind it from now on.
 
-    `listen` comes much later, when the application has started: until then clients are refused.
+    `listen` follows when the application has started; until then clients are refused.
     """
-    # With the protocol named, asyncio sets TCP_NODELAY on what it accepts.
+    # Because the protocol is named, asyncio sets TCP_NODELAY on accepted connections.
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if sys.platform == "win32":  # SO_REUSEADDR lets another program take the port there
@@ -204,8 +208,8 @@ def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
         elif not _RESERVES:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            # Explicit, so that it does not depend on the system or on the number of workers:
-            # `::` takes IPv4 too, any other address only what it says.
+            # The option is set explicitly, so that it does not depend on the system or on the
+            # number of workers: `::` also accepts IPv4, any other address only IPv6.
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(address[0] != "::"))
         sock.setblocking(False)
         if _RESERVES:
@@ -221,9 +225,9 @@ def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:
 def _reserve(sock: socket.socket, address: tuple[object, ...]) -> None:
     """Bind on Linux, so that nobody else can.
 
-    With SO_REUSEADDR any number of sockets may be bound to a port on which none listens yet, so it
-    is not set for a free port. When connections of an earlier server are left there, the port can
-    be had only with it; then it is taken back.
+    With SO_REUSEADDR any number of sockets may be bound to a port on which none listens yet, so the
+    option is not set for a free port. A port at which connections of an earlier server are left can
+    be bound only with the option, which is then cleared again.
     """
     try:
         sock.bind(address)
@@ -261,7 +265,7 @@ def _bind_unix(path: str, mode: str | None, scheme: str) -> Listener:
 
 
 def _bind_path(sock: socket.socket, path: str) -> None:
-    """Bind to a path where nothing is, or a socket whose owner has gone."""
+    """Bind to a path that is free, or that holds a socket whose owner has gone."""
     try:
         sock.bind(path)
     except OSError as error:
@@ -277,13 +281,13 @@ def _bind_path(sock: socket.socket, path: str) -> None:
 def _locked(directory: str) -> Iterator[None]:
     """Hold a lock, so that two servers that start do not remove each other's sockets.
 
-    Raises `TimeoutError` when somebody else keeps it.
+    Raises `TimeoutError` when another process keeps the lock.
     """
     import fcntl
 
     try:
         fd = os.open(directory, os.O_RDONLY)
-    except PermissionError:  # it can be written to, but not read
+    except PermissionError:  # the directory can be written to, but not read, so it has no lock
         yield
         return
     try:
@@ -303,13 +307,13 @@ def _locked(directory: str) -> Iterator[None]:
 
 
 def _refuse_unless_stale(path: str) -> None:
-    """Raises `BindError` for anything but a socket that nobody has any more."""
+    """Raise `BindError` for anything but a socket that no process has open any more."""
     mode = os.lstat(path).st_mode
     if not stat.S_ISSOCK(mode):
         what = "a symbolic link" if stat.S_ISLNK(mode) else "no socket"
         raise BindError(f"cannot listen on unix:{path}: the file exists and is {what}")
-    # Of another type: this tells a socket that does not listen yet (EPROTOTYPE) from a file that
-    # is left over (ECONNREFUSED), and leaves no connection in anybody's queue.
+    # The probe has another type than the socket: so it tells a socket that does not listen yet
+    # (EPROTOTYPE) from a file that is left over (ECONNREFUSED), and no queue gets a connection.
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as probe:
         probe.setblocking(False)
         try:
@@ -323,7 +327,7 @@ def _refuse_unless_stale(path: str) -> None:
 
 
 def _adopt(number: str, scheme: str) -> Listener:
-    """A duplicate of an inherited descriptor; its family is looked up."""
+    """A listener on a duplicate of an inherited descriptor, of whatever family that is."""
     if not number.isascii() or not number.isdigit():
         raise ConfigError(f"bind: 'fd://{number}' needs the number of a file descriptor")
     try:
@@ -338,7 +342,7 @@ def _adopt(number: str, scheme: str) -> Listener:
         os.close(fd)
         raise BindError(f"file descriptor {number}: {error.strerror}") from error
     if int(number) > HIGHEST:
-        os.set_inheritable(int(number), False)  # programs that are started must not keep the port
+        os.set_inheritable(int(number), False)  # started programs must not keep the port open
     if sock.type != socket.SOCK_STREAM:
         sock.close()
         raise BindError(f"file descriptor {number} is no stream socket")
@@ -347,9 +351,9 @@ def _adopt(number: str, scheme: str) -> Listener:
 
 
 def adopt(fd: int) -> socket.socket:
-    """The socket that another process of this server has passed on; its number is kept.
+    """The socket that another process of this server has passed on, under the same number.
 
-    Programs that are started do not inherit it. Raises `OSError`.
+    Programs that this process starts do not inherit the socket. Raises `OSError`.
     """
     os.set_inheritable(fd, False)
     return socket.socket(fileno=fd)

@@ -1,6 +1,6 @@
 """Import the application, and say precisely why when that fails.
 
-It knows nothing of the server: only import strings, callables and their signatures.
+This module knows import strings, callables and their signatures, and nothing of the server.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def load_object(spec: str, *, app_dir: str = "") -> Any:
 
 
 def load_env_files(paths: Iterable[str]) -> None:
-    """Read files of ``NAME=value`` lines into the environment; what is set already stays.
+    """Read files of ``NAME=value`` lines into the environment; variables already set stay.
 
     Raises `ConfigError` as `read_env_file` does.
     """
@@ -88,12 +88,12 @@ def detect_interface(app: Any) -> str:
 
 
 def _is_routine(app: Any) -> bool:
-    # A partial is called through its C type; its signature and its kind are those of what it wraps.
+    # A partial has the signature and the kind of what it wraps, although its type is a class in C.
     return inspect.isroutine(app) or isinstance(app, functools.partial)
 
 
 def _required(target: Any) -> int:
-    """How many positional arguments `target` cannot do without."""
+    """How many positional arguments `target` requires."""
     try:
         parameters = inspect.signature(target).parameters.values()
     except (TypeError, ValueError):  # compiled code without a signature
@@ -147,7 +147,7 @@ def _parse(spec: str) -> re.Match[str]:
 def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:
     try:
         folder = os.path.realpath(app_dir)
-    except OSError as error:  # of the current directory alone, when it was deleted
+    except OSError as error:  # only the current directory can raise it, when it was deleted
         text = f"the current directory is gone ({error.strerror}); give an absolute --app-dir"
         raise ApplicationLoadError(text) from None
     if sys.path[:1] != [folder]:
@@ -176,7 +176,7 @@ def _default_attribute(module: ModuleType) -> Any:
 
 
 def _applications_hint(module: ModuleType) -> str:
-    """Name what in `module` may be an application: its callable objects that are no code."""
+    """Suggest what in `module` may be an application: an async function or a callable object."""
     names = [
         name
         for name, value in vars(module).items()
@@ -194,7 +194,7 @@ def _import(module_name: str, folder: str) -> ModuleType:
         with importing(repr(module_name)):
             return importlib.import_module(module_name)
     except NestedServerError as error:
-        raise error.with_traceback(None) from None  # the fix is all that it has to say
+        raise error.with_traceback(None) from None  # its message names the fix; frames add nothing
     except ModuleNotFoundError as error:
         missing = error.name or ""
         if f"{module_name}.".startswith(f"{missing}."):

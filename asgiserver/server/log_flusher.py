@@ -1,4 +1,4 @@
-"""Sees to it that log lines which wait for a slow reader are written when it goes on."""
+"""Writes log lines that wait for a slow reader, as soon as the reader goes on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CATCH_UP = 0.02
 
 
 class LogFlusher:
-    """Flushes the access log and the server's own log: at each tick, more often if it helps."""
+    """Flushes the access log and the server's own log at each tick, or more often if that helps."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, access_log: AccessLog | None) -> None:
         self._loop = loop
@@ -29,7 +29,7 @@ class LogFlusher:
         return f"<LogFlusher {self._access_log!r}>"
 
     def flush(self) -> None:
-        """Write what is taken now."""
+        """Write as much as the readers take now."""
         if self._next is not None:
             self._next.cancel()
             self._next = None

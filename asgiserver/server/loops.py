@@ -1,6 +1,6 @@
 """Event loops by name: what ``--loop`` means.
 
-It knows nothing of servers, and imports a loop library only when that loop is asked for.
+This module knows nothing of servers, and imports a loop library only when its loop is chosen.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ __all__ = ["loop_factory"]
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the event loop called `name`, for `asyncio.Runner`.
+    """The factory of the event loop called `name`, for `asyncio.Runner`.
 
-    ``auto`` (uvloop where it is installed and made for, else asyncio), ``asyncio``, ``uvloop``,
+    ``auto`` (uvloop where it is installed and made for the platform, else asyncio), ``asyncio``,
+    ``uvloop``,
     ``none`` (whatever loop asyncio's policy makes), or ``module:factory``. Raises `ConfigError`.
     """
     if name == "auto":

@@ -19,8 +19,8 @@ _Result = TypeVar("_Result")
 def run_main(runner: asyncio.Runner, main: Coroutine[Any, Any, _Result]) -> _Result:
     """Run `main` to its end, and return its result.
 
-    A task that raises KeyboardInterrupt or SystemExit breaks its loop off, so asyncio; one that an
-    application has started has no right to. The loop runs on then, and the log has the traceback.
+    In asyncio a task that raises KeyboardInterrupt or SystemExit stops its event loop. When a task
+    of the application does that, the loop is run again, and the log gets the traceback.
     """
     loop = runner.get_loop()
     task = loop.create_task(main)

@@ -1,6 +1,7 @@
-"""Files that a server leaves for other programs: whole or not there, and never in place of others.
+"""Files that a server leaves for other programs.
 
-It knows names and kinds of files; not what stands in them.
+Such a file is complete or absent, and never takes the place of somebody else's file. This module
+knows names and kinds of files, but not what the files contain.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["check_folder", "open_draft", "open_earlier"]
 
-_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # else a FIFO waits for a writer
+_NONBLOCK = getattr(os, "O_NONBLOCK", 0)  # without it, opening a FIFO waits for a writer
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 def open_earlier(path: str, is_ours: Callable[[bytes], bool]) -> int | None:
-    """Descriptor of the file at `path`, which an earlier server has left; None: nothing is there.
+    """Descriptor of the file that an earlier server has left at `path`; None: there is no file.
 
-    Raises `OSError` for anything that `is_ours`, which sees its first bytes, does not know, and for
-    what is no plain file: links, FIFOs, devices, directories. Never waits.
+    `is_ours` gets the first bytes of the file. Raises `OSError` when it returns False, and for
+    anything that is no plain file: links, FIFOs, devices, directories. Never waits.
     """
     try:
-        if not stat.S_ISREG(os.lstat(path).st_mode):  # to open some devices has effects
+        if not stat.S_ISREG(os.lstat(path).st_mode):  # opening some devices has effects
             raise OSError(
                 errno.EEXIST, "it exists and is no plain file; remove it, or name another"
             )
@@ -41,7 +42,7 @@ def open_earlier(path: str, is_ours: Callable[[bytes], bool]) -> int | None:
 
 
 def _open(path: str) -> int:
-    """Over NFS only what is open for writing can be locked."""
+    """Open for writing if possible: over NFS only such a file can be locked."""
     try:
         return os.open(path, os.O_RDWR | _NONBLOCK | _NOFOLLOW)
     except PermissionError:
@@ -49,13 +50,13 @@ def _open(path: str) -> int:
 
 
 def open_draft(path: str) -> tuple[int, str]:
-    """Descriptor and path of a new file beside `path`, to be renamed to it. Raises `OSError`."""
+    """Descriptor and path of a new file, to be renamed to `path` later. Raises `OSError`."""
     draft = f"{path}.{os.getpid()}-{os.urandom(4).hex()}"
     return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NOFOLLOW, 0o644), draft
 
 
 def check_folder(path: str) -> None:
-    """See that a file can be made at `path`. Raises `OSError`."""
+    """Raise `OSError` when no file can be created at `path`."""
     fd, draft = open_draft(path)
     os.close(fd)
     os.unlink(draft)

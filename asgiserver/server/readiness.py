@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Readiness", "check_descriptor"]
 
-_START = b'{"addresses"'  # of what stands in a ready file
+_START = b'{"addresses"'  # every ready file begins with it
 
 
 class Readiness:
-    """Says once that requests are served, and takes it back at the end."""
+    """Announces once that requests are served, and withdraws that at the end."""
 
     def __init__(self, config: Config) -> None:
         self._path = config.ready_file
@@ -33,7 +33,7 @@ class Readiness:
         return f"<Readiness file={self._path} fd={self._fd}>"
 
     def check(self) -> None:
-        """See that it can be said, before anything is started. Raises `ConfigError`."""
+        """Raise `ConfigError`, before anything is started, when `announce` could not succeed."""
         if self._path is not None:
             try:
                 _check_replaceable(self._path)
@@ -43,9 +43,9 @@ class Readiness:
         check_descriptor(self._fd)
 
     def announce(self, addresses: Sequence[str]) -> None:
-        """Write ``{"addresses": [...], "pid": ...}``: whole, or not at all.
+        """Write ``{"addresses": [...], "pid": ...}``, completely or not at all.
 
-        Raises `ConfigError` when it cannot be written: somebody waits for it.
+        Raises `ConfigError` when that cannot be written, because another program waits for it.
         """
         if self._path is None and self._fd is None:
             return
@@ -67,17 +67,17 @@ class Readiness:
                 raise ConfigError(f"ready_fd: {fd}: {error.strerror}") from None
 
     def forget_descriptor(self) -> None:
-        """It was for the first of a line of supervisors, and is closed."""
+        """Do not use --ready-fd: the first of a line of supervisors has used and closed it."""
         self._fd = None
 
     def abandon(self) -> None:
-        """In a forked child: close the descriptor, as its reader waits for its end."""
+        """Called in a forked child: close the descriptor, whose reader waits for end of file."""
         if self._fd is not None and self._fd > HIGHEST:
             os.close(self._fd)
             self._fd = None
 
     def withdraw(self) -> None:
-        """Remove the ready file, if it is still the one written here: the server is gone."""
+        """Remove the ready file, unless another server has replaced it."""
         written, self._written = self._written, None
         if written is None or self._path is None:
             return
@@ -85,13 +85,14 @@ class Readiness:
             if os.path.samestat(os.lstat(self._path), written):
                 os.unlink(self._path)
         except OSError:
-            pass  # already gone, or the privilege to remove it was given up
+            pass  # the file is gone already, or the privilege to remove it was given up
 
 
 def check_descriptor(fd: int | None) -> None:
-    """See that ``--ready-fd`` can be written to, and let no child process inherit it.
+    """Check that ``--ready-fd`` can be written to, and let no child process inherit it.
 
-    To be called before this process opens anything. Raises `ConfigError`.
+    Call this before the process opens any file, which could get the same number. Raises
+    `ConfigError`.
     """
     if fd is None:
         return
@@ -115,7 +116,7 @@ def _check_replaceable(path: str) -> None:
 
 
 def _replace(path: str, data: bytes) -> os.stat_result:
-    """Put a file with `data` in the place of what is there. Raises `OSError`."""
+    """Replace the file at `path` by one with `data`. Raises `OSError`."""
     fd, draft = open_draft(path)
     try:
         with open(fd, "wb") as file:

@@ -1,6 +1,6 @@
-"""The application of the plain listener beside TLS: it sends everybody to https.
+"""The application of the plain listener beside TLS: it redirects every client to https.
 
-It is served as any other, so every limit and check of the server holds.
+The server serves it as any other application, so every limit and check holds.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HTTP_PORT, HTTPS_PORT = 80, 443
 
 
 def redirect_context(context: ServerContext, main: Sequence[Listener]) -> ServerContext:
-    """The context of the plain listener beside those of TLS, `main`; it shares all else."""
+    """The context of the plain listener beside the TLS listeners `main`; the rest is shared."""
     ports = [port for listener in main if (port := listener.port) is not None]
     redirect = copy.copy(context)
     redirect.config = dataclasses.replace(context.config, ws="none")
@@ -44,7 +44,7 @@ def make_redirect(tls_port: int | None) -> ASGIApplication:
         status, body = 308, b""
         if host:
             fields.append((b"location", https_url(host, port, scope)))
-        else:  # HTTP/1.0 may leave it out
+        else:  # HTTP/1.0 may omit Host
             status, body = 400, b"Host is missing; use https"
         fields.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": status, "headers": fields})
@@ -54,10 +54,10 @@ def make_redirect(tls_port: int | None) -> ASGIApplication:
 
 
 def https_port(host: bytes, own_port: int | None, tls_port: int | None) -> int:
-    """The port to send to, as the client sees it.
+    """The port to redirect to, as the client sees it.
 
-    A client that names no port reached us through port 80. When that is not our own, somebody maps
-    ports, and most likely maps 443 as well.
+    A client that names no port reached us through port 80. When our own port is another one, ports
+    are mapped between the client and us, and most likely 443 is mapped as well.
     """
     mapped = own_port != HTTP_PORT and (not host or split_host(host)[1] is None)
     return HTTPS_PORT if tls_port is None or mapped else tls_port

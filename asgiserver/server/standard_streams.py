@@ -1,6 +1,6 @@
-"""Descriptors 0, 1 and 2: open from the start, and never closed by a server.
+"""Descriptors 0, 1 and 2, which are open from the start and which a server never closes.
 
-A socket that got one of these numbers would receive whatever somebody prints.
+A socket that got one of these numbers would receive everything that is printed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ HIGHEST = 2
 
 
 def open_missing() -> None:
-    """Open those that are closed (``>&-`` in a shell) on the null device.
+    """Open each of the descriptors that is closed (``>&-`` in a shell) on the null device.
 
-    Where Python has no stream for one of them, it gets that, too.
+    Python gets a stream for the descriptor if it has none.
     """
     for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:
@@ -28,8 +28,8 @@ def open_missing() -> None:
         try:
             fd = os.open(os.devnull, os.O_RDWR)
         except OSError:
-            return  # there is none in here
-        if fd != number:  # another thread was faster with the one below
+            return  # there is no null device in this environment
+        if fd != number:  # another thread has opened or closed a standard stream meanwhile
             os.dup2(fd, number)
             os.close(fd)
         os.set_inheritable(number, True)

@@ -1,6 +1,6 @@
 """A server beside the running program: in a thread with an event loop of its own.
 
-It knows nothing of processes and signals; the program that starts it stays in charge of both.
+This module touches neither processes nor signals; the program that calls it stays in charge.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ __all__ = ["serve_in_thread"]
 
 @contextlib.contextmanager
 def serve_in_thread(app: Any, **options: Any) -> Iterator[Server]:
-    """Serve `app` in a thread, from the time that it accepts connections to the end of the block.
+    """Serve `app` in a thread during the block; the server accepts when the block begins.
 
-    `options` are the fields of `Config`; nothing else is read, and the port is a free one unless
-    it is given. `Server.addresses` says where. Raises `StartupError` when the server cannot start.
+    `options` are the fields of `Config`, no other configuration is read, and the port is a free one
+    unless `options` has one. `Server.addresses` says where the server listens. Raises
+    `StartupError` when the server cannot start.
     """
     refuse_nested_server()
     config = Config(app, **{"port": 0, **options})
-    # In this thread: the other one would wait for what this one may be importing.
+    # The application is loaded in this thread, because the other thread would wait for the import
+    # lock of a module that this one may be importing.
     server = Server(config, app=load(config))
     started: Future[None] = Future()
     thread = threading.Thread(target=_run, args=(server, started), name="asgiserver")

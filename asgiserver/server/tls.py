@@ -1,6 +1,6 @@
 """TLS of one server: its contexts, certificates by name, their renewal, and the ASGI extension.
 
-It accepts no connection; whoever does takes `TLS.context` each time.
+This module accepts no connections; the code that does takes `TLS.context` for each of them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ __all__ = ["TLS", "failure_reason"]
 logger = logging.getLogger("asgiserver")
 
 WATCH_INTERVAL = 30.0
-"""Seconds between two looks at the files."""
+"""Seconds between two looks at the files of certificates and keys."""
 
 EXPIRY_NOTICE = datetime.timedelta(days=14)
-"""How long before the end of a certificate it is warned of, once a day."""
+"""The log warns once a day of a certificate that expires within this time."""
 
 _VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
-# What OpenSSL calls the mistakes that people make, and what they are.
+# The mistakes that people make, by OpenSSL's names.
 _NO_TLS = "no TLS on a TLS port"
 _FAILURES = {
     "HTTP_REQUEST": "plain HTTP on a TLS port; use https",
@@ -53,7 +53,7 @@ _FAILURES = {
 
 
 def failure_reason(error: BaseException) -> str | None:
-    """Why a handshake failed, for the log; None when the client just went away."""
+    """Why a handshake failed, for the log; None when the client only went away."""
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError):
         return None
     if isinstance(error, ssl.SSLError):
@@ -72,8 +72,9 @@ class TLS:
     def __init__(self, config: Config, alpn: Sequence[str] = ("http/1.1",)) -> None:
         self._config = config
         self._alpn = alpn  # protocols offered (RFC 7301)
-        self._ciphers: dict[str, int] = {}  # their numbers (IANA) by OpenSSL's names
-        # The certificate that each context presents, PEM. Old contexts go with their connections.
+        self._ciphers: dict[str, int] = {}  # IANA's numbers of cipher suites by OpenSSL's names
+        # The certificate that each context presents, PEM. An old context lives as long as its
+        # connections.
         self._certificates: weakref.WeakKeyDictionary[ssl.SSLContext, str] = (
             weakref.WeakKeyDictionary()
         )
@@ -89,7 +90,7 @@ class TLS:
     # Loading ----------------------------------------------------------------------------------
 
     def _load(self) -> ssl.SSLContext:
-        """New contexts for all names, each of them tried out."""
+        """Make new contexts for all names, and try each one. Returns the default context."""
         config = self._config
         by_name: dict[str, ssl.SSLContext] = {}
         expiries: dict[str, datetime.datetime] = {}
@@ -124,7 +125,7 @@ class TLS:
         )
 
     def _inspect(self, context: ssl.SSLContext) -> datetime.datetime:
-        """Try a context out, note its certificate, and tell when that expires."""
+        """Try a context, note the certificate it presents, and return when that expires."""
         der = presented_certificate(context)
         if der is None:
             return datetime.datetime.max.replace(tzinfo=datetime.UTC)
@@ -132,7 +133,7 @@ class TLS:
         return expiry(der)
 
     def _check_expiry(self, expiries: dict[str, datetime.datetime]) -> None:
-        """A renewal must not make things worse. Raises `ConfigError`."""
+        """Raise `ConfigError` when an expired certificate would replace one that is valid."""
         now = datetime.datetime.now(datetime.UTC)
         for name, end in expiries.items():
             if end <= now < self._expiries.get(name, now):
@@ -144,7 +145,7 @@ class TLS:
         self._notice_expiry()
 
     def _notice_expiry(self) -> None:
-        """Warn, once a day, of what expires soon."""
+        """Warn, once a day, of certificates that expire soon."""
         now = datetime.datetime.now(datetime.UTC)
         if now < self._next_notice:
             return
@@ -159,7 +160,7 @@ class TLS:
     # Renewal ----------------------------------------------------------------------------------
 
     def on_tick(self, now: float) -> None:
-        """Look at the files from time to time; `now` is a clock's seconds."""
+        """Look at the files every `WATCH_INTERVAL`; `now` is seconds of a monotonic clock."""
         if now < self._next_look:
             return
         self._next_look = now + WATCH_INTERVAL
@@ -168,14 +169,14 @@ class TLS:
             self.reload()
 
     def reload(self) -> bool:
-        """Read certificates and keys again; whether new connections now get them.
+        """Read certificates and keys again; True when new connections now get them.
 
         On any error the old ones stay.
         """
-        self._seen = self._stat()  # before they are read: a file written meanwhile is a change
+        self._seen = self._stat()  # before reading, so that a file written meanwhile is a change
         try:
             self.context = self._load()
-        except Exception as error:  # a context factory is any code at all
+        except Exception as error:  # a context factory may raise anything
             logger.error("TLS certificates are not reloaded, the old ones stay: %s", error)
             return False
         logger.info("TLS certificates reloaded")
@@ -191,10 +192,10 @@ class TLS:
     # The ASGI extension -----------------------------------------------------------------------
 
     def extension(self, ssl_object: Any) -> dict[str, Any]:
-        """The ASGI ``tls`` extension of a connection (`ssl.SSLObject`, or one that acts so)."""
+        """The ASGI ``tls`` extension of a connection (`ssl.SSLObject`, or an object like it)."""
         context = ssl_object.context
         certificate = self._certificates.get(context)
-        if certificate is None:  # chosen by the SNI callback of a context factory
+        if certificate is None:  # the SNI callback of a context factory has chosen the context
             self._inspect(context)
             certificate = self._certificates.get(context)
         name = ssl_object.cipher()[0]
@@ -206,16 +207,16 @@ class TLS:
             "server_cert": certificate,
             "client_cert_chain": [ssl.DER_cert_to_PEM_cert(der) for der in chain],
             "client_cert_name": subject_name(chain[0]) if chain else None,
-            "client_cert_error": None,  # OpenSSL ends the handshake otherwise
+            "client_cert_error": None,  # with an error OpenSSL would have ended the handshake
             "tls_version": _VERSIONS.get(ssl_object.version()),
             "cipher_suite": self._ciphers.get(name),
         }
 
 
 def client_chain(ssl_object: Any) -> list[bytes]:
-    """The client's certificate and those sent with it that lead on from there, DER.
+    """The client's certificate, then those of its verified chain that the client sent, DER.
 
-    Of the chain only from Python 3.13 on, and not in a resumed session.
+    Before Python 3.13, and in a resumed session, only the client's certificate is known.
     """
     leaf = ssl_object.getpeercert(True)
     if leaf is None:
@@ -232,10 +233,10 @@ def make_context(
     """A context for one certificate. Raises `ConfigError`; `option` is named in its text."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = _MINIMUM[config.ssl_min_version]
-    context.options |= ssl.OP_NO_RENEGOTIATION  # a client could keep the server busy with it
+    context.options |= ssl.OP_NO_RENEGOTIATION  # renegotiation lets a client keep the server busy
     context.set_alpn_protocols(alpn)
     try:
-        # A callback, as OpenSSL asks at the terminal when there is nothing.
+        # A callback is given in any case, because without one OpenSSL asks at the terminal.
         password = config.ssl_keyfile_password or ""
         context.load_cert_chain(certfile, keyfile or None, lambda: password)
     except OSError as error:
@@ -285,10 +286,10 @@ def _select(
 
 
 def presented_certificate(context: ssl.SSLContext) -> bytes | None:
-    """The certificate that a client without a server name is shown, DER, by trying it in memory.
+    """The certificate, DER, that a client without a server name gets in a handshake in memory.
 
-    Raises `ConfigError` when a handshake cannot succeed. None when it cannot be seen, as a client
-    certificate is required first.
+    Raises `ConfigError` when a handshake cannot succeed. None when the client does not get to see
+    the certificate, because it would have to present its own first.
     """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
@@ -307,7 +308,7 @@ def presented_certificate(context: ssl.SSLContext) -> bytes | None:
             raise ConfigError(f"TLS does not work with this certificate: {error}") from error
     try:
         return theirs.getpeercert(True)
-    except ValueError:  # not so far
+    except ValueError:  # the handshake did not get as far as the certificate
         return None
 
 

@@ -1,7 +1,7 @@
 """TLS over a transport of the event loop, spoken by the standard library's `ssl.SSLObject`.
 
-To the loop it is a protocol, to the connection above it a transport. It knows nothing of what is
-transported, and of certificates only the context it is given.
+A `TLSTransport` is a protocol to the event loop, and a transport to the connection above it. It
+knows nothing of the bytes it transports, and of certificates only the context it is given.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["TLSTransport"]
 
 RECORD_SIZE = 16384
-"""Bytes of a whole record (RFC 8446 section 5.1): read at once, nothing of it is left behind."""
+"""Bytes of a whole record (RFC 8446 section 5.1), so that one read takes all of a record."""
 
 WHOLE_RECORD = RECORD_SIZE + 5 + 256
 """Bytes of the longest record, encrypted."""
@@ -27,28 +27,29 @@ RECORDS = 4
 
 # HOT 25 %: 1 MiB that is encrypted at once costs that much more.
 PIECE_SIZE = 32768
-"""Bytes encrypted at a time. What OpenSSL writes to grows with it and never shrinks: 1 MiB that was
-encrypted at once left 1.3 MiB behind on every idle connection."""
+"""Bytes encrypted at a time. OpenSSL's output buffer grows with it and never shrinks: 1 MiB that
+was encrypted at once left 1.3 MiB allocated on every idle connection."""
 
 ANSWERS_SIZE = 16384
 """Bytes of answers to key updates that a client may leave unread."""
 
-NOBODY = asyncio.Protocol()
-"""Hears what happens before the handshake is done, and after the connection is lost."""
+NO_PROTOCOL = asyncio.Protocol()
+"""Stands for the protocol until the handshake is complete, and after the connection is lost."""
 
 
 class TLSTransport(asyncio.Transport, asyncio.Protocol):
-    """One connection. `await handshake()`, then the protocol that `make_protocol` makes has it.
+    """One connection. After `handshake()`, the protocol that `make_protocol` makes serves it.
 
-    `make_protocol` is told what the two sides have agreed on (ALPN, RFC 7301), None when nothing.
+    `make_protocol` gets the name of the protocol that ALPN has chosen (RFC 7301), None without one.
 
-    Closing sends what was written and our close_notify, and waits for none (RFC 8446 section 6.1).
+    Closing sends what was written and our close_notify, and does not wait for the client's
+    close_notify (RFC 8446 section 6.1).
     """
 
     __slots__ = (
         "_context",
-        "_cut",
-        "_deaf",
+        "_drops_input",
+        "_handshake_end",
         "_incoming",
         "_loop",
         "_make_protocol",
@@ -57,8 +58,8 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         "_paused",
         "_protocol",
         "_reading",
-        "_shaken",
         "_transport",
+        "_truncated",
         "_write_closed",
         "_write_paused",
     )
@@ -75,46 +76,46 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._loop = loop
         self._context = context
         self._make_protocol = make_protocol
-        self._protocol: asyncio.Protocol = NOBODY
-        self._incoming = ssl.MemoryBIO()  # encrypted, both
-        self._outgoing = ssl.MemoryBIO()
+        self._protocol: asyncio.Protocol = NO_PROTOCOL
+        self._incoming = ssl.MemoryBIO()  # encrypted
+        self._outgoing = ssl.MemoryBIO()  # encrypted
         self._object = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._shaken: asyncio.Future[None] | None = loop.create_future()
-        self._reading = False  # the protocol takes what arrives
-        self._paused = False  # by the protocol
-        self._deaf = False  # what arrives is dropped
-        self._cut = False  # the socket has ended before TLS did
+        self._handshake_end: asyncio.Future[None] | None = loop.create_future()
+        self._reading = False  # what arrives is passed on to the protocol
+        self._paused = False  # the protocol has paused reading
+        self._drops_input = False  # what arrives is dropped
+        self._truncated = False  # the socket has ended without a close_notify
         self._write_paused = False
         self._write_closed = False  # our close_notify has been written
 
     def __repr__(self) -> str:
-        flags = ("paused", "deaf", "cut", "write_paused", "write_closed")
+        flags = ("paused", "drops_input", "truncated", "write_paused", "write_closed")
         state = " ".join(flag for flag in flags if getattr(self, f"_{flag}"))
         return f"<TLSTransport {self._object.version()} {state} {self._protocol!r}>"
 
     async def handshake(self) -> None:
-        """Return once the protocol has its connection.
+        """Return once the handshake is complete and the protocol has its connection.
 
         Raises `ssl.SSLError` when TLS fails, `ConnectionResetError` when the client leaves.
         """
-        assert self._shaken is not None, "awaited once"
+        assert self._handshake_end is not None, "awaited once"
         try:
-            await self._shaken
+            await self._handshake_end
         except asyncio.CancelledError:
             self.abort()
             raise
         finally:
-            self._shaken = None  # its exception would keep all this alive
+            self._handshake_end = None  # its exception would keep this object alive
 
-    # Called by the transport of the loop.
+    # Called by the transport of the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Wait for the client, who speaks first."""
-        self._transport = transport  # type: ignore[assignment] # a stream transport it is
+        """Keep the transport, and wait for the client, which speaks first."""
+        self._transport = transport  # type: ignore[assignment] # always a stream transport
 
     def data_received(self, data: bytes) -> None:
-        """Decrypt, and pass on."""
-        if self._deaf:
+        """Decrypt, and pass on to the protocol."""
+        if self._drops_input:
             return
         self._incoming.write(data)
         if self._reading:
@@ -123,19 +124,20 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._shake_hands()
 
     def eof_received(self) -> bool:
-        """The socket has ended; true keeps our side open."""
-        if self._deaf:
-            return not self._write_closed  # after close_notify: somebody still answers
-        # A cut, whoever made it (RFC 8446 section 6.1). What came before is still passed on.
-        self._cut = True
+        """The socket has ended; True keeps our side open."""
+        if self._drops_input:
+            return not self._write_closed  # after close_notify the protocol may still answer
+        # Without a close_notify the data is truncated, by whomever (RFC 8446 section 6.1). What
+        # arrived before is still passed on.
+        self._truncated = True
         return self._incoming.pending > 0 and not self._reading and not self._is_shaking_hands
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever has the connection, and let go of it."""
+        """Tell the protocol, and let go of it."""
         self._stop_reading()
         self._write_closed = True
         self._give_up(exc or ConnectionResetError("closed during the handshake"))
-        protocol, self._protocol = self._protocol, NOBODY
+        protocol, self._protocol = self._protocol, NO_PROTOCOL
         protocol.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -149,11 +151,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._answer()
         self._protocol.resume_writing()
 
-    # TLS.
+    # TLS
 
     @property
     def _is_shaking_hands(self) -> bool:
-        return self._protocol is NOBODY
+        return self._protocol is NO_PROTOCOL
 
     def _shake_hands(self) -> None:
         try:
@@ -168,16 +170,16 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             agreed = self._object.selected_alpn_protocol()
             self._protocol = protocol = self._make_protocol(agreed)  # type: ignore[assignment]
             self._reading = True
-            if self._shaken is not None and not self._shaken.done():
-                self._shaken.set_result(None)
+            if self._handshake_end is not None and not self._handshake_end.done():
+                self._handshake_end.set_result(None)
             protocol.connection_made(self)
             if self._incoming.pending and self._reading:
                 self._read()
 
     def _give_up(self, error: Exception) -> None:
-        if self._shaken is not None and not self._shaken.done():
-            self._shaken.set_exception(error)
-            self._shaken.exception()  # it is no fault that nobody waits for it any more
+        if self._handshake_end is not None and not self._handshake_end.done():
+            self._handshake_end.set_exception(error)
+            self._handshake_end.exception()  # retrieved: nobody may wait for it any more
 
     def _read(self) -> None:
         """Pass on all records that are complete, as long as the protocol wants them."""
@@ -198,11 +200,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             return
         if self._outgoing.pending:
             self._answer()
-        if self._cut and self._reading:
+        if self._truncated and self._reading:
             self._transport.close()
 
     def _read_on(self, data: bytes) -> bytes:
-        """Whole records behind one that has been read."""
+        """Join the whole records that follow `data`, one record that has been read."""
         parts = [data]
         try:
             while self._incoming.pending > WHOLE_RECORD and len(parts) < RECORDS:
@@ -216,7 +218,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self._read()
 
     def _answer(self) -> None:
-        """Send what TLS itself has to say, within bounds when the client does not read."""
+        """Send TLS's own messages; abort when a client that does not read makes them pile up."""
         size = self._outgoing.pending
         if size and not self._write_closed:
             if not self._write_paused:
@@ -231,7 +233,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             self.close()
 
     def _fail(self) -> None:
-        """Say why, in an alert, and close."""
+        """Send the alert that says what failed, and close."""
         self._stop_reading()
         self._answer()
         self._write_closed = True
@@ -239,7 +241,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
 
     def _stop_reading(self) -> None:
         self._reading = False
-        self._deaf = True
+        self._drops_input = True
 
     def _close_writing(self) -> None:
         self._stop_reading()
@@ -247,15 +249,15 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         try:
             self._object.unwrap()
         except ssl.SSLError:
-            pass  # that the client's close_notify is still to come, or that all is lost already
+            pass  # the client's close_notify is still to come, or the connection is lost already
         rest = self._outgoing.read()
         if rest:
             self._transport.write(rest)
 
-    # Called by the protocol.
+    # Called by the protocol
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send; nothing once the connection is closing."""
+        """Encrypt and send `data`; it is dropped once the connection is closing."""
         if not data or self._write_closed:
             return
         try:
@@ -266,14 +268,14 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
                 view = memoryview(data).cast("B")
                 for start in range(0, len(view), PIECE_SIZE):
                     if self._transport.is_closing():
-                        break  # the client has gone; asyncio warns of each write
+                        break  # the client has gone, and asyncio would warn of each write
                     self._object.write(view[start : start + PIECE_SIZE])
                     self._transport.write(self._outgoing.read())
         except ssl.SSLError:
             self.abort()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """Write all; small ones share a record."""
+        """Write all pieces; small ones share a record."""
         small: list[bytes | bytearray | memoryview] = []
         size = 0
         for data in list_of_data:
@@ -289,11 +291,11 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self.write(b"".join(small))
 
     def can_write_eof(self) -> bool:
-        """Whether one side may close before the other: from TLS 1.3 on (RFC 8446 section 6.1)."""
+        """Whether one side may close before the other: since TLS 1.3 (RFC 8446 section 6.1)."""
         return self._object.version() == "TLSv1.3"
 
     def write_eof(self) -> None:
-        """Write no more. What still arrives is dropped: nobody asks who has ended."""
+        """Write no more, and drop what still arrives."""
         if not self._write_closed:
             self._close_writing()
             self._transport.write_eof()
@@ -311,7 +313,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         self._transport.abort()
 
     def is_closing(self) -> bool:
-        """Whether nothing more can be written, or soon."""
+        """Whether the connection is closing or closed."""
         return self._transport.is_closing()
 
     def is_reading(self) -> bool:
@@ -319,7 +321,7 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return self._reading
 
     def pause_reading(self) -> None:
-        """Pass nothing on for now."""
+        """Pass nothing on until `resume_reading`."""
         if not self._paused and not self._transport.is_closing():
             self._paused = True
             self._reading = False
@@ -331,9 +333,9 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
             return
         self._paused = False
         self._transport.resume_reading()
-        if not self._deaf:
+        if not self._drops_input:
             self._reading = True
-            if self._incoming.pending or self._cut:
+            if self._incoming.pending or self._truncated:
                 self._loop.call_soon(self._read_rest)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -345,21 +347,21 @@ class TLSTransport(asyncio.Transport, asyncio.Protocol):
         return self._transport.get_extra_info(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
-        """Hand the connection over."""
-        self._protocol = protocol  # type: ignore[assignment] # of streams it has to be
+        """Hand the connection over to `protocol`."""
+        self._protocol = protocol  # type: ignore[assignment] # has to be a stream protocol
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """Who has the connection."""
+        """The protocol that has the connection."""
         return self._protocol
 
     def get_write_buffer_size(self) -> int:
-        """Bytes, encrypted, that the system has not taken yet."""
+        """Encrypted bytes that the system has not taken yet."""
         return self._transport.get_write_buffer_size()
 
     def get_write_buffer_limits(self) -> tuple[int, int]:
-        """Bytes below and above which the protocol is resumed and paused."""
+        """The numbers of bytes at which the protocol is resumed (low) and paused (high)."""
         return self._transport.get_write_buffer_limits()
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """As of any transport."""
+        """See `asyncio.WriteTransport`."""
         self._transport.set_write_buffer_limits(high, low)

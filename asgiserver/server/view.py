@@ -1,4 +1,4 @@
-"""What others may see of a server: its figures, and nothing that they could change."""
+"""What others may see of a server: its figures, and nothing that could be changed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ServerView"]
 
 
 class ServerView:
-    """A server that has started, as a worker or an endpoint for its operators sees it."""
+    """What a worker, or an endpoint for operators, sees of a server that has started."""
 
     __slots__ = ("_context",)
 
@@ -26,17 +26,17 @@ class ServerView:
 
     @property
     def open(self) -> int:
-        """How many connections there are now."""
+        """How many connections are open now."""
         return len(self._context.connections)
 
     @property
     def accepted(self) -> int:
-        """How many connections there have been so far."""
+        """How many connections were accepted so far."""
         return self._context.stats.connections
 
     @property
     def running(self) -> int:
-        """For how many requests and WebSockets the application runs now."""
+        """How many requests and WebSockets run in the application now."""
         return len(self._context.running)
 
     def snapshot(self, rss: int = 0) -> Snapshot:

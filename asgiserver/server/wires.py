@@ -1,4 +1,4 @@
-"""What a server speaks; the one place that knows all wires."""
+"""The wires that a server speaks. Only this module knows all of them."""
 
 from __future__ import annotations
 
