@@ -1,6 +1,6 @@
-"""Which protocol a new connection speaks: a table of wires, asked with what TLS has agreed on.
+"""Which protocol a new connection speaks: a table of wires by the name that TLS has negotiated.
 
-A wire is named as in ALPN (RFC 7301). It knows no wire itself; the server fills the table.
+A wire is named as in ALPN (RFC 7301). The table knows no wire itself; the server fills it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class Wires:
-    """The wires of a server by their names, what it likes best first; the last one is the default.
+    """The wires of a server by their names, the preferred one first; the last one is the default.
 
-    The default is for clients that name none: without TLS, and without ALPN.
+    The default serves clients that name no wire: those without TLS, and those without ALPN.
     """
 
     __slots__ = ("_makers", "default")
@@ -34,7 +34,7 @@ class Wires:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a TLS handshake offers."""
+        """The names that a TLS handshake offers in ALPN."""
         return tuple(self._makers)
 
     def connection(
@@ -43,5 +43,5 @@ class Wires:
         passed_on: ProxyHeader | None = None,
         alpn: str | None = None,
     ) -> asyncio.Protocol:
-        """A new connection. `alpn` is what the client and TLS have agreed on, if they have."""
+        """A new connection. `alpn` is the protocol that the TLS handshake has selected, if any."""
         return self._makers.get(alpn or "", self.default)(context, passed_on)

@@ -20,9 +20,9 @@ TICK = 1.0
 class CoarseClock:
     """Sweeps the connections' deadlines once a second.
 
-    No connection has a timer: setting one a request costs 1.3 to 2.6 us, a float nearly nothing.
-    A tick that comes late because the loop was blocked must not blame the clients: their input is
-    read first, and deadlines are moved by as much as the loop was late.
+    A connection has a deadline, which is a float, and no timer: setting a timer for each request
+    would cost 1.3 to 2.6 us. When the loop was blocked and a tick comes late, the clients are not
+    to blame: their input is read first, and their deadlines move by as much as the loop was late.
     """
 
     __slots__ = ("_connections", "_handle", "_loop", "_on_tick", "date", "now")
@@ -51,7 +51,7 @@ class CoarseClock:
         self._handle = self._loop.call_later(TICK, self._tick)
 
     def stop(self) -> None:
-        """Tick no more."""
+        """Stop ticking, and forget the callbacks."""
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -74,5 +74,5 @@ class CoarseClock:
 
 
 def http_date() -> bytes:
-    """The time as the Date field has it (RFC 9110 section 5.6.7)."""
+    """The current time in the format of the Date field (RFC 9110 section 5.6.7)."""
     return dates.http_date(time.time())

@@ -1,7 +1,8 @@
 """What every connection over a stream transport does, whatever it speaks.
 
-It is registered, admitted and lost; it pauses reading for reasons; it waits for somebody; it ends:
-at once, after what has been written, or lingering. It knows no request and no session.
+A connection is registered, admitted and lost; it pauses reading for reasons; it waits for somebody;
+it ends: at once, after what has been written, or lingering. This module knows no request and no
+session.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from asgiserver.wire.waiting import (
     LAST,
     LAST_TIME,
     LINGER,
-    NOBODY,
+    NOT_OPEN,
     NOTHING,
     READER,
     REQUESTS,
@@ -43,10 +44,12 @@ LINGER_SIZE = 16 << 20
 """Bytes that a client may go on sending after an answer that ends the connection."""
 
 TUNNEL_LINGER_SIZE = 1 << 20
-"""The same for a tunnel: whoever speaks a protocol with a farewell reads while it sends."""
+"""Bytes that a client may go on sending after the end of a tunnel. It is less than `LINGER_SIZE`,
+because the peer of a protocol with a closing handshake reads while it sends."""
 
 DRAIN_LINGER_TIME = 0.25
-"""Seconds that an idle connection lingers while the server stops: time for what is on its way."""
+"""Seconds that an idle connection lingers while the server stops, for a request that is on its way.
+"""
 
 UNKNOWN = Peer(None, None)
 
@@ -54,9 +57,9 @@ UNKNOWN = Peer(None, None)
 class StreamConnection(asyncio.Protocol):
     """A connection as its transport and its server see it; a subclass speaks a protocol.
 
-    The pair (`waiting`, `deadline`) is written by `enter` and `credit` alone. `paused` holds the
-    reasons for which reading is paused, one bit each. `drop_left` is how many bytes may still be
-    read and dropped, set when that begins; `peer_reader` reads what proxies say of a request.
+    Only `enter` and `credit` write the pair (`waiting`, `deadline`). `paused` holds the reasons for
+    which reading is paused, one bit each. `drop_left` is how many bytes may still be read and
+    dropped; it is set when the dropping begins. `peer_reader` reads what proxies say of a request.
     """
 
     __slots__ = (
@@ -77,7 +80,7 @@ class StreamConnection(asyncio.Protocol):
 
     drop_left: int
     peer_reader: PeerReader | None
-    _unread: int  # bytes that the client had to read when that was last looked at
+    _unread: int  # bytes that the client had still to read when the current wait began
 
     def __init__(
         self,
@@ -92,48 +95,48 @@ class StreamConnection(asyncio.Protocol):
         self.reading: Reading = REQUESTS
         self.paused = 0
         self.ended = False  # the client has closed its sending side
-        self.waiting: Waiting = NOBODY
+        self.waiting: Waiting = NOT_OPEN
         self.deadline = math.inf
-        self.peer = UNKNOWN  # both ends, once there are two
-        self._passed_on = passed_on  # what a balancer said before the first byte
+        self.peer = UNKNOWN  # both ends, known when the transport is connected
+        self._passed_on = passed_on  # the PROXY header that a balancer sent first
 
     # What a subclass adds.
 
     def arm(self, received: int = 0, leaving: bool = False) -> None:
-        """Find out for whom the connection waits now, and `enter` that unless it does already.
+        """Find out for whom the connection waits now, and `enter` that wait if it is a new one.
 
         `received` is for `credit`, `leaving` for `for_whom`.
         """
         raise NotImplementedError
 
     def refuse(self, error: PeerError) -> None:
-        """The client's fault: answer if that is still possible, and close."""
+        """The client has made an error: answer it if that is still possible, and close."""
         raise NotImplementedError
 
     def forget(self) -> None:
-        """No exchange is served on this connection any more; what has been gathered may leave."""
+        """Serve no exchange on this connection any more, but send what has been gathered."""
         raise NotImplementedError
 
     def begin_drain(self) -> None:
-        """The server is stopping: take nothing more, and end after what is under way."""
+        """The server is stopping: take no further request, and end after the current exchange."""
         raise NotImplementedError
 
     def tick(self, now: float) -> None:
-        """The application has been waited for since the last tick of the clock."""
+        """The connection has waited for the application since the last tick of the clock."""
         raise NotImplementedError
 
     def too_late(self) -> None:
-        """The client has not sent what it had to send: a head or a body."""
+        """The client has not sent in time what it had to send: a head or a body."""
         raise NotImplementedError
 
     def reader_gone(self) -> None:
-        """The client does not read what it asked for; the connection is going to be cut."""
+        """The client does not read its response; the connection is about to be cut."""
         raise NotImplementedError
 
     # Called by the transport.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin; the first request head has to come in time."""
+        """Register the connection, and wait for the first request head."""
         self.output.transport = transport  # type: ignore[assignment] # a stream transport it is
         context = self.context
         context.stats.connections += 1
@@ -151,15 +154,15 @@ class StreamConnection(asyncio.Protocol):
                 self.refuse(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """The connection is lost."""
         self.output.lost()
         if self.reading is not NOTHING:
-            self._read_no_more()
-        self.enter(NOBODY)
+            self._stop_reading()
+        self.enter(NOT_OPEN)
         self.context.lost(self)
 
     def pause_writing(self) -> None:
-        """The client reads too slowly; it has until the deadline to read something."""
+        """The client reads too slowly; it has to read something before the deadline."""
         self.output.pause_writing()
 
     def resume_writing(self) -> None:
@@ -169,19 +172,19 @@ class StreamConnection(asyncio.Protocol):
     # Waiting.
 
     def enter(self, waiting: Waiting) -> None:
-        """Begin to wait for somebody; again, when it is the same."""
+        """Begin to wait for somebody; to enter the current wait again restarts its deadline."""
         self.waiting = waiting
         self.deadline = self.context.clock.now + self._times[waiting]
         if waiting >= READER:
             self._unread = self.output.transport.get_write_buffer_size()
 
     def credit(self, received: int) -> None:
-        """Bytes of the body that is waited for have come."""
+        """Extend the deadline of BODY by what `received` bytes are worth."""
         now = self.context.clock.now
         self.deadline = credited(self.deadline, received, now, self._times)
 
     def on_deadline(self, now: float) -> None:
-        """The time to do something is over; called by the clock."""
+        """The deadline has passed; called by the clock."""
         waiting = self.waiting
         if APPLICATION <= waiting <= ANSWER:
             self.tick(now)
@@ -194,15 +197,15 @@ class StreamConnection(asyncio.Protocol):
         elif waiting is IDLE:
             self.leave()
         elif waiting is LAST:
-            self._left()
+            self._close_idle()
         elif waiting is LINGER:
             self.end()
         elif self.output.transport.get_write_buffer_size() < self._unread:
             self.enter(waiting)
         else:
-            self._cut()
+            self._cut_slow_reader()
 
-    def _cut(self) -> None:
+    def _cut_slow_reader(self) -> None:
         """The client has read nothing for too long."""
         self.context.stats.count_refused("write timeout")
         self.reader_gone()
@@ -211,20 +214,20 @@ class StreamConnection(asyncio.Protocol):
     # Reading.
 
     def pause_reading(self, why: int) -> None:
-        """Read nothing until `resume_reading` for the same reason, one bit."""
+        """Read nothing until `resume_reading` is called with the same reason; `why` is one bit."""
         if not self.paused and self.reading < DROPPED:
             self.output.transport.pause_reading()
         self.paused |= why
 
     def resume_reading(self, why: int) -> None:
-        """Read on, unless there is another reason not to."""
+        """Read on, unless reading is paused for another reason, too."""
         if self.paused:
             self.paused &= ~why
             if not self.paused and self.reading is not NOTHING:
                 self.output.transport.resume_reading()
 
     def drop(self, data: bytes) -> None:
-        """Bytes after the end of everything: a bounded number of them is read."""
+        """Drop bytes that come while the connection lingers, and end it when they are too many."""
         self.drop_left -= len(data)
         if self.drop_left < 0:
             self.end()
@@ -233,35 +236,39 @@ class StreamConnection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether it waits for a next request, and nothing of that has come yet."""
+        """Whether the connection waits for a next request of which nothing has come yet."""
         return self.waiting is IDLE
 
     def leave(self) -> None:
-        """Close, unless a request is there already, still unread.
+        """Close an idle connection, unless a request has arrived and is still unread.
 
-        Two turns of the loop: the first may have looked for input before the deadline passed. What
-        is on its way after that finds our side closed in good order, not a reset.
+        The close comes two turns of the loop later, because the loop may have looked for input of
+        the current turn before the deadline passed. A request that arrives even later finds our
+        side closed in good order, not a reset.
         """
         loop, first = self.context.loop, self.waiting is HEAD
         self.arm(leaving=True)
         if self.waiting is not LAST:
             return
-        if first and self._is_patient:
-            loop.call_later(LAST_TIME, self._left)
+        if first and self._drains_slowly:
+            loop.call_later(LAST_TIME, self._close_idle)
         else:
-            loop.call_soon(loop.call_soon, self._left)
+            loop.call_soon(loop.call_soon, self._close_idle)
 
-    def _left(self) -> None:
+    def _close_idle(self) -> None:
         if self.waiting is not LAST:
             return
-        patient = self._is_patient
-        self.close(linger=patient or not self.context.draining)
-        if patient:
+        slowly = self._drains_slowly
+        self.close(linger=slowly or not self.context.draining)
+        if slowly:
             self.context.loop.call_later(DRAIN_LINGER_TIME, self.end)
 
     @property
-    def _is_patient(self) -> bool:
-        """Whether a stop has time for spare connections; with --reload the next worker waits."""
+    def _drains_slowly(self) -> bool:
+        """Whether the server stops and has time for idle connections.
+
+        With --reload it has none, because the next worker waits for this one to end.
+        """
         return self.context.draining and not self.context.config.reload
 
     def close(self, linger: bool) -> None:
@@ -283,23 +290,23 @@ class StreamConnection(asyncio.Protocol):
         self.resume_reading(self.paused)
 
     def end(self) -> None:
-        """Read no more; what has been written may still be read."""
+        """Stop reading, and close after the client has read what has been written."""
         if self.reading is not NOTHING:
             self.output.transport.close()
             self.give_up()
 
     def give_up(self) -> None:
-        """The transport is going to be closed, by `end` or at the end of what the client sends."""
-        self._read_no_more()
+        """Stop reading, because the transport is about to be closed by `end`, `abort` or an EOF."""
+        self._stop_reading()
         self.enter(END)
 
-    def _read_no_more(self) -> None:
+    def _stop_reading(self) -> None:
         if self.reading is DROPPED:
             self.context.stats.lingering -= 1
         self.reading = NOTHING
 
     def abort(self, reason: str) -> None:
-        """Cut the connection: the client must not take what it has for the whole response."""
+        """Cut the connection, so that the client cannot take a part for the whole response."""
         self.output.flush()
         self.give_up()
         self.output.cut()

@@ -1,6 +1,6 @@
 """Gathered writing to a transport, with backpressure and a fair share for everyone.
 
-The part of a connection that does not depend on what is written. It knows no protocol.
+This is the part of a connection that does not depend on what is written. It knows no protocol.
 """
 
 from __future__ import annotations
@@ -12,36 +12,37 @@ import struct
 from asgiserver.context import wake
 
 FLUSH_SIZE = 65536
-"""Bytes: gathered output is written when it is as large as this, so that backpressure works."""
+"""Bytes of gathered output at which all of it is written, so that backpressure works."""
 
-# HOT 40 %: of a response of 1 MiB under TLS, 10 % of an echo of 16 KiB: so much would joining cost.
+# HOT 40 %: joining would cost so much of a response of 1 MiB under TLS, and 10 % of a 16 KiB echo.
 JOIN_SIZE = 4096
-"""Bytes below which gathered parts are joined before they are written; larger ones are handed over
-one by one. The transports of asyncio do not pause their protocol in `writelines`: there, from
-`FLUSH_SIZE` on."""
+"""Gathered parts of fewer bytes in all are joined before they are written; more are handed over as
+they are. asyncio's own transports do not pause their protocol in `writelines`: on its loops the
+parts are joined up to `FLUSH_SIZE`."""
 
 # HOT 8 %: of a stream of 20 chunks.
 JOIN_PART = 1024
-"""Bytes: many parts that are smaller on average are joined too, which costs less than each of them
-does in a system call."""
+"""Parts of fewer bytes on average are joined, however many they are: joining a small part costs
+less than a system call with one more part does."""
 
 TURN_SIZE = 1 << 20
-"""Bytes that may be written before the others have a turn of the loop, so that a fast reader of an
-endless response does not starve them."""
+"""Bytes that a connection may write in one turn of the loop, so that a fast reader of an endless
+response does not starve the other connections."""
 
 
 class Output:
     """What is written to a transport, gathered while it is corked.
 
-    `writable` is false while the transport's buffer is full or the share of this turn is spent. Who
-    has the transport sets it once it is there, and passes on what it says of its buffer.
+    `writable` is false while the transport's buffer is full or the share of this turn is spent. The
+    protocol that owns the transport sets `transport` as soon as it is connected, and passes on
+    `pause_writing` and `resume_writing`.
     """
 
     __slots__ = (
         "_gathered_size",
         "_join_size",
         "_loop",
-        "_resting",
+        "_turn_spent",
         "_waiters",
         "corked",
         "gathered",
@@ -59,7 +60,7 @@ class Output:
         self._gathered_size = 0
         self.turn_left = TURN_SIZE
         self._join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
-        self._resting = False  # the share of this turn is spent
+        self._turn_spent = False  # whether the share of this turn is spent
         self._waiters: list[asyncio.Future[None]] = []
         self.corked = False
         self.writable = True
@@ -108,7 +109,7 @@ class Output:
             self.spend(0)
 
     def _write_parts(self, gathered: list[bytes]) -> int:
-        """Write them joined or one by one; how many bytes they are."""
+        """Write the parts, joined or one by one; return how many bytes they are."""
         size = self._gathered_size
         if size < self._join_size or size < JOIN_PART * len(gathered):
             data = b"".join(gathered)
@@ -121,7 +122,7 @@ class Output:
         return size
 
     def _write_apart(self, gathered: list[bytes]) -> None:
-        """Join all but what is large."""
+        """Write large parts one by one, and join the small ones between them."""
         small = []
         for part in gathered:
             if len(part) < FLUSH_SIZE:
@@ -137,14 +138,14 @@ class Output:
     def spend(self, size: int) -> None:
         """Count bytes that went to the socket against the share of this turn."""
         self.turn_left -= size
-        if self.turn_left < 0 and not self._resting:
-            self._resting = True
+        if self.turn_left < 0 and not self._turn_spent:
+            self._turn_spent = True
             self.writable = False
             self._loop.call_soon(self._next_turn)
 
     def _next_turn(self) -> None:
         self.turn_left = TURN_SIZE
-        self._resting = False
+        self._turn_spent = False
         if not self.write_paused:
             self._set_writable()
 
@@ -154,7 +155,7 @@ class Output:
             wake(self._waiters)
 
     async def wait_writable(self) -> None:
-        """Return once more may be written, or the connection is lost."""
+        """Return as soon as more may be written, or the connection is lost."""
         if not self.writable:
             self.flush()
             waiter = self._loop.create_future()
@@ -169,10 +170,10 @@ class Output:
         self.transport.abort()
 
     def cut(self) -> None:
-        """Close at once; what has not been read is lost."""
+        """Close at once; what the peer has not read is lost."""
         self.transport.abort()
 
-    # What the transport says.
+    # Called when the transport calls its protocol.
 
     def pause_writing(self) -> None:
         """The transport's buffer is full."""
@@ -182,11 +183,11 @@ class Output:
     def resume_writing(self) -> None:
         """The transport's buffer has room again."""
         self.write_paused = False
-        if not self._resting:
+        if not self._turn_spent:
             self._set_writable()
 
     def lost(self) -> None:
-        """The transport is gone: nobody has to wait for it."""
+        """The transport is gone: wake everyone who waits to write."""
         self.gathered.clear()
         self.write_paused = False
         if not self.writable:

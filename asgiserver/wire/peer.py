@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 def peer_of(
     transport: asyncio.BaseTransport, root_path: str, passed_on: ProxyHeader | None = None
 ) -> Peer:
-    """Both ends of a transport, or of the one `passed_on`; the client may be gone already."""
+    """Both ends of a transport, or of the connection that a balancer has `passed_on`.
+
+    The client may be gone already; its address is None then.
+    """
     client: tuple[str, int] | None
     server: tuple[str, int | None] | None
     sockname: Any = transport.get_extra_info("sockname")

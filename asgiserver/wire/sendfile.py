@@ -1,7 +1,7 @@
-"""Sending a part of a file beside a transport: by the kernel where it can, else read and written.
+"""Sends a part of a file past a transport: by the kernel where it can, else by reading and writing.
 
 `os.sendfile` works on the transport's own socket, on every event loop (uvloop has no `sendfile`),
-as long as nothing is left in the transport's buffer. It knows no framing.
+as long as nothing is left in the transport's buffer. This module knows no framing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.ENOTSOCK, errno.EOPNOTSUPP)
 
 
 async def send_file(output: Output, fd: int, offset: int, count: int) -> None:
-    """Send `count` bytes of an open file behind what has been written so far.
+    """Send `count` bytes of an open file after what has been written so far.
 
     Returns early when the connection is lost (`transport.is_closing`). Raises `OSError` when the
     file is shorter or cannot be read.
@@ -47,12 +47,12 @@ def has_sendfile(transport: asyncio.BaseTransport) -> bool:
 
 
 async def _drain(output: Output) -> bool:
-    """Wait until all that has been written is in the kernel; false when that cannot be had."""
+    """Wait until the kernel has all that was written; false when that is impossible."""
     transport = output.transport
     if transport.is_closing():
         return False
-    # At a limit of 0 the transport pauses us as long as anything is left. uvloop keeps what is
-    # below the limit to the end of the turn: so first the limit, then the flush.
+    # With a limit of 0 the transport pauses us as long as anything is left in its buffer. The limit
+    # is set before the flush, because uvloop keeps what is below it until the end of the turn.
     transport.set_write_buffer_limits(high=0)
     try:
         output.flush()
@@ -65,7 +65,10 @@ async def _drain(output: Output) -> bool:
 
 
 async def _send_by_kernel(output: Output, fd: int, offset: int, count: int) -> int:
-    """`os.sendfile` until all is sent; fewer when it cannot be done that way, or in vain."""
+    """Call `os.sendfile` until all is sent; return how many bytes were sent.
+
+    They are fewer than `count` when the kernel cannot send this file, or the connection is lost.
+    """
     transport = output.transport
     sent = 0
     while sent < count and not transport.is_closing():
@@ -92,11 +95,11 @@ async def _send_by_kernel(output: Output, fd: int, offset: int, count: int) -> i
 
 
 async def _wait_for_socket(output: Output) -> None:
-    """Return once the kernel takes more, or the connection is lost.
+    """Return as soon as the kernel takes more, or the connection is lost.
 
-    The loop refuses a writer for the transport's own descriptor, so a duplicate is watched. To the
-    rest of the connection this is the same as a transport with a full buffer: the deadline for a
-    client that does not read is armed and disarmed by it.
+    The loop refuses a writer for the transport's own descriptor, so it watches a duplicate. The
+    rest of the connection sees a transport with a full buffer, which also arms and disarms the
+    deadline for a client that does not read.
     """
     loop = asyncio.get_running_loop()
     duplicate = os.dup(output.transport.get_extra_info("socket").fileno())
@@ -113,7 +116,7 @@ async def _wait_for_socket(output: Output) -> None:
     finally:
         loop.remove_writer(duplicate)
         os.close(duplicate)
-        if output.write_paused:  # cancelled
+        if output.write_paused:  # the task was cancelled
             output.resume_writing()
 
 

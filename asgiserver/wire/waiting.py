@@ -1,28 +1,29 @@
-"""For whom a connection waits, and until when: one table, decided without I/O and without a clock.
+"""For whom a connection waits, and until when: one table, which needs no I/O and no clock.
 
 =============  ==========================================  =========================  ==============
 It waits for   when                                        for at most                and then
 =============  ==========================================  =========================  ==============
 HEAD           a request head has begun, or none ever did  --timeout-request-head     408, or close
-IDLE           everything is answered                      --timeout-keep-alive       LAST
-LAST           it was idle and has been told to end        0.5 s                      close, LINGER
+IDLE           all requests are answered                   --timeout-keep-alive       LAST
+LAST           it was idle and the server told it to end   0.5 s                      close, LINGER
 BODY           more of a request body has to come          --timeout-request-body     408
-APPLICATION    a session runs, or a body waits for it      the next tick              tick it, again
+APPLICATION    a session runs, or has to take a body       the next tick              tick it, again
 HALF_CLOSED    the same, and the client sends no more      the next tick              hang up, again
-ANSWER         the same, and no answer has begun           1 to 2 s                   hang up, again
+ANSWER         the same, and the answer has not begun      1 to 2 s                   hang up, again
 READER         the client has to read, to unblock writing  --timeout-write            cut, or again
 TUNNEL_READER  the same, through a tunnel                  --ws-send-timeout          cut, or again
 LINGER         answered; what still arrives is dropped     2 s                        END
 END            closed; the client may read what is left    --timeout-write            cut, or again
-NOBODY         the connection is lost                      for ever                   -
+NOT_OPEN       the connection is not made yet, or is lost  for ever                   -
 =============  ==========================================  =========================  ==============
 
-A deadline is set when the row is entered and stays as long as the row does: whoever sends a byte
-now and then wins no time. *Again* enters the row anew; a reader gets that only when it has read
-something since. The one exception is BODY, where each byte that arrives is a credit.
+The deadline is set when a row is entered, and does not move while the connection stays in that row:
+a client that sends a byte now and then wins no time. *Again* enters the row anew; for a reader that
+happens only when it has read something since. The one exception is BODY, where each byte that
+arrives extends the deadline.
 
-Every row but NOBODY has a deadline, so nothing that a peer can delay lasts for ever (unless its
-option is off). What acts at a deadline is the connection: `wire.connection` and its subclasses.
+Every row but NOT_OPEN has a deadline, so nothing that a peer can delay lasts for ever (unless its
+option is off). The connection acts at the deadline: `wire.connection` and its subclasses.
 """
 
 from __future__ import annotations
@@ -35,29 +36,29 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
 
 LINGER_TIME = 2.0
-"""Seconds that a client may go on sending after an answer that ends the connection. Closing at once
-would reset it, which can destroy the answer (RFC 9112 section 9.6)."""
+"""Seconds that a client may go on sending after an answer that ends the connection. To close at
+once would reset the connection, which can destroy the answer (RFC 9112 section 9.6)."""
 
 LAST_TIME = 0.5
-"""Seconds that a connection without any request so far has for its first one when the server stops:
-it may have been accepted a moment ago."""
+"""Seconds that a connection has for its first request when the server stops: the connection may
+have been accepted a moment ago."""
 
 ANSWER_TIME = 2.0
 """Seconds from the last tick until a client that sends no more is taken for gone, while its answer
-has not begun: a whole second, as the clock may be one behind."""
+has not begun. The client has at least one whole second, as the last tick may be a second ago."""
 
 MIN_BODY_RATE = 240
-"""Bytes a second at which a client has to send a body, on average over --timeout-request-body: each
-byte extends the deadline by 1/240 s, up to the whole timeout from now. So one byte now and then
-holds a connection no longer than silence does."""
+"""Bytes a second at which a client has to send a body, on average over --timeout-request-body. Each
+byte extends the deadline by 1/240 s, but never to more than the whole timeout from now, so one byte
+now and then holds a connection no longer than silence does."""
 
 
 class Reading(enum.IntEnum):
-    """What the bytes are that arrive."""
+    """What the arriving bytes are."""
 
     REQUESTS = 0
     BODY = 1  # the rest of a request
-    TUNNEL = 2  # another protocol's
+    TUNNEL = 2  # of another protocol
     DROPPED = 3  # the connection lingers
     NOTHING = 4  # the connection is closed
 
@@ -65,7 +66,7 @@ class Reading(enum.IntEnum):
 class Waiting(enum.IntEnum):
     """For whom a connection waits; see the table."""
 
-    NOBODY = 0
+    NOT_OPEN = 0
     HEAD = 1
     IDLE = 2
     LAST = 3
@@ -81,18 +82,18 @@ class Waiting(enum.IntEnum):
 
 REQUESTS, BODY_BYTES, TUNNEL, DROPPED, NOTHING = Reading
 (
-    NOBODY, HEAD, IDLE, LAST, BODY, APPLICATION, HALF_CLOSED, ANSWER, READER, TUNNEL_READER, LINGER,
-    END,
+    NOT_OPEN, HEAD, IDLE, LAST, BODY, APPLICATION, HALF_CLOSED, ANSWER, READER, TUNNEL_READER,
+    LINGER, END,
 ) = Waiting  # fmt: skip
 
 Times: TypeAlias = "tuple[float, ...]"
-"""Seconds from the entry into each row to its deadline, by the number of the row."""
+"""Seconds from entering a row to its deadline, indexed by the number of the row."""
 
 
 def times_of(config: Config) -> Times:
-    """What a configuration says, and what is always so."""
+    """The times of all rows: those that `config` sets, and those that are constant."""
     seconds = {
-        NOBODY: math.inf,
+        NOT_OPEN: math.inf,
         HEAD: config.timeout_request_head,
         IDLE: config.timeout_keep_alive,
         LAST: LAST_TIME,
@@ -120,13 +121,13 @@ def for_whom(
     begun: bool = False,
     leaving: bool = False,
 ) -> Waiting:
-    """For whom an open connection waits now; `before` is for whom it did until now.
+    """For whom an open connection waits now; `before` is for whom it waited until now.
 
-    `running`: a session is not at its end. `blocked`: nothing can be written until the client
-    reads. `owed`: the rest of the body waits for the application, or for a 100 (Continue). `ended`:
-    the client sends no more, but it may still read. `unsent`: nothing of the answer has left.
-    `begun`: a part of the next head has come. `leaving`: it has just been told to end when it is
-    idle.
+    `running`: a session has not ended. `blocked`: nothing can be written until the client reads.
+    `owed`: the client cannot send the rest of the body before the application takes what has come,
+    or sends a 100 (Continue). `ended`: the client sends no more, but it may still read. `unsent`:
+    nothing of the answer has been sent. `begun`: a part of the next head has come. `leaving`: the
+    server has just told the connection to end when it is idle.
     """
     if reading is NOTHING:
         return END
@@ -144,13 +145,13 @@ def for_whom(
 
 
 def _between_requests(before: Waiting, begun: bool, leaving: bool) -> Waiting:
-    if begun or (before is NOBODY and not leaving):
+    if begun or (before is NOT_OPEN and not leaving):
         return HEAD
     if leaving or before is LAST:
         return LAST
-    return HEAD if before is HEAD else IDLE  # an empty line is no request, and wins no time
+    return HEAD if before is HEAD else IDLE  # an empty line does not restart the deadline of HEAD
 
 
 def credited(deadline: float, received: int, now: float, times: Times) -> float:
-    """The deadline of BODY, with the credit for `received` bytes; seconds of the clock."""
+    """The deadline of BODY in clock seconds, extended by what `received` bytes are worth."""
     return min(deadline + received / MIN_BODY_RATE, now + times[BODY])

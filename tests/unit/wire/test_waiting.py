@@ -26,7 +26,7 @@ from asgiserver.wire.waiting import (
     IDLE,
     LAST,
     LINGER,
-    NOBODY,
+    NOT_OPEN,
     NOTHING,
     READER,
     REQUESTS,
@@ -43,7 +43,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "60"))
 START = {"type": "http.response.start", "status": 200}
 
 TABLE = {
-    "new": (NOBODY, REQUESTS, {}, HEAD),
+    "new": (NOT_OPEN, REQUESTS, {}, HEAD),
     "an empty line, no request so far": (HEAD, REQUESTS, {}, HEAD),
     "half a head": (HEAD, REQUESTS, {"begun": True}, HEAD),
     "half a head after an answer": (IDLE, REQUESTS, {"begun": True}, HEAD),
@@ -151,7 +151,7 @@ def test_the_rows_in_the_docstring_are_those_there_are():
 
 def test_every_row_has_a_deadline_but_one():
     times = times_of(Config("a:b"))
-    assert [row for row in Waiting if times[row] == math.inf] == [NOBODY]
+    assert [row for row in Waiting if times[row] == math.inf] == [NOT_OPEN]
     assert len(times) == len(Waiting)
 
 
@@ -447,10 +447,10 @@ class Clients(RuleBasedStateMachine):
     def an_open_connection_has_a_deadline_and_is_waited_for(self):
         connection = self.connection
         if self.transport.lost:
-            assert connection.waiting is NOBODY
+            assert connection.waiting is NOT_OPEN
             assert connection not in self.peer.context.connections
             return
-        assert connection.waiting is not NOBODY
+        assert connection.waiting is not NOT_OPEN
         assert connection.deadline < math.inf
 
     @invariant()
