@@ -1,7 +1,7 @@
 """The `Channel` of an HTTP/1 connection: one response after the other (RFC 9112).
 
-It frames heads and bodies and knows the request that it answers, but neither deadlines nor what
-comes next: its connection does.
+The channel frames heads and bodies and knows the request that it answers. Its connection knows the
+deadlines and the requests that follow.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from asgiserver.types import Fields
 
 DISCARD_SIZE = 65536
-"""Bytes of request body read and dropped to keep the connection, when an application has answered
-without reading them."""
+"""Bytes of request body that are read and dropped to keep the connection, when an application has
+answered without reading them."""
 
 SMALL_BODY = 4096
-"""Bytes: a body below this leaves with its head without being counted. While the connection is
-corked there are no more of them than pipelined requests in a turn."""
+"""A body of fewer bytes is sent with its head and not counted against `FLUSH_SIZE`. While the
+connection is corked, there are at most as many such bodies as pipelined requests in one turn."""
 
 
 class Owner(Protocol):
     """What a channel asks of its connection."""
 
     def arm(self) -> None:
-        """For whom it has to be waited may have changed."""
+        """The connection may have to wait for somebody else now."""
 
     def tunnel(self) -> None:
-        """From now on bytes are those of another protocol."""
+        """All further bytes belong to another protocol."""
 
     def taken(self, session: Session) -> None:
         """The application has taken what `session` had buffered."""
@@ -46,17 +46,17 @@ class Owner(Protocol):
         """The response is complete, and the connection is kept."""
 
     def close(self, linger: bool) -> None:
-        """The response is complete, and was the last."""
+        """The response is complete, and it was the last one of the connection."""
 
     def abort(self, reason: str) -> None:
-        """The response is broken."""
+        """The response is broken off: cut the connection."""
 
 
 class H1Channel(Output):
     """Sends the responses of one connection, one at a time.
 
-    `keep_alive` is what the request wants, and from the head on what the response has announced.
-    `owner` is there until the connection is lost.
+    `keep_alive` is what the request asks for, and after the head what the response has announced.
+    `owner` is deleted when the connection is lost.
     """
 
     __slots__ = (
@@ -83,10 +83,10 @@ class H1Channel(Output):
         self._encoder = encoder
         self._parser = parser
         self.owner = owner
-        self.session: Session | None = None  # the current one
-        self.is_old = False  # the request is HTTP/1.0
+        self.session: Session | None = None  # the current session
+        self.is_old = False  # whether the request is HTTP/1.0
         self.keep_alive = True
-        self._chunked = False  # how the current response is framed
+        self._chunked = False  # whether the current response is chunked
 
     def __repr__(self) -> str:
         return f"<H1Channel {self.session} keep_alive={self.keep_alive}>"
@@ -94,9 +94,9 @@ class H1Channel(Output):
     # `Channel`: called by the session.
 
     def send_informational(self, status: int, fields: Fields) -> None:
-        """An interim response (RFC 9110 section 15.2); HTTP/1.0 has none.
+        """Send an interim response (RFC 9110 section 15.2), except to HTTP/1.0, which has none.
 
-        After a 100 the client has to go on with its body.
+        `Owner.arm` follows because after a 100 the connection waits for the client's body.
         """
         if not self.is_old:
             self.gathered.append(status_line(status) + encode_fields(fields))
@@ -132,13 +132,13 @@ class H1Channel(Output):
         return self._encoder.whole(head)
 
     def _framing_fields(self, head: ResponseHead, unknown: bool) -> bytes:
-        """What the wire itself has to say, and the end of the head; decides on the connection.
+        """The framing fields and the end of the head; decides whether the connection is kept.
 
-        `unknown` is the length of the body.
+        `unknown` is true when the length of the body is not known.
         """
         keep = self.keep_alive
         if keep:
-            # With HTTP/1.0 the end of the connection is the end of a body of unknown length.
+            # In HTTP/1.0 only the end of the connection ends a body of unknown length.
             keep = not head.close and not (unknown and self.is_old)
             if keep and self._parser.in_body:
                 keep = self._may_discard_body()
@@ -154,17 +154,17 @@ class H1Channel(Output):
         return ending + b"\r\n"
 
     def _may_discard_body(self) -> bool:
-        """Whether what is left of the request body is worth reading to keep the connection."""
+        """Whether the rest of the request body is small enough to read it and keep the connection."""
         session = self.session
         if session is not None and session.continue_wanted:
-            return False  # it may never come
+            return False  # a client that waits for a 100 may never send its body
         left = self._parser.body_left
         return left is None or left <= DISCARD_SIZE
 
     def send_body(self, data: bytes, end: bool) -> None:
-        """More of the body; in chunks of RFC 9112 section 7.1 unless its length is known."""
+        """Send more of the body, in chunks (RFC 9112 section 7.1) unless its length is known."""
         if not self.corked and self.transport.is_closing():
-            return  # lost, though not told yet; asyncio would warn of every write
+            return  # `connection_lost` is about to be called; asyncio would warn of every write
         size = len(data)
         if not self._chunked:
             if size:
@@ -179,7 +179,7 @@ class H1Channel(Output):
             self.flush()
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
-        """A part of the body from a file; see `Channel.send_file`."""
+        """Send a part of the body from a file; see `Channel.send_file`."""
         session = self.session
         if self._chunked:
             self.gathered.append(b"%x\r\n" % count)
@@ -188,10 +188,10 @@ class H1Channel(Output):
             if session is not None:
                 session.disconnect("client_gone")
         elif self._chunked:
-            self.gathered.append(b"\r\n")  # leaves with what comes next
+            self.gathered.append(b"\r\n")  # written together with what follows
 
     def send_trailers(self, fields: Fields) -> None:
-        """Keep trailer fields for the end of the body, when the client takes them (TE)."""
+        """Keep trailer fields for the end of the body, if the client accepts them (TE)."""
         session = self.session
         if self._chunked and session is not None and session.request.framing.takes_trailers:
             self._trailers += encode_fields(fields)
@@ -204,7 +204,7 @@ class H1Channel(Output):
         self.owner.tunnel()
 
     def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
-        """Raw bytes through the tunnel, in one piece or in two."""
+        """Send raw bytes through the tunnel, in one piece or in two."""
         if more:
             self.write_pair(data, more)
         else:
@@ -221,17 +221,17 @@ class H1Channel(Output):
         self.session = None
         if not self.keep_alive:
             self.owner.close(not self._parser.clean)
-        elif not self.corked:  # else the dispatcher goes on; most requests end here
+        elif not self.corked:  # while it is corked, as for most requests, the dispatcher goes on
             self.owner.answered()
 
     def abort(self, reason: str) -> None:
-        """Cut the connection: the client must not take what it has for the whole response."""
+        """Cut the connection, so that the client cannot take a part for the whole response."""
         self.owner.abort(reason)
 
     # `Output`, as the connection sees it.
 
     def pause_writing(self) -> None:
-        """The client reads too slowly; it has until a deadline to read something."""
+        """The client reads too slowly; it has to read something before a deadline."""
         super().pause_writing()
         self.owner.arm()
 
@@ -241,7 +241,7 @@ class H1Channel(Output):
         self.owner.arm()
 
     def cut(self) -> None:
-        """Close at once; for HTTP/1.0 the end of the connection may be the end of the body."""
+        """Close at once; with a reset for HTTP/1.0, where a normal close could end the body."""
         if self.is_old:
             self.reset()
         else:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class H1Codecs:
-    """Reads request heads and encodes response heads; `make_codecs` makes it."""
+    """What reads request heads, what encodes response heads, and the times of a connection."""
 
     __slots__ = ("encoder", "reader", "times")
 

@@ -1,8 +1,8 @@
 """An HTTP/1 connection: bytes in, one exchange at a time.
 
-`data_received` feeds the parser, then dispatches; what the application sends meanwhile is gathered
-by the channel and leaves in one write. It knows nothing of ASGI events, nor of how a response is
-framed.
+`data_received` feeds the parser, then dispatches; the channel gathers what the application sends
+meanwhile and sends it in one write. The connection knows neither ASGI events nor the framing of
+responses.
 """
 
 from __future__ import annotations
@@ -35,20 +35,22 @@ if TYPE_CHECKING:
     from asgiserver.http.proxy_protocol import ProxyHeader
 
 PIPELINE_TURN = 16
-"""Requests answered in one turn of the loop before others have theirs; what benchmarks pipeline."""
+"""Requests of one connection that are answered in one turn of the loop, before other connections
+have their turn; benchmarks pipeline as many."""
 
 BODY_BUFFER = 65536
 """Bytes of request body that an application may leave unread before the client has to wait."""
 
-# Why reading is paused, one bit each: of a body too much is unread; requests wait for their turn.
+# Why reading is paused, one bit each: too much of a body is unread, or a next request waits.
 BODY_UNREAD, NEXT_WAITS = 1, 2
 
 
 class H1Connection(StreamConnection):
     """One HTTP/1 connection; `RequestSink` of its parser, `Owner` of its channel.
 
-    Invariants: at most one session is current; the parser is fed only while there is none, or with
-    the body of the current one. Bytes that come after it wait in the parser, with reading paused.
+    Invariants: at most one session is current; the parser is fed only while no session is current,
+    or with the body of the current session. Bytes that come after that body wait in the parser,
+    while reading is paused.
     """
 
     __slots__ = ("_channel", "_parser")
@@ -91,7 +93,7 @@ class H1Connection(StreamConnection):
                 self.drop(data)
         elif self._parser.in_body:
             self._feed_body(data)
-        else:  # pipelined: it waits its turn, and for the answers before it to be read
+        else:  # a pipelined request waits until those before it are answered and the client reads
             self._parser.hold(data)
             self.pause_reading(NEXT_WAITS)
 
@@ -115,7 +117,8 @@ class H1Connection(StreamConnection):
         if self.reading is TUNNEL and session is not None:
             session.feed_end()
         elif self._may_be_answered(session) and self.output.transport.can_write_eof():
-            # It may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS 1.2 cannot.
+            # The client may still read: `nc -N` and shutdown(SHUT_WR) get their answers. TLS 1.2
+            # has no half-closed connections.
             self.arm()
             return True
         if self.reading is not NOTHING:
@@ -126,12 +129,12 @@ class H1Connection(StreamConnection):
         if self.reading is not REQUESTS:
             return False
         if session is None:
-            return True  # requests wait for the answers before them to be read
-        # A request in a body will never be complete; nobody opens a WebSocket only to listen.
+            return True  # pipelined requests wait until the client reads the earlier answers
+        # A request whose body has not ended will never be complete.
         return session.may_half_close and not self._parser.in_body
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone; free everything."""
+        """The connection is lost: end its session and free everything."""
         super().connection_lost(exc)
         self._parser.close()
         channel = self._channel
@@ -149,7 +152,7 @@ class H1Connection(StreamConnection):
     # Requests.
 
     def _dispatch(self, session: Session) -> None:
-        """Run the request just parsed, and those after it as long as they end at once."""
+        """Run the request just parsed, and pipelined ones as long as each ends at once."""
         channel = self._channel
         channel.turn_left = TURN_SIZE
         channel.corked = True
@@ -173,13 +176,13 @@ class H1Connection(StreamConnection):
             self.deadline = self.context.idle_deadline
 
     def _dispatch_parsed(self) -> None:
-        """Run the request that was one too many for its turn."""
+        """Run the request that exceeded `PIPELINE_TURN` and had to wait for this turn."""
         session = self._channel.session
         if session is not None:
             self._dispatch(session)
 
     def _go_on(self) -> None:
-        """What there is to do after a turn, unless all that was there is answered."""
+        """Go on after a turn, if not everything that had come is answered."""
         if self.reading is NOTHING:
             return
         if self._channel.session is None and self.reading is REQUESTS:
@@ -191,7 +194,7 @@ class H1Connection(StreamConnection):
         self.arm()
 
     def _dispatch_pipelined(self) -> None:
-        """Go on with the requests that have come after one, a bounded number in a turn."""
+        """Run the pipelined requests that have come, a bounded number of them in one turn."""
         channel, parser = self._channel, self._parser
         for turn in range(PIPELINE_TURN):
             if not parser.rest or not self._takes_request():
@@ -206,20 +209,23 @@ class H1Connection(StreamConnection):
                 return
             if turn < PIPELINE_TURN - 1:
                 self.context.start(session)
-        self.context.loop.call_soon(self._dispatch_parsed)  # the others' turn
+        self.context.loop.call_soon(self._dispatch_parsed)  # other connections have their turn
 
     def _takes_request(self) -> bool:
         channel = self._channel
         return channel.session is None and self.reading is REQUESTS and not channel.write_paused
 
     def _resume_next(self) -> None:
-        """Read on, unless what has been read waits: it may be half of the next request."""
+        """Read on, unless the client does not read or bytes wait for the current session to end.
+
+        Without a session the bytes that wait may be the first half of the next request.
+        """
         channel = self._channel
         if not channel.write_paused and (channel.session is None or not self._parser.rest):
             self.resume_reading(NEXT_WAITS)
 
     def _next_request(self) -> None:
-        """Go on with what has been kept, once there is no session and the client reads."""
+        """Go on with the bytes that were kept, if no session is current and the client reads."""
         if self.reading is not REQUESTS or self._channel.session is not None:
             return
         if self._takes_request():
@@ -230,7 +236,7 @@ class H1Connection(StreamConnection):
             self._end_of_input()
 
     def _end_of_input(self) -> None:
-        """Nothing comes any more: unless there is something to answer yet, close."""
+        """The client sends no more: close, unless there is still something to answer."""
         if self._channel.write_paused and self._parser.rest:
             return
         if self.reading is REQUESTS and self._channel.session is None:
@@ -241,7 +247,7 @@ class H1Connection(StreamConnection):
             else:
                 self.close(linger=False)
 
-    # `RequestSink`: called by the parser, runs no application code.
+    # `RequestSink`: called by the parser; runs no application code.
 
     def on_request(self, head: RequestHead) -> None:
         """A request begins. Raises `PeerError` when it may not."""
@@ -251,7 +257,7 @@ class H1Connection(StreamConnection):
         channel.session = open_session(context, channel, head, self.peer, self.peer_reader)
 
     def on_body(self, data: bytes) -> None:
-        """A part of the body; dropped when the response is complete already."""
+        """A part of the body has come; it is dropped when the response is complete already."""
         session = self._channel.session
         if session is not None:
             session.feed(data)
@@ -267,13 +273,13 @@ class H1Connection(StreamConnection):
         session = self._channel.session
         if session is not None:
             session.feed_end()
-        elif self._parser.rest:  # of a request answered already: on with the next
+        elif self._parser.rest:  # the request was answered already, and the next one has come
             self.context.loop.call_soon(self._next_request)
 
     # `Owner`: called by the channel.
 
     def tunnel(self) -> None:
-        """What has come after the request for an upgrade is the other protocol's already."""
+        """Switch protocols; bytes that came after the upgrade request belong to the new one."""
         self.reading = TUNNEL
         rest = self._parser.take_rest()
         self._parser.stop()
@@ -288,7 +294,7 @@ class H1Connection(StreamConnection):
             self.arm()
 
     def answered(self) -> None:
-        """The response is complete, some time after its request came."""
+        """The response is complete, in a later turn of the loop than its request came."""
         parser = self._parser
         if self.paused or self.ended or self._channel.write_paused or parser.in_body or parser.rest:
             self._discard_body()
@@ -297,11 +303,11 @@ class H1Connection(StreamConnection):
             elif self.ended:
                 self._end_of_input()
             self.arm()
-        else:  # HOT 1 %: one call less; `arm` finds the same
+        else:  # HOT 1 %: this is what `arm` would find, with one call less
             self.enter(IDLE)
 
     def _discard_body(self) -> None:
-        """The rest of the body of a request that is answered is read and dropped."""
+        """Read and drop the rest of the body of a request that is answered."""
         self.drop_left = DISCARD_SIZE
         if self.paused & BODY_UNREAD:
             self.resume_reading(BODY_UNREAD)
@@ -340,7 +346,7 @@ class H1Connection(StreamConnection):
         if session is not None:
             session.connection_drains()
         elif self.waiting is BODY or (self._channel.write_paused and not self._parser.rest):
-            self.close(linger=True)  # answered, but for what is on its way in either direction
+            self.close(linger=True)  # all is answered; bytes may be on their way in both directions
         else:
             self.leave()
 

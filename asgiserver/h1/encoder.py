@@ -1,4 +1,4 @@
-"""Response heads to bytes (RFC 9112 sections 4 to 7). It knows no I/O and no clock."""
+"""Encodes response heads (RFC 9112 sections 4 to 7), without I/O and without a clock."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ def default_fields(headers: Sequence[str]) -> Fields:
 class HeadEncoder:
     """Encodes response heads for all connections of a server.
 
-    Status line, Server and Date are joined once a second and status (`starts`), and so is all of a
-    head that applications repeat: it is valid while its `stamp` is the encoder's.
+    Status line, Server and Date are joined once a second for each status (`starts`). A head that
+    applications repeat is encoded as a whole once a second: the bytes that it keeps are valid while
+    its `stamp` is the encoder's.
     """
 
     __slots__ = ("_date", "_defaults", "_send_date", "_server", "stamp", "starts")
@@ -50,10 +51,10 @@ class HeadEncoder:
     ) -> None:
         self._server = b"server: " + server + b"\r\n" if server else b""
         self._send_date = send_date
-        self._defaults = defaults or []  # fields of the user's, for responses that lack them
+        self._defaults = defaults or []  # the user's fields (--header), for responses without them
         self._date = b""
         self.starts: dict[int, bytes] = {}
-        self.stamp = object()  # HOT 1 %: of this second; a head that has it is sent as it is
+        self.stamp = object()  # HOT 1 %: a new one each second; a head that has it is sent as it is
 
     def __repr__(self) -> str:
         return f"<HeadEncoder {self._server!r} {self._date!r}>"
@@ -66,7 +67,7 @@ class HeadEncoder:
             self.stamp = object()
 
     def whole(self, head: ResponseHead) -> bytes:
-        """All of a head that the wire has nothing to add to; kept with it for this second."""
+        """All of a head that needs no framing fields; `head` keeps the bytes for this second."""
         head.whole = whole = b"%b%b\r\n" % (self.begin(head), head.block)
         head.stamp = self.stamp
         return whole

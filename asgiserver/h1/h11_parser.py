@@ -1,4 +1,4 @@
-"""Request heads through h11: pure Python, runs everywhere."""
+"""Parses request heads with h11, which is pure Python and runs everywhere."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from asgiserver.http.framing import METHODS
 
 
 class H11HeadParser:
-    """h11 as a parser of heads only; bodies and connections are ours.
+    """h11 as a parser of heads only; asgiserver itself handles bodies and connections.
 
-    h11 accepts bare LF, folded lines and more (be liberal in what you accept); the strict grammar
-    stands before it, so that both parsers take the same requests. The fields are the grammar's: h11
-    joins equal Content-Lengths and rewrites Transfer-Encoding, which the framing check has to see.
+    h11 accepts bare LF, folded lines and more (be liberal in what you accept), so the strict
+    grammar is applied first: both parsers accept the same requests. The fields are taken from the
+    grammar, because h11 joins equal Content-Lengths and rewrites Transfer-Encoding, and the framing
+    check has to see them as they came.
     """
 
     __slots__ = ()
@@ -26,8 +27,8 @@ class H11HeadParser:
             connection.receive_data(head)
             event = connection.next_event()
         except h11.RemoteProtocolError:
-            # Host, Content-Length and Transfer-Encoding: the shared framing check says what is
-            # wrong, in the same words for both parsers.
+            # The fault is in Host, Content-Length or Transfer-Encoding: the framing check that both
+            # parsers share reports it, in the same words for both.
             return strict
         assert isinstance(event, h11.Request)  # the head is complete
         return METHODS[event.method], event.target, event.http_version.decode(), strict[3]

@@ -1,7 +1,7 @@
 """The strict grammar of a request head (RFC 9112 sections 2 to 5), line by line.
 
-The reference for what is refused and how: it guards h11, which is lenient by design, and it names
-the fault when httptools has refused a head. It knows no I/O.
+This module is the reference for what is refused and how: it checks a head before h11, which is
+lenient by design, and it names the fault when httptools has refused a head. It knows no I/O.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ RawHead = tuple[str, bytes, str, list[tuple[bytes, bytes]]]
 
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
-# Visible ASCII; what a target means is decided in `asgiserver.http.target`.
+# A target is visible ASCII; `asgiserver.http.target` decides what it means.
 _REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
 FIELD_LINE = re.compile(rb"([" + TCHAR + rb"]+):[ \t]*([\t -~\x80-\xff]*)").fullmatch
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
@@ -26,7 +26,7 @@ _BARE_LF = re.compile(rb"(?<!\r)\n").search
 def parse_head(head: bytes) -> RawHead:
     """Split a head, its last empty line included. Raises `PeerError` at the first fault.
 
-    A bare LF counts as the first: it is refused before the rest of the head has come.
+    A bare LF is reported before any other fault, because it is refused as soon as it arrives.
     """
     if bare_lf(head, 0) >= 0:
         raise PeerError(400, "bare CR or LF")
@@ -46,7 +46,8 @@ def parse_head(head: bytes) -> RawHead:
         if match is None:
             raise PeerError(400, _field_line_fault(line))
         field = match[1].lower(), match[2].rstrip(b" \t")
-        # White space that some trim and others do not has smuggled requests (CVE-2019-16789).
+        # Requests have been smuggled with white space that some servers strip and others do not
+        # (CVE-2019-16789).
         if field[0] == b"transfer-encoding" and b"\t" in match[2]:
             raise PeerError(400, "invalid Transfer-Encoding")
         fields.append(field)
@@ -54,8 +55,8 @@ def parse_head(head: bytes) -> RawHead:
 
 
 def bare_lf(data: bytes, start: int) -> int:
-    """Where the first LF without its CR stands in `data`, from `start` on; -1 when nowhere."""
-    before = max(0, start - 1)  # its CR may stand there
+    """The position of the first LF without a CR before it in `data[start:]`; -1 for none."""
+    before = max(0, start - 1)  # the CR of an LF at `start` is there
     if data.count(b"\n", start) == data.count(b"\r\n", before):
         return -1
     match = _BARE_LF(data, start)
