@@ -1,4 +1,4 @@
-"""What a connection may touch of its server, and nothing more."""
+"""The part of a server that its connections may use, and nothing more."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ class Connection(Protocol):
         """`deadline` (clock seconds) has passed."""
 
     def begin_drain(self) -> None:
-        """The server is stopping: close when idle, else with the response in flight."""
+        """The server is stopping: close now if idle, else after the current response."""
 
     def abort(self, reason: str) -> None:
         """Close at once."""
 
 
 class Clock(Protocol):
-    """Coarse time: one tick a second for every deadline and for the Date field."""
+    """Coarse time: one tick a second checks every deadline and renews the Date field."""
 
     now: float
     """Seconds of the event loop's clock, at most one tick old."""
@@ -52,10 +52,10 @@ class Clock(Protocol):
 
 
 class SharedExtension(dict[str, Any]):
-    """What all scopes say of an extension: to be replaced in one of them, not changed.
+    """The value of an extension that all scopes share: a scope may replace it, but not change it.
 
-    Its items are plain JSON. A copy of it, also a pickled one, is an ordinary dict, so scopes can
-    be copied, deeply too.
+    Its items are plain JSON. A copy of it, a deep or pickled one included, is an ordinary dict, so
+    a scope can be copied.
     """
 
     def _refuse(self, *_args: Any, **_kwargs: Any) -> Any:
@@ -76,10 +76,10 @@ class SharedExtension(dict[str, Any]):
 
 
 class FunctionsExtension(SharedExtension):
-    """An extension that is asked: ``extension["name"]`` is a function.
+    """An extension whose values are functions: ``extension["name"]()`` calls one.
 
-    The functions are no items, as many a program dumps its scopes as JSON: they are found by their
-    names alone. Copies find them, too; only a pickled one, for another process, has none.
+    The functions can be looked up by name but are not items of the dict, because many programs dump
+    their scopes as JSON. Copies have them, too, except a pickled copy for another process.
     """
 
     def __init__(self, **functions: Callable[..., Any]) -> None:
@@ -99,8 +99,8 @@ class FunctionsExtension(SharedExtension):
         """The function called `name`, or `default`."""
         return self._functions.get(name, default)
 
-    def copy(self) -> Self:  # it cannot be changed
-        """The same."""
+    def copy(self) -> Self:
+        """The extension itself, as it cannot be changed."""
         return self
 
 
@@ -139,15 +139,16 @@ class ShutdownNotice:
 
 
 def wake(waiters: list[asyncio.Future[Any]]) -> None:
-    """Let the tasks that wait for these futures go on; the list is empty then."""
+    """Let the tasks that wait for these futures go on, and empty the list."""
     for waiter in waiters:
-        if not waiter.done():  # else its task was cancelled
+        if not waiter.done():  # a waiter is done already when its task was cancelled
             waiter.set_result(None)
     waiters.clear()
 
 
 PeerReader: TypeAlias = "Callable[[RequestHead, Peer], Peer | None]"
-"""The `Peer` of a request, given its head and the connection's `Peer`; None: ask no more."""
+"""Takes a request's head and the connection's `Peer`; returns the request's `Peer`, or None when
+that is the connection's."""
 
 
 class ServerContext:
@@ -167,8 +168,8 @@ class ServerContext:
         "idle_deadline",
         "loop",
         "on_quiet",
+        "on_refused",
         "proxy",
-        "refused",
         "running",
         "shutdown",
         "start",
@@ -186,35 +187,37 @@ class ServerContext:
         self.loop = loop
         self.clock = clock
         self.on_tick()
-        self.state: dict[str, Any] | None = None  # the lifespan's; None: not supported
+        self.state: dict[str, Any] | None = None  # of the lifespan; None: it is not supported
         self.base_context = contextvars.Context()  # captured after the lifespan's start-up
         self.connections: set[Connection] = set()
-        self.running: dict[asyncio.Task[None], Session] = {}  # those that did not end at once
+        self.running: dict[asyncio.Task[None], Session] = {}  # sessions that did not end at once
         self.stats = Counters()
         self._seen: set[str] = set()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
-        self.refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
-        self.on_quiet: Callable[[], None] | None = None  # at a connection's or task's end, draining
+        self.on_refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
+        # While the server drains, this is called whenever a connection or a task has ended.
+        self.on_quiet: Callable[[], None] | None = None
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
-        # Runs a session; and whether there is room for a connection, None: always. See
-        # `server.limits`.
+        # `start` runs a session; `admit` tells whether there is room for a connection, and is None
+        # without a limit. See `server.limits`.
         self.start: Callable[[Session], None] = self.start_now
         self.admit: Callable[[Connection], bool] | None = None
-        # Asked once for each connection what has to look at its requests; see `server.proxy`.
+        # Called once per connection; returns the reader of its forwarding fields, or None when
+        # they are ignored. See `server.proxy`.
         self.proxy: Callable[[Peer], PeerReader | None] | None = None
         self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
-        # What every wire of this server can do; a wire adds its own. Copied for each scope.
+        # The extensions that every wire of this server supports; each scope has a copy of the dict.
         notice = FunctionsExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
-        nothing_to_say = SharedExtension()
+        no_details = SharedExtension()
         self.http_extensions: dict[str, Any] = {
             "asgiserver.on_disconnect": SharedExtension(mode=config.on_disconnect),
             "asgiserver.shutdown": notice,
-            "http.response.zerocopysend": nothing_to_say,
-            "http.response.early_hint": nothing_to_say,
+            "http.response.zerocopysend": no_details,
+            "http.response.early_hint": no_details,
         }
         if config.pathsend:
-            self.http_extensions["http.response.pathsend"] = nothing_to_say
+            self.http_extensions["http.response.pathsend"] = no_details
         self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 
     def __repr__(self) -> str:
@@ -227,32 +230,32 @@ class ServerContext:
         self.stats.count_refused(error.reason)
 
     def announce_stop(self) -> None:
-        """Tell applications that the server stops; each response ends its connection from now."""
+        """Tell applications that the server stops; from now on responses end their connections."""
         self.shutdown.give()
         self.draining = True
 
     def first_time(self, what: str) -> bool:
-        """Whether this server sees `what` for the first time: some things are said once."""
+        """Whether this server sees `what` for the first time, so that it is logged only once."""
         if what in self._seen:
             return False
         self._seen.add(what)
         return True
 
     def refuse(self, session: Session, error: PeerError) -> None:
-        """Answer for an application; the access log has a line for it, else the server's log."""
+        """Answer in place of the application; the access log has a line, else the server's log."""
         if self.access is None:
-            self.refused(session.scope["client"], error)
+            self.on_refused(session.scope["client"], error)
         else:
             self.stats.count_refused(error.reason)
         session.refuse(error)
 
     def on_tick(self) -> None:
         """The clock has moved on; called at each of its ticks."""
-        # HOT 1 %: of a connection that becomes idle now, so that no request has to add it up.
+        # HOT 1 %: no request has to add up the deadline of a connection that becomes idle now.
         self.idle_deadline = self.clock.now + self.config.timeout_keep_alive
 
     def start_soon(self, session: Session) -> None:
-        """Run a session in a copy of the base context, from the next turn of the loop on."""
+        """Run a session in a copy of the base context, beginning in the next turn of the loop."""
         task = self.loop.create_task(session.run(), context=self.base_context.copy())
         self._keep(session, task)
 
@@ -260,8 +263,8 @@ class ServerContext:
 
         def start_now(self, session: Session) -> None:
             """Run a session in a copy of the base context, at once."""
-            # HOT 15 %: most end without waiting for anything; a scheduled task takes 1.2 to 2.3 us
-            # more.
+            # HOT 15 %: most sessions end without waiting for anything; a scheduled task takes 1.2
+            # to 2.3 us more.
             task = asyncio.Task(
                 session.run(), loop=self.loop, eager_start=True, context=self.base_context.copy()
             )
@@ -277,7 +280,7 @@ class ServerContext:
         task.add_done_callback(self._ended)
 
     def lost(self, connection: Connection) -> None:
-        """A connection is gone."""
+        """A connection is lost: forget it."""
         self.connections.discard(connection)
         if self.draining and self.on_quiet is not None:
             self.on_quiet()

@@ -154,7 +154,7 @@ class H1Channel(Output):
         return ending + b"\r\n"
 
     def _may_discard_body(self) -> bool:
-        """Whether the rest of the request body is small enough to read it and keep the connection."""
+        """Whether the rest of the request body is worth reading to keep the connection."""
         session = self.session
         if session is not None and session.continue_wanted:
             return False  # a client that waits for a 100 may never send its body

@@ -357,7 +357,7 @@ class H1Connection(StreamConnection):
         if channel.session is not None:
             self.context.refuse(channel.session, error)
             return
-        self.context.refused(self.peer.client, error)
+        self.context.on_refused(self.peer.client, error)
         if self.reading is REQUESTS:
             if not self._parser.in_body:
                 text = error.reason.encode()

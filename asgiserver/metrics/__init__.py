@@ -1,1 +1,1 @@
-"""Figures of a server: what is counted and measured, for whoever wants to show it."""
+"""Figures of a server: what it counts and measures, for programs that show it."""

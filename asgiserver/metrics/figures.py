@@ -1,6 +1,6 @@
-"""Every figure of a server once, with its name, help text, type and labels.
+"""Declares every figure of a server once, with its name, help text, type and labels.
 
-A figure is one line here: a field of `Counters` when the server counts it as it goes, else of
+Each figure is one line: a field of `Counters` if the server counts it as it runs, else a field of
 `Snapshot`. The live counters are plain attributes: ``counters.requests += 1`` is all that counting
 costs. The module is pure, and imports nothing of the package.
 """
@@ -15,20 +15,20 @@ from typing import Any, NamedTuple
 __all__ = ["FIGURES", "OTHER_REASONS", "Counters", "Figure", "Snapshot"]
 
 MAX_REASONS = 128
-"""Reasons of refusals that are told apart. All of them are constants of this package, about 80; the
-limit keeps a snapshot small if a reason ever comes from elsewhere."""
+"""Reasons of refusals that are counted separately. All of them are constants of this package, about
+80; the limit keeps a snapshot small if a reason ever comes from elsewhere."""
 
 OTHER_REASONS = "other"
-"""The reason of refusals for which there was no room."""
+"""The reason under which refusals are counted when there are `MAX_REASONS` already."""
 
 
 class Figure(NamedTuple):
-    """What a reader of figures needs to know about one of them."""
+    """What a program that shows figures needs to know about one of them."""
 
     name: str
     help: str
-    kind: str  # counter: only grows; gauge: goes up and down
-    labels: tuple[str, ...] = ()  # with labels its value is a dict, whose keys are theirs
+    kind: str  # a counter only grows; a gauge goes up and down
+    labels: tuple[str, ...] = ()  # with labels the value is a dict, whose keys are label values
 
 
 def _figure(help: str, kind: str) -> Any:

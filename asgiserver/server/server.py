@@ -170,7 +170,7 @@ class Server:
             context.stats.count_refused(error.reason)
             log.report(client, error, clock.now)
 
-        context.refused = refused
+        context.on_refused = refused
         context.proxy = make_proxies(config)
         check_codec(config.ws)
         self._wires = wires = make_wires(config, clock)

@@ -48,8 +48,7 @@ TUNNEL_LINGER_SIZE = 1 << 20
 because the peer of a protocol with a closing handshake reads while it sends."""
 
 DRAIN_LINGER_TIME = 0.25
-"""Seconds that an idle connection lingers while the server stops, for a request that is on its way.
-"""
+"""Seconds that an idle connection lingers when the server stops: a request may be on its way."""
 
 UNKNOWN = Peer(None, None)
 

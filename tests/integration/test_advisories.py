@@ -77,7 +77,7 @@ async def test_one_line_for_a_faulty_request(connect, lines):
     """CVE-2025-47287: thousands of faults in one request are one line."""
     peer = connect(hello)
     log = PeerErrorLog()
-    peer.context.refused = lambda client, error: log.report(client, error, peer.clock.now)
+    peer.context.on_refused = lambda client, error: log.report(client, error, peer.clock.now)
     peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n" + b"bad\x10name : x\r\n" * 100 + b"\r\n")
     assert (await peer.reply()).status == 400
     for _ in range(100):

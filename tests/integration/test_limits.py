@@ -99,7 +99,7 @@ class Lines:
 
     def __init__(self, peer):
         self.said = []
-        peer.context.refused = lambda client, error: self.said.append(str(error))
+        peer.context.on_refused = lambda client, error: self.said.append(str(error))
 
 
 @pytest.mark.parametrize("logged", [True, False], ids=["access log", "no access log"])
