@@ -1,8 +1,8 @@
 """The wire side of one exchange; `asgi.session.Session` is the ASGI side.
 
 Every wire implements `Channel`, every ASGI protocol is a `Session`, and neither knows more of the
-other than what stands in these two files. All of it is synchronous but the two places that may have
-to wait.
+other than what stands in these two files. All methods are synchronous except `wait_writable` and
+`send_file`, which may have to wait.
 """
 
 from __future__ import annotations
@@ -17,30 +17,31 @@ if TYPE_CHECKING:
 class Channel(Protocol):
     """The wire side of one exchange.
 
-    An HTTP/1 connection has one, for one exchange at a time; on HTTP/2 each stream is one.
+    An HTTP/1 connection has one channel, for one exchange at a time; with HTTP/2 each stream would
+    be a channel.
     """
 
     writable: bool
     """False while the peer reads too slowly: await `wait_writable` before sending more."""
 
     async def wait_writable(self) -> None:
-        """Return once more may be sent, or the peer is gone (then `Session.disconnect` has run)."""
+        """Return when more may be sent, or the peer is gone (then `Session.disconnect` has run)."""
 
     def send_informational(self, status: int, fields: Fields) -> None:
         """Send an interim response (RFC 9110 section 15.2)."""
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
-        """Send the head together with the first bytes of the body; `end` when they are all."""
+        """Send the head with the first bytes of the body; `end` when these are the whole body."""
 
     def send_body(self, data: bytes, end: bool) -> None:
-        """Send more of the body; `end` with the last."""
+        """Send more of the body; `end` with its last bytes."""
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send `count` bytes of an open file, from `offset`, as part of the body.
 
-        A `send_body` follows, perhaps of no bytes. Returns when the kernel has them all, or when
-        the peer is gone (then `Session.disconnect` has run). Raises `OSError` when the file is
-        shorter or cannot be read: the response is broken then.
+        The caller calls `send_body` next, perhaps without bytes. Returns when the kernel has all
+        `count` bytes, or when the peer is gone (then `Session.disconnect` has run). Raises
+        `OSError` when the file is shorter or cannot be read: the response is broken then.
         """
 
     def send_trailers(self, fields: Fields) -> None:
@@ -56,7 +57,7 @@ class Channel(Protocol):
         """The application took `size` bytes: resume reading, or widen the window."""
 
     def finish(self) -> None:
-        """The exchange is over: take the next request, or close a tunnel after what is queued."""
+        """The exchange is over: take the next request, or close a tunnel after all is sent."""
 
     def abort(self, reason: Outcome) -> None:
-        """Break the exchange off: close the connection at once, or reset the stream."""
+        """Break off the exchange: close the connection at once, or reset the stream."""

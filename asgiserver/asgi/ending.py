@@ -15,12 +15,12 @@ UNFINISHED  the application has returned too early     app_error    500         
 ==========  =========================================  ===========  ============  =========  =======
 
 A number is the status of an answer in the application's place, or the code of a close frame. An
-answer that has begun is cut (of GONE and UNREAD it is lost), and the access log has its status; of
-GONE and LEFT it has 499. When a session is over, or closing, only FAILED, LEFT and DRAINED are
-logged, and nothing else happens; but a closing tunnel can be lost.
+answer that has begun is cut (for GONE and UNREAD it is lost), and the access log has its status,
+but 499 for GONE and LEFT. When a session is over, or closing, FAILED, LEFT and DRAINED are logged,
+and nothing else happens, except that a closing tunnel can be lost.
 
-.. [1] The access log has it; without one, `log.refusals` has.
-.. [2] That is in good order: the outcome is ``ok``, and nothing is logged.
+.. [1] The access log has a line for it; without an access log, `log.refusals` has one.
+.. [2] This end is in good order: the outcome is ``ok``, and nothing is logged.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from asgiserver.types import Outcome
 
 CLIENT_CLOSED_REQUEST = 499
-"""Status in the log of a request whose client left early; nginx made it a habit."""
+"""The status that is logged for a request whose client left early; nginx introduced it."""
 
 
 class Way(enum.Enum):
-    """As what an exchange ends; see the table."""
+    """The ways in which an exchange ends early; see the table."""
 
     GONE = enum.auto()
     UNREAD = enum.auto()
@@ -54,7 +54,7 @@ class Stage(enum.Enum):
     """How far an exchange has come."""
 
     UNSENT = enum.auto()  # nothing of the answer is on the wire
-    BEGUN = enum.auto()  # the answer is, but not its end
+    BEGUN = enum.auto()  # a part of the answer is on the wire, but not its end
     OPEN = enum.auto()  # a tunnel is open
     CLOSING = enum.auto()  # the tunnel is being closed
     OVER = enum.auto()
@@ -64,25 +64,25 @@ class Act(enum.Enum):
     """What a session has to do."""
 
     NOTHING = enum.auto()
-    LOSE = enum.auto()  # be over, as the peer is gone
+    LOSE = enum.auto()  # end without a word, because the peer is gone
     ANSWER = enum.auto()  # send a short answer in the application's place
-    CUT = enum.auto()  # break off: the client must see that the answer is not whole
+    CUT = enum.auto()  # break off, so that the client sees that the answer is not whole
     CLOSE = enum.auto()  # begin the closing handshake
 
 
 class Ending(NamedTuple):
-    """What becomes of an exchange."""
+    """What happens when an exchange ends early."""
 
     act: Act
     outcome: Outcome
-    status: int = 0  # to answer with, or for the access log; 0: the one that was sent
+    status: int = 0  # of the answer, or for the access log; 0: the status that was sent
     code: int = 0  # of the close frame
-    level: int = 0  # of the line in the server's log; 0: none
+    level: int = 0  # of the line in the server's log; 0: there is no line
 
 
 class _Row(NamedTuple):
     outcome: Outcome
-    unsent: tuple[Act, int]  # and the status
+    unsent: tuple[Act, int]  # what to do at Stage.UNSENT, and the status
     code: int = 0  # of the close frame, when a tunnel is open
     level: int = 0
     begun: tuple[Act, int] = (Act.CUT, 0)
@@ -108,7 +108,7 @@ _ROWS = {
 
 
 def ending_of(way: Way, stage: Stage) -> Ending:
-    """What becomes of an exchange at `stage` that ends as `way`."""
+    """What happens to an exchange that ends in this `way` at this `stage`."""
     row = _ROWS[way]
     if stage is Stage.UNSENT or stage is Stage.BEGUN:
         act, status = row.unsent if stage is Stage.UNSENT else row.begun
@@ -124,7 +124,7 @@ def ending_of(way: Way, stage: Stage) -> Ending:
 
 
 def way_of_cancelling(reason: Outcome) -> Way:
-    """As what an exchange ends whose application the server has cancelled for `reason`."""
+    """The way in which an exchange ends when the server has cancelled it for `reason`."""
     if reason == "client_gone":
         return Way.LEFT
     return Way.LATE if reason == "timeout" else Way.STOPPED

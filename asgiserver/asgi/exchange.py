@@ -23,29 +23,29 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgiserver")
 
 UNKNOWN = -1
-"""The length of a body that has no Content-Length, while its parts are counted all the same."""
+"""Stands for the missing Content-Length of a body whose parts have to be counted nevertheless."""
 
 
 class Exchange(Response, Session):
     """The `Session` of an HTTP request.
 
     The request half: `_parts` gathers the body until the application takes all of it at once; after
-    its end `receive` waits for the response to be complete or the client to be gone. The response
-    half is inherited. What most requests leave as it is stands here, not in `__init__`.
+    the end of the body `receive` waits until the response is complete or the client is gone. The
+    response half is inherited. The class attributes are defaults that few requests change.
     """
 
     task: Task[None] | None = None
     outcome: Outcome = "ok"
     cancel_reason: Outcome | None = None
-    _told_end = False  # the application knows that the body is complete
-    _held = False  # the head was, when the clock looked last
-    _hung_up: Outcome | None = None  # why the application shall stop, as an outcome
-    _sent_when_told = 0  # bytes of body, when it heard that
+    _end_delivered = False  # whether the application knows that the body is complete
+    _held_at_last_tick = False  # whether the head was held when the clock ticked last
+    _stop_reason: Outcome | None = None  # why the application shall stop
+    _sent_at_disconnect = 0  # bytes of body sent when the application received http.disconnect
 
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
     ) -> None:
-        # HOT 1 %: first what `Response.__init__` does, without a call.
+        # HOT 1 %: this begins with what `Response.__init__` does, and saves the call.
         self._channel = channel
         self.request = request
         self._head = None
@@ -56,7 +56,7 @@ class Exchange(Response, Session):
         self.scope = scope
         self.continue_wanted = request.framing.expect_continue
         self.begun = perf_counter()
-        self._ended = not request.framing.has_body  # the body is complete
+        self._body_complete = not request.framing.has_body
         self._waiters: list[Future[None]] | None = None
         self._parts: list[bytes] | None = None
         self.buffered = 0
@@ -84,12 +84,12 @@ class Exchange(Response, Session):
 
     def feed_end(self) -> None:
         """The request body is complete."""
-        self._ended = True
+        self._body_complete = True
         if self._waiters:
             self._wake()
 
     def disconnect(self, reason: Outcome) -> None:
-        """The peer is gone, or broke off; `reason` becomes the outcome in the access log."""
+        """The peer is gone, or it was cut; `reason` becomes the outcome in the access log."""
         if self.state != DONE:
             self.gone = True
             self.end(Way.GONE if reason == "client_gone" else Way.UNREAD)
@@ -98,7 +98,7 @@ class Exchange(Response, Session):
             self._wake()
 
     def refuse(self, error: PeerError) -> None:
-        """The request turned out to be broken or too large while its body came in."""
+        """The request is broken or too large, which showed while its body arrived."""
         if self.state == DONE:
             return
         self.gone = True
@@ -108,13 +108,15 @@ class Exchange(Response, Session):
             self._wake()
 
     def hang_up(self, reason: Outcome) -> None:
-        """Tell the application `http.disconnect` when it listens, but let it go on sending.
+        """Give the application `http.disconnect` when it listens, but let it go on sending.
 
-        For a client that closed its sending side and may still read, and for a stream that would
-        hold up a shutdown. `reason` is the outcome if it stops then. Of a client, a stream that has
-        begun is cancelled, if that is wanted: an answer that is being prepared may be waited for.
+        This is for a client that closed its sending side and may still read, and for a stream that
+        would hold up a shutdown. `reason` is the outcome if the application stops because of it.
+
+        After ``client_gone`` a stream that has begun is cancelled if `on_disconnect` says so. A
+        response that has not begun is not, because the client may still wait for it.
         """
-        self._hung_up = self._hung_up or reason  # the first word counts
+        self._stop_reason = self._stop_reason or reason  # the first reason counts
         if self._waiters:
             self._wake()
         if reason == "client_gone" and self.state == BODY and not self.cancel_reason:
@@ -124,10 +126,11 @@ class Exchange(Response, Session):
         """The request has been running for another second."""
         if self.state != HEAD:
             return
-        if not self._held:
-            self._held = True
+        if not self._held_at_last_tick:
+            self._held_at_last_tick = True
         elif self._head is not None:
-            # Long enough: an event stream whose first event is far away has to be seen to begin.
+            # The head was held long enough: an event stream may be far from its first event, and
+            # its client has to see that the stream has begun.
             self.release_head()
 
     def begin_drain(self) -> None:
@@ -142,16 +145,16 @@ class Exchange(Response, Session):
         while self.state != DONE:
             if self._parts is not None:
                 return self._take_body(self._parts)
-            if not self._told_end:
-                if self._ended:
-                    self._told_end = True
+            if not self._end_delivered:
+                if self._body_complete:
+                    self._end_delivered = True
                     return {"type": "http.request", "body": b"", "more_body": False}
                 if self.continue_wanted:
                     self.continue_wanted = False
                     if self.state == START:
                         self._channel.send_informational(100, [])
-            elif self._hung_up:
-                self._tell_gone()
+            elif self._stop_reason:
+                self._note_disconnect()
                 break
             await self._wait()
         return {"type": "http.disconnect"}
@@ -160,28 +163,29 @@ class Exchange(Response, Session):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         self._parts = None
         self.buffered = 0
-        self._told_end = self._ended
+        self._end_delivered = self._body_complete
         self._channel.consumed(len(body))
-        return {"type": "http.request", "body": body, "more_body": not self._ended}
+        return {"type": "http.request", "body": body, "more_body": not self._body_complete}
 
-    def _tell_gone(self) -> None:
-        """The application hears `http.disconnect`, and from now on its body is counted."""
+    def _note_disconnect(self) -> None:
+        """Note that the application receives `http.disconnect`; its body is counted from now on."""
         if not self.told_gone:
             self.told_gone = True
-            self._sent_when_told = self.sent
-            if self.state == BODY and self._left is None and self._hung_up == "client_gone":
+            self._sent_at_disconnect = self.sent
+            if self.state == BODY and self._left is None and self._stop_reason == "client_gone":
                 self._left = UNKNOWN
 
     def _count_down(self, size: int, end: bool) -> None:
-        """The same, but who ends early because it heard that the client left makes no mistake.
+        """Hold the application to its Content-Length, unless it stops because the client left.
 
-        Nor has it ended: middleware ends the response in good order when the stream beneath it was
-        cancelled, and then nobody may take the response for whole.
+        A body that ends early after `http.disconnect` is not the application's error, but the
+        response is not complete either: middleware ends a response in good order when the stream
+        beneath it was cancelled, and the client must not take such a response for whole.
         """
-        if self.told_gone and self._hung_up == "client_gone":
+        if self.told_gone and self._stop_reason == "client_gone":
             left = self._left
             if left == UNKNOWN:
-                early = not size and self.sent == self._sent_when_told
+                early = not size and self.sent == self._sent_at_disconnect
             else:
                 early = left is not None and size < left
             if end and early:
@@ -211,14 +215,14 @@ class Exchange(Response, Session):
         if self.context.access is not None:
             if self.status != 500 or self.outcome != "ok":
                 self.record(self.status)
-            else:  # frameworks send it and then raise what it is about: see `apply`
+            else:  # frameworks send a 500 and then raise its cause: see `apply`
                 self.context.loop.call_soon(self.record, 500)
         if self._waiters:
             self._wake()
         self._channel.finish()
 
     def body_left_out(self, status: int) -> None:
-        """Say it once, unless the request was HEAD: then it is what applications do."""
+        """Warn once for each status; for HEAD never, as applications send a body as for GET."""
         if self.request.method != "HEAD" and self.context.first_time(f"body of a {status}"):
             logger.warning(
                 "Left out the body of a %d response, which has none: %s; said once",
@@ -229,9 +233,9 @@ class Exchange(Response, Session):
     # The application itself.
 
     def time_out(self) -> None:
-        """It takes too long: answer or cut at once, whatever the application does about it."""
+        """The request takes too long: answer or cut at once, whatever the application does."""
         if self.state == DONE and not self.gone:
-            return  # what it does behind its response is its own business
+            return  # after its response the application may run as long as it likes
         if self.state != DONE:
             self.end(Way.LATE)
             self.gone = True
@@ -239,10 +243,11 @@ class Exchange(Response, Session):
             self.cancel("timeout")
 
     def _cancel_on_disconnect(self) -> None:
-        """The option's value unless the application has changed it for this request.
+        """Cancel the application if `on_disconnect` is ``cancel`` for this request.
 
-        In its scope: ``scope["extensions"]["asgiserver.on_disconnect"] = {"mode": "cancel"}``.
-        What is no mode there leaves the option: nobody could be told of it any more.
+        The application may replace the option's value in its scope, with
+        ``scope["extensions"]["asgiserver.on_disconnect"] = {"mode": "cancel"}``. If that value is
+        no mode, the option holds: it is too late to report an error to the application.
         """
         mode = self.context.config.on_disconnect
         chosen = (self.scope.get("extensions") or {}).get("asgiserver.on_disconnect")
@@ -251,7 +256,7 @@ class Exchange(Response, Session):
         if mode == "cancel":
             self.cancel("client_gone")
 
-    # How it ends before its time.
+    # How the exchange ends early.
 
     @property
     def stage(self) -> Stage:
@@ -262,17 +267,17 @@ class Exchange(Response, Session):
 
     @property
     def told(self) -> Way | None:
-        """See `Session.told`: the application knows from `receive` or from `send`."""
+        """See `Session.told`: `receive` or `send` has told the application."""
         if not (self.gone or self.told_gone):
             return None
-        return Way.DRAINED if self._hung_up == "shutdown" and not self.gone else Way.LEFT
+        return Way.DRAINED if self._stop_reason == "shutdown" and not self.gone else Way.LEFT
 
     def apply(self, ending: Ending, answer: PeerError) -> None:
         """See `Session.apply`."""
         act = ending.act
         if act is Act.NOTHING:
             if ending.outcome == "app_error" and self.status == 500 and not self.gone:
-                self.outcome = "app_error"  # its record may wait for this
+                self.outcome = "app_error"  # its record may wait for this: see `completed`
             return
         self.outcome = ending.outcome
         if act is Act.ANSWER:
@@ -288,7 +293,7 @@ class Exchange(Response, Session):
         hint = ""
         if self.state == HEAD and "http.response.pathsend" in (self.scope.get("extensions") or ()):
             hint = (
-                "; after its start nothing came: has middleware that does not know"
+                "; nothing came after its start: has middleware that does not know"
                 " http.response.pathsend dropped a file? Then serve without --pathsend"
             )
         return "without a response" if self.unsent else "before its response was complete", hint

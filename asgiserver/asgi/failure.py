@@ -1,4 +1,4 @@
-"""What came out of an application, and whose business it is."""
+"""Tells what an exception that came out of an application means, and who has to handle it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ def is_disconnect(error: BaseException) -> bool:
     """Whether `error` only says that the client is gone.
 
     Frameworks wrap our `ClientDisconnected` in their own exception or in a group, or raise one of
-    theirs for `http.disconnect` (Starlette: ClientDisconnect); none of that is anybody's fault.
+    theirs after `http.disconnect` (Starlette: ClientDisconnect). None of these is an error of the
+    application.
     """
     groups: set[int] = set()
     to_see = [error]
@@ -43,11 +44,12 @@ def is_disconnect(error: BaseException) -> bool:
 
 
 def is_of_the_process(error: BaseException) -> bool:
-    """Whether `error` was raised in the application but not by it, and has to go on its way.
+    """Whether `error` concerns the whole process and has to be raised again.
 
-    A coroutine that is closed together with its loop sees GeneratorExit, and the handler of a
-    signal raises KeyboardInterrupt or SystemExit wherever the main thread is. What an application
-    raises itself, of whatever kind, ends its request and nothing else.
+    Such an error was raised in the application but not by it: a coroutine that is closed together
+    with its loop sees GeneratorExit, and the handler of a signal raises KeyboardInterrupt or
+    SystemExit wherever the main thread is. An exception of any kind that the application raises
+    itself ends its request and nothing else.
     """
     if isinstance(error, GeneratorExit):
         try:
@@ -75,6 +77,6 @@ def _is_of_a_signal(error: BaseException) -> bool:
         return False
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
     if isinstance(error, KeyboardInterrupt) and signal.default_int_handler in handlers:
-        return True  # it is written in C, and leaves no frame
+        return True  # this handler is written in C, and leaves no frame in the traceback
     codes = [getattr(getattr(handler, "func", handler), "__code__", None) for handler in handlers]
     return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))

@@ -1,6 +1,6 @@
-"""Parts of files for a response: opened, checked and, when small, read in a thread.
+"""Opens and checks parts of files for a response in a thread, and reads small ones there.
 
-It knows no wire: how a part travels is the business of `Channel.send_file`.
+This module knows no wire: `Channel.send_file` sends a part.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ if TYPE_CHECKING:
 Opened = TypeVar("Opened")
 
 INLINE_SIZE = 65536
-"""Bytes up to which a part is read at once, in the same thread that opens it: head and file leave
-in one write then, and no descriptor has to be waited for."""
+"""Bytes up to which a part is read by the thread that opens the file. Head and file leave in one
+write then, and no descriptor has to stay open."""
 
 SLICE_SIZE = 4 << 20
-"""Bytes of a file that a channel is given at a time; what the access log may miss of a response
-that is broken off."""
+"""Bytes of a file that a channel is given at a time. When a response is broken off, the access log
+may count up to this many bytes too few."""
 
-
-# Windows has only the last of these, and needs it.
+# Windows has O_RDONLY and O_BINARY alone, and needs O_BINARY.
 _FLAGS = sum(getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_BINARY"))
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _reading = threading.Lock()
 
 
 class FilePart:
-    """`count` bytes of a regular file, from `offset`; they are in `data` already when they are few.
+    """`count` bytes of a regular file, from `offset`; `data` holds them already when they are few.
 
-    Closing it closes the descriptor if the part has opened it.
+    `owned` is true while the part has an open descriptor of its own, which `close` closes.
     """
 
     __slots__ = ("count", "data", "fd", "offset", "owned")
@@ -52,18 +51,18 @@ class FilePart:
         return f"<FilePart fd={self.fd} {self.offset}+{self.count} owned={self.owned}>"
 
     def close(self) -> None:
-        """Close the descriptor, once."""
+        """Close the descriptor if it belongs to the part; a second call does nothing."""
         if self.owned:
             self.owned = False
             os.close(self.fd)
 
 
 async def open_path(path: object, most: int | None) -> FilePart:
-    """Open a file that an application names, up to `most` bytes of it.
+    """Open a file that an application names; the part is its first `most` bytes, or all of it.
 
-    A file that has grown since its length was announced is sent as announced. Raises
-    `ApplicationError` when it cannot be opened, is no regular file or shorter than `most`; its
-    `__cause__` is the `OSError`.
+    `most` is the announced length: a file that has grown since then is sent up to that length.
+    Raises `ApplicationError` when the file cannot be opened (its `__cause__` is the `OSError`), is
+    no regular file, or is shorter than `most`.
     """
     if not isinstance(path, str) or "\0" in path:
         raise ApplicationError(f"the path of a file must be a str, not {path!r}")
@@ -71,11 +70,11 @@ async def open_path(path: object, most: int | None) -> FilePart:
 
 
 async def part_of(file: Any, offset: object, count: object) -> FilePart:
-    """A part of a file that an application has opened; the descriptor stays the application's.
+    """A part of a file that an application has opened, and has to close itself.
 
-    `file` is a descriptor, or an object with ``fileno()``. Without `offset` the part begins where
-    `file` stands, and `file` is moved to the end of the part; without `count` it reaches to the end
-    of the file. Raises `ApplicationError` when the file does not have that part.
+    `file` is a descriptor, or an object with ``fileno()``. Without `offset` the part begins at the
+    current position of `file`, which moves to the end of the part; without `count` the part reaches
+    to the end of the file. Raises `ApplicationError` when the file does not have that part.
     """
     fd = _descriptor(file)
     for name, value in (("offset", offset), ("count", count)):
@@ -112,9 +111,10 @@ def _position(file: Any) -> int:
 
 
 def open_to_read(path: str, *, link: bool = True) -> int:
-    """A descriptor of a file; of none that is a link itself, when `link` is false.
+    """Open a file and return its descriptor; refuse a symbolic link when `link` is false.
 
-    Without O_NONBLOCK a named pipe would block the thread until somebody writes to it.
+    Raises `OSError`. Without O_NONBLOCK a named pipe would block the thread until somebody writes
+    to it.
     """
     return os.open(path, _FLAGS if link else _FLAGS | _NO_LINK)
 
@@ -144,7 +144,7 @@ def _open(path: str, most: int | None) -> FilePart:
 
 
 def _part(fd: int, offset: int, count: int | None, most: int | None = None) -> FilePart:
-    """The part, checked against the file as it is now; runs in a thread."""
+    """The part, checked against the current size of the file; runs in a thread."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise ApplicationError("not a regular file")
@@ -171,10 +171,10 @@ async def _in_thread(function: Callable[..., FilePart], *args: Any) -> FilePart:
 
 
 async def open_in_thread(function: Callable[..., Opened], *args: Any) -> Opened:
-    """What `function` returns, which is called in a thread.
+    """Call `function` in a thread; return the file that it has opened.
 
-    When the caller is cancelled meanwhile, the file is closed, so that nothing stays open. Instead
-    of a file `function` may return an int, of which nothing has to be closed.
+    When the caller is cancelled meanwhile, that file is closed. `function` may also return an int
+    in place of a file, which needs no closing.
     """
     future = asyncio.get_running_loop().run_in_executor(None, function, *args)
     try:

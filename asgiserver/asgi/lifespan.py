@@ -1,4 +1,4 @@
-"""The lifespan protocol (ASGI lifespan 2.0), once a server."""
+"""The lifespan protocol (ASGI lifespan 2.0), which runs once in each server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgiserver")
 
 CANCEL_TIME = 1.0
-"""Seconds that a cancelled application has to end."""
+"""Seconds that the application has to end after it is cancelled."""
 
 
 class Lifespan:
     """Runs the application's lifespan in a task of its own.
 
-    In mode ``auto`` an exception before the application's first `receive` means that it does not
-    know the protocol; it is named all the same. Afterwards it is a failed start-up.
+    In mode ``auto`` an exception before the application's first `receive` means that the
+    application does not know the protocol; a warning names the exception. An exception after that
+    `receive` means that the start-up has failed.
     """
 
     def __init__(self, app: ASGIApplication, mode: str, state: dict[str, Any]) -> None:
@@ -33,11 +34,12 @@ class Lifespan:
         self._mode = mode
         self._state = state
         self._events: asyncio.Queue[Message] = asyncio.Queue()
-        self._received = False
-        self._cancelled = False  # by us
+        self._received = False  # whether the application has called `receive`
+        self._cancelled = False  # whether the server has cancelled the application
         self._started = asyncio.Event()
         self._stopped = asyncio.Event()
-        self._idle = asyncio.Event()  # it has cleaned up: it ended, or waits for what never comes
+        # The application has cleaned up: it has ended, or it waits for an event that never comes.
+        self._idle = asyncio.Event()
         self._startup_failure = ""
         self._shutdown_failure = ""
         self._task: asyncio.Task[None] | None = None
@@ -50,20 +52,21 @@ class Lifespan:
     async def startup(self, timeout: float) -> contextvars.Context:
         """Run the start-up; return the context in which requests shall run.
 
-        Raises `LifespanFailed` when it fails or takes longer than `timeout` seconds.
+        Raises `LifespanFailed` when the start-up fails or takes longer than `timeout` seconds.
         """
         if self._mode == "off":
             return self._context
         loop = asyncio.get_running_loop()
         self._task = loop.create_task(self._run(), context=self._context, name="lifespan")
-        # KeyboardInterrupt alone comes out of it, and out of the loop: nobody asks the task for it.
+        # Only an exception of the process, such as KeyboardInterrupt, comes out of the task, and
+        # asyncio raises it from the loop as well. Reading it here marks it as retrieved.
         self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         self._events.put_nowait({"type": "lifespan.startup"})
         try:
             async with asyncio.timeout(None if timeout == float("inf") else timeout):
                 await self._started.wait()
         except TimeoutError:
-            if not self._started.is_set():  # not even in this very turn
+            if not self._started.is_set():  # it may have been set in the same turn of the loop
                 where = _place_of(self._task)
                 await self._cancel()
                 raise LifespanFailed(
@@ -71,7 +74,8 @@ class Lifespan:
                     " (--timeout-startup)"
                 ) from None
         except asyncio.CancelledError:
-            if not self.supported:  # else it was completed in this very turn: `shutdown` follows
+            # If the start-up was completed in the same turn of the loop, `shutdown` follows.
+            if not self.supported:
                 await self._cancel()
             raise
         if self._startup_failure:
@@ -82,7 +86,8 @@ class Lifespan:
     async def shutdown(self, timeout: float) -> None:
         """Run the shutdown; a failure or an overrun of `timeout` seconds is logged."""
         if not self.supported:
-            await self._cancel()  # a start-up that was broken off may be complete all the same
+            # The application may ignore that its start-up was cancelled, and complete it by now.
+            await self._cancel()
         task = self._task
         if task is None or not self.supported:
             return
@@ -167,7 +172,7 @@ class Lifespan:
         raise ApplicationError(f"unexpected lifespan message {kind!r}")
 
     async def _cancel(self) -> None:
-        """Cancel the application; it ends, or completes its start-up all the same."""
+        """Cancel the application, and wait until it ends or completes its start-up after all."""
         task = self._task
         if task is None or task.done():
             return
@@ -190,12 +195,12 @@ class Lifespan:
 def _described(error: BaseException) -> str:
     try:
         return repr(error)
-    except Exception:  # its own `__repr__` fails, too
+    except Exception:  # the exception's own `__repr__` fails, too
         return f"{type(error).__name__}, whose repr() fails"
 
 
 def _place_of(task: asyncio.Task[None]) -> str:
-    """Where the task waits: the innermost line that is not asyncio's own."""
+    """Where the task waits: the innermost line that is not in asyncio, as `` at FILE:LINE``."""
     place = ""
     waiting: Any = task.get_coro()
     while (frame := getattr(waiting, "cr_frame", None)) is not None:

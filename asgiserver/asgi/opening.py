@@ -1,6 +1,6 @@
-"""Opening an exchange: a request's head and the channel it came on become a session.
+"""Opens an exchange: makes a session of a request's head and the channel that it came on.
 
-The same for every wire, and no application code runs here.
+This is the same for every wire, and it runs no application code.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def open_session(
     peer: Peer,
     peer_reader: PeerReader | None,
 ) -> Session:
-    """The session of a request. Raises `PeerError` when there may be none.
+    """The session of a request. Raises `PeerError` when the request is refused.
 
-    `peer` are both ends of the connection; `peer_reader` reads what proxies say about them, None
-    when nothing of that is believed.
+    `peer` names both ends of the connection; `peer_reader` reads what proxies say about them, and
+    is None when that is ignored.
     """
     context.stats.requests += 1
     framing = head.framing

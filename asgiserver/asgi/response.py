@@ -1,6 +1,6 @@
-"""The response half of an exchange: ASGI events to a channel, in their order.
+"""The response half of an exchange: checks the order of ASGI events and sends them to a channel.
 
-Kept apart from `Exchange` because a WebSocket that is denied answers in the same way.
+It stands apart from `Exchange` because a WebSocket that is denied answers in the same way.
 
 ==========  ===========  ==============  =============  ==============  ==========  ==========
 State       start        body, more      body, end      pathsend        early_hint  trailers
@@ -13,14 +13,14 @@ TRAILERS    error        error           error          error           error   
 DONE        ignored; `ClientDisconnected` when the client left before
 ==========  ===========  ==============  =============  ==============  ==========  ==========
 
-A zerocopysend is as a body. FILE is while a file is opened or sent: another task of the application
-would write into the middle of it.
+A zerocopysend counts as a body. The state is FILE while a file is opened or sent, so that no other
+task of the application writes into the middle of the file.
 
-.. [1] TRAILERS when the start announced them.
+.. [1] -> TRAILERS when the start announced them.
 .. [2] -> START when the file cannot be opened: the application may answer something else.
 
 Everything is validated before the state changes, and the head is held until the first part of the
-body: so an error before that is still a clean 500, and head and body leave in one write.
+body comes. So an error before that is still a clean 500, and head and body leave in one write.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
 def plain_head(
     status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
 ) -> ResponseHead:
-    """The head of a short answer of the server's own, after which the connection closes."""
+    """The head of a short answer that the server itself gives, and then closes the connection."""
     head = ResponseHead(status, [_PLAIN_TEXT, *fields])
     head.close = True
     return head.with_length(len(text))
@@ -60,12 +60,12 @@ class Response:
     """One response on a channel.
 
     `gone` is true when the client left before the response was complete, `told_gone` when the
-    application has heard `http.disconnect`; `status` and `sent` (bytes of body) are for the access
-    log, 0 while nothing has been sent.
+    application has received `http.disconnect`; `status` and `sent` (bytes of body) are for the
+    access log, 0 while nothing has been sent.
     """
 
-    # HOT 1.5 %: classes of what each request makes have no `__slots__`, as CPython makes an object
-    # of a class without them in two thirds of the time.
+    # HOT 1.5 %: classes of which each request makes an object have no `__slots__`, as CPython makes
+    # an object of a class without them in two thirds of the time.
 
     start_event = "http.response.start"
     body_event = "http.response.body"
@@ -78,7 +78,7 @@ class Response:
         self._channel = channel
         self.request = request
         self._head: ResponseHead | None = None
-        self._left: int | None = None  # of Content-Length; None when it was not given
+        self._left: int | None = None  # bytes left of the Content-Length; None without one
         self.state = START
         self.sent = 0
 
@@ -115,7 +115,7 @@ class Response:
             last = end and not head.trailers
             if state == HEAD:
                 if last and left is None and head.content_length is None and not head.bodyless:
-                    head = head.with_length(size)  # all of it is here: no need to chunk
+                    head = head.with_length(size)  # the body is whole: there is no need to chunk it
                 self.sent = size
                 self.status = head.status
                 self._channel.send_head(head, body, last)
@@ -126,7 +126,7 @@ class Response:
             if last:
                 self.state = DONE
                 self.completed()
-                return  # nobody waits behind the end: the wire sees to the next request
+                return  # after the end nobody waits: the wire holds back the next request
             if end:
                 self.state = TRAILERS
         elif kind == self.start_event and state == START:
@@ -166,21 +166,22 @@ class Response:
         self.state = HEAD
 
     def _refuse_body(self) -> None:
-        """A body out of order; nobody minds one behind the end."""
+        """Refuse a body event that comes out of order; one after the end is ignored."""
         if self.state != DONE:
             raise self._unexpected(self.body_event)
         if self.gone:
             raise ClientDisconnected("the client has left")
 
     async def _send_other(self, kind: str, message: Message) -> None:
-        """What is rare: the extensions' events, and events out of order."""
+        """Handle the rare events: those of extensions, and those out of order."""
         if self.state == DONE:
             if self.gone:
                 raise ClientDisconnected("the client has left")
         elif kind == "http.response.trailers":
             self._send_trailers(message)
         elif kind == self.start_event:
-            if self.told_gone:  # a stream has ended as it should, and its framework answers again
+            # A stream was ended because of http.disconnect, and its framework answers again.
+            if self.told_gone:
                 raise ClientDisconnected("the client has left")
             raise ApplicationError(f"unexpected {kind!r}: the response has started")
         else:
@@ -202,7 +203,7 @@ class Response:
 
     async def _send_extension(self, kind: str, message: Message) -> None:
         state = self.state
-        if self.start_event != "http.response.start":  # they are HTTP's
+        if self.start_event != "http.response.start":  # a WebSocket's denial has no extensions
             raise self._unexpected(kind)
         if kind == "http.response.pathsend" and state == HEAD:
             part = await self._opened(open_path(message["path"], self._left))
@@ -225,7 +226,7 @@ class Response:
                 part.close()
 
     async def _opened(self, opening: Coroutine[None, None, FilePart]) -> FilePart | None:
-        """A part of a file when it is there; None when the response has been ended meanwhile."""
+        """The part of a file that `opening` opens; None when the response has ended meanwhile."""
         before = self.state
         self.state = FILE
         part = None
@@ -269,9 +270,9 @@ class Response:
                 self.state = TRAILERS if end else BODY
 
     async def _send_slices(self, part: FilePart) -> bool:
-        """Send all of it; false when the response has been ended meanwhile.
+        """Send the whole part; return false when the response has ended meanwhile.
 
-        In between, nothing may be sent; when it fails, the response stays in FILE, broken.
+        Nothing else may be sent in between. When sending fails, the response stays in FILE, broken.
         """
         offset, end = part.offset, part.offset + part.count
         while offset < end:
@@ -288,12 +289,12 @@ class Response:
             offset += size
         return True
 
-    # The server's own.
+    # Called by the server.
 
     def answer(
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
-        """Answer for the application, which has not begun to send."""
+        """Answer in place of the application, which has not begun to send."""
         head = plain_head(status, text, fields)
         if self.request.method == "HEAD":
             head.bodyless = True
@@ -305,7 +306,7 @@ class Response:
         self.completed()
 
     def release_head(self) -> None:
-        """Send the head that is held, without waiting for a part of the body any longer."""
+        """Send the head that is held, without waiting any longer for a part of the body."""
         if self.state == HEAD and self._head is not None:
             self.status = self._head.status
             self.state = BODY
@@ -319,7 +320,7 @@ class Response:
 
 def _as_int(status: object) -> int:
     if isinstance(status, int) and not isinstance(status, bool):
-        return int(status)  # http.HTTPStatus.OK is in use
+        return int(status)  # applications pass http.HTTPStatus.OK
     raise ApplicationError(f"response status must be an int, not {status!r}")
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from asgiserver.types import Scope
 
 ASGI_VERSION = "3.0"
-# From 2.4 on Starlette does not listen for the client's leave while it streams, and a stream that
-# waits would never be stopped. What 2.4 asks of `send` is kept all the same.
+# If a server announces 2.4 or later, Starlette does not listen for `http.disconnect` while it
+# streams, so a stream that waits would never be stopped. `send` behaves as 2.4 demands all the
+# same.
 HTTP_SPEC_VERSION = "2.3"
 WEBSOCKET_SPEC_VERSION = "2.5"
 LIFESPAN_SPEC_VERSION = "2.0"
@@ -27,7 +28,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
     target = head.target
     if target[0] == 0x2F and 0x3F not in target and 0x25 not in target:
-        path, raw_path, query = target.decode(), target, b""  # HOT 1 %: nothing to split
+        path, raw_path, query = target.decode(), target, b""  # HOT 1 %: there is nothing to split
     else:
         path, raw_path, query = split_target(target)
     if peer.root_path and path != "*" and not has_prefix(path, peer.root_path):

@@ -1,8 +1,8 @@
 """What a session is: the ASGI side of one exchange, whatever ASGI protocol it speaks.
 
-Three parties call it: the wire, with what the peer does; the server, which runs and stops it; the
-application, through `receive` and `send`. There are two kinds, `asgi.exchange.Exchange` for an HTTP
-request and `asgi.websocket.WebSocketSession`. What both do stands here once.
+Three parties call a session: the wire reports what the peer does; the server runs and stops the
+session; the application calls `receive` and `send`. There are two kinds, `asgi.exchange.Exchange`
+for an HTTP request and `asgi.websocket.WebSocketSession`. This module has what both do alike.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("asgiserver")
 
 OVER = 5
-"""The `state` of every session that is over; the states before it are its own kind's."""
+"""The `state` of every session that is over; each kind defines the states before it."""
 
 
 class Served(Protocol):
-    """What every session asks of its server: a part of `ServerContext`, which imports this."""
+    """What a session needs of its server: a part of `ServerContext`, which imports this module."""
 
     app: ASGIApplication
 
@@ -51,7 +51,7 @@ class Session:
 
     # HOT 1 %: there is no `__init__`, which each request would have to call.
 
-    if not TYPE_CHECKING:  # what a subclass has no slot for, it may not set: mypy looks there
+    if not TYPE_CHECKING:  # with empty slots mypy would not let a subclass set the attributes below
         __slots__ = ()
 
     is_websocket: ClassVar[bool] = False
@@ -70,7 +70,7 @@ class Session:
     """Bytes received that the application has not taken yet."""
     continue_wanted: bool
     """Whether the client waits for a 100 (Continue) before it sends the body."""
-    # For the access log: bytes received and sent, and when it began (of `perf_counter`).
+    # For the access log: bytes received and sent, and the `perf_counter` time of the beginning.
     received: int
     sent: int
     begun: float
@@ -80,18 +80,18 @@ class Session:
 
     @property
     def state_name(self) -> str:
-        """The state in a word, for whoever debugs."""
+        """The name of the state, for debugging."""
         raise NotImplementedError
 
     @property
     def label(self) -> str:
-        """What it is and its target, safe to log."""
+        """The method, or WebSocket, and the target, escaped for a log."""
         kind = "WebSocket" if self.is_websocket else self.request.method
         return f"{kind} {escape(self.request.target)}"
 
     @property
     def age(self) -> float:
-        """Seconds since it began."""
+        """Seconds since the session began."""
         return perf_counter() - self.begun
 
     @property
@@ -102,7 +102,7 @@ class Session:
     # From the wire.
 
     def feed(self, data: bytes) -> None:
-        """Bytes of the request body, or of the tunnel."""
+        """Bytes of the request body, or of the tunnel, have come."""
         raise NotImplementedError
 
     def feed_end(self) -> None:
@@ -110,7 +110,7 @@ class Session:
         raise NotImplementedError
 
     def disconnect(self, reason: Outcome) -> None:
-        """The peer is gone, or was broken off; `reason` becomes the outcome."""
+        """The peer is gone, or it was cut; `reason` becomes the outcome."""
         raise NotImplementedError
 
     def hang_up(self, reason: Outcome) -> None:
@@ -125,13 +125,13 @@ class Session:
     # From the server.
 
     async def run(self) -> None:
-        """Call the application once. What it raises is logged here and ends its own session."""
+        """Call the application once; what it raises is logged and ends this session alone."""
         try:
             await self.context.app(self.scope, self.receive, self.send)
         except CancelledError as error:
             if self.cancel_reason or is_of_the_loop(self.task):
                 self.end(way_of_cancelling(self.cancel_reason or "shutdown"))
-            else:  # the application did it itself
+            else:  # the application has cancelled itself
                 self._failed(error)
         except BaseException as error:
             if is_of_the_process(error):
@@ -155,11 +155,11 @@ class Session:
             self.task.cancel(reason)
 
     def refuse(self, error: PeerError) -> None:
-        """Answer for the application: the request is broken, or there are too many."""
+        """Answer in place of the application: the request is broken, or there are too many."""
         raise NotImplementedError
 
     def time_out(self) -> None:
-        """It has lasted for --timeout-request: end it, unless it may last."""
+        """The session has lasted for --timeout-request: end it, unless its kind may last longer."""
 
     def begin_drain(self) -> None:
         """The server is stopping."""
@@ -175,31 +175,34 @@ class Session:
         """The application's `send`."""
         raise NotImplementedError
 
-    # How it ends before its time; see `asgi.ending`.
+    # How the session ends early; see `asgi.ending`.
 
     @property
     def stage(self) -> Stage:
-        """How far it has come."""
+        """How far the session has come."""
         raise NotImplementedError
 
     @property
     def told(self) -> Way | None:
-        """As what it ends when the application stops because of what it has heard, if it has."""
+        """How the session ends if the application stops now.
+
+        None until the application has been told that its client left or the server stops.
+        """
         raise NotImplementedError
 
     def end(
         self, way: Way, error: BaseException | None = None, refusal: PeerError | None = None
     ) -> None:
-        """End it as far as the stage still allows, with `refusal` as the answer if it is given."""
+        """End the session as far as its stage still allows; `refusal`, if any, is the answer."""
         ending = ending_of(way, self.stage)
         try:
             if ending.level:
                 self._report(way, ending.level, error)
-        finally:  # whatever the handlers and filters of others do
+        finally:  # logging handlers and filters of the application may raise
             self.apply(ending, refusal or _answer_with(ending.status))
 
     def apply(self, ending: Ending, answer: PeerError) -> None:
-        """Do what `ending` says; `answer` is what there is to answer."""
+        """Do what `ending` says; `answer` is sent if it says so."""
         raise NotImplementedError
 
     def _report(self, way: Way, level: int, error: BaseException | None) -> None:
@@ -216,13 +219,13 @@ class Session:
             logger.log(level, "%s: %s, the application stopped", label, why)
 
     def missing(self) -> tuple[str, str]:
-        """What an application that has returned left out, and a hint why, for the log."""
+        """For the log: what the application had not done when it returned, and a hint why."""
         raise NotImplementedError
 
     # For the access log.
 
     def record(self, status: int, event: Event = "request") -> None:
-        """Tell the access log, if there is one."""
+        """Give the access log a record, if there is an access log."""
         access = self.context.access
         if access is not None:
             request = self.request

@@ -1,1 +1,1 @@
-"""Applications of older interfaces, WSGI and ASGI 2, as ASGI 3."""
+"""Adapters that make ASGI 3 applications of WSGI and ASGI 2 applications."""

@@ -1,4 +1,4 @@
-"""Older interfaces as ASGI 3: what ``--interface`` means."""
+"""Makes an ASGI 3 application of the interface that ``--interface`` names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def as_asgi3(app: Any, interface: str, wsgi_threads: int) -> ASGIApplication:
-    """`app` as a single callable. Raises `ConfigError` when WSGI is not installed."""
+    """`app` as an ASGI 3 application. Raises `ConfigError` for WSGI without a2wsgi."""
     if interface == "asgi2":
         return _asgi2(app)
     if interface == "wsgi":
@@ -20,7 +20,7 @@ def as_asgi3(app: Any, interface: str, wsgi_threads: int) -> ASGIApplication:
 
 
 def _asgi2(app: Any) -> ASGIApplication:
-    """The double callable of ASGI 2: ``app(scope)`` gives the instance to await."""
+    """Wrap an ASGI 2 application: ``app(scope)`` returns the instance to call and await."""
 
     async def single(scope: Scope, receive: Receive, send: Send) -> None:
         await app(scope)(receive, send)

@@ -1,8 +1,8 @@
-"""WSGI applications (PEP 3333) in threads, through a2wsgi; it knows no wire.
+"""Runs WSGI applications (PEP 3333) in threads, through a2wsgi. It knows no wire.
 
-a2wsgi calls the application in a thread and carries what it says to the event loop. What is done
-here is the rest of PEP 3333: an input that is a real file, a head that may still be replaced when
-the application fails, and an end for the response of a client that has left.
+a2wsgi calls the application in a thread and passes its response to the event loop. This module adds
+the rest of PEP 3333: an input that is a real file, a head that may still be replaced when the
+application fails, and an end for the response to a client that has left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WSGIBridge"]
 
-KEY = "asgiserver.wsgi"  # of the request, in the scope that a2wsgi puts into the environ
+KEY = "asgiserver.wsgi"  # the key of our `_Request` in the scope that a2wsgi puts into the environ
 
 
 class WSGIBridge:
@@ -38,33 +38,33 @@ class WSGIBridge:
                 'this is a WSGI application; pip install "asgiserver[wsgi]" to serve it'
             ) from None
         self._app = app
-        middleware: Any = WSGIMiddleware  # its types of ASGI are others than ours
+        middleware: Any = WSGIMiddleware  # a2wsgi declares other types for ASGI than asgiserver
         self._bridge = middleware(self._call, workers=threads)
 
     def __repr__(self) -> str:
         return f"<WSGIBridge {self._app!r}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One ASGI conversation; a WebSocket is refused, there is none in WSGI."""
+        """Serve one request; a2wsgi refuses a WebSocket, which WSGI does not have."""
         if scope["type"] == "http":
             request = _Request(asyncio.get_running_loop(), receive, send)
             scope = {**scope, "headers": _unambiguous(scope["headers"]), KEY: request}
             try:
                 await self._bridge(scope, receive, request.send)
             finally:
-                request.gone = True  # for a thread that goes on after its task was cancelled
+                request.gone = True  # the thread may go on after its task was cancelled
             if request.error is not None:
                 raise request.error
         else:
             await self._bridge(scope, receive, send)
 
     def _call(self, environ: Environ, start_response: Callable[..., Any]) -> Iterator[bytes]:
-        """What a2wsgi takes for the application; runs in a thread."""
+        """The WSGI application that a2wsgi calls, in a thread, in place of ours."""
         scope = environ["asgi.scope"]
         request: _Request = scope.pop(KEY)
         query = scope["query_string"]
         environ["wsgi.input"] = io.BufferedReader(_Body(request), 65536)
-        environ["wsgi.input_terminated"] = True  # a body without Content-Length has an end, too
+        environ["wsgi.input_terminated"] = True  # the input ends even without a Content-Length
         environ["wsgi.errors"] = io.StringIO() if sys.stderr is None else sys.stderr
         target = scope.get("raw_path", b"") + (b"?" + query if query else b"")
         environ["REQUEST_URI"] = target.decode("latin-1")
@@ -72,12 +72,12 @@ class WSGIBridge:
 
 
 def _unambiguous(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Without fields that would pass for others once they are called HTTP_SOME_NAME.
+    """Remove fields that could be taken for others as a variable HTTP_SOME_NAME; join cookies.
 
-    ``x_forwarded_for`` becomes the variable of ``x-forwarded-for``, ``proxy`` the HTTP_PROXY that
-    HTTP clients obey (CVE-2016-5385). Several lines of Cookie become one with "; " between them
-    (RFC 9113 section 8.2.3): a2wsgi joins what comes more than once with commas, which would make
-    one cookie of two.
+    ``x_forwarded_for`` would set the same variable as ``x-forwarded-for``, and ``proxy`` would set
+    HTTP_PROXY, which HTTP clients obey (CVE-2016-5385). Several Cookie lines are joined with "; "
+    (RFC 9113 section 8.2.3), because a2wsgi joins repeated fields with commas, which would make one
+    cookie of two.
     """
     kept = [field for field in fields if b"_" not in field[0] and field[0] != b"proxy"]
     cookies = [value for name, value in kept if name == b"cookie"]
@@ -88,7 +88,7 @@ def _unambiguous(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]
 
 
 class _Request:
-    """One request: what the thread of the application asks of the event loop."""
+    """One request: connects the application's thread with the event loop."""
 
     __slots__ = ("_loop", "_receive", "_send", "error", "gone")
 
@@ -96,11 +96,11 @@ class _Request:
         self._loop = loop
         self._receive = receive
         self._send = send
-        self.gone = False  # nobody waits for the response any more
-        self.error: Exception | None = None  # what the server had against an event
+        self.gone = False  # whether nobody waits for the response any more
+        self.error: Exception | None = None  # what the server's `send` has raised
 
     async def send(self, message: Message) -> None:
-        """What a2wsgi sends to. It must not raise: then the thread would wait for ever."""
+        """The `send` that a2wsgi calls. If it raised, the thread would wait for ever."""
         if not self.gone:
             try:
                 await self._send(message)
@@ -109,7 +109,7 @@ class _Request:
                 self.error = None if isinstance(error, ClientDisconnected) else error
 
     def receive(self) -> Message:
-        """The next event, waited for in the thread."""
+        """Wait in the thread for the next event, and return it."""
         return asyncio.run_coroutine_threadsafe(self._next(), self._loop).result()
 
     async def _next(self) -> Message:
@@ -118,7 +118,7 @@ class _Request:
     def respond(
         self, app: Application, environ: Environ, start_response: Callable[..., Any]
     ) -> Iterator[bytes]:
-        """Call `app`; its body, until the client leaves. The head waits for the first bytes."""
+        """Call `app` and yield its body until the client leaves; the head waits for the body."""
         head = _Head(start_response)
 
         def write(data: bytes) -> None:
@@ -138,7 +138,7 @@ class _Request:
                     yield chunk
             head.leave()
         except ClientDisconnected:
-            if not self.gone:  # one that the application raised or met while it read
+            if not self.gone:  # the application raised it, or reading the body did
                 raise
         finally:
             getattr(body, "close", lambda: None)()
@@ -149,7 +149,7 @@ class _Request:
 
 
 class _Head:
-    """Status and fields, replaceable by ``start_response(..., exc_info)`` until they leave."""
+    """Status and fields; ``start_response(..., exc_info)`` may replace them until they are sent."""
 
     __slots__ = ("_fields", "_start", "_status", "_write")
 
@@ -157,7 +157,7 @@ class _Head:
         self._start = start
         self._status: str | None = None
         self._fields: list[tuple[str, str]] = []
-        self._write: Callable[[bytes], None] | None = None  # once the head has left
+        self._write: Callable[[bytes], None] | None = None  # set when the head is sent
 
     def set(self, status: str, fields: list[tuple[str, str]], exc_info: Any) -> None:
         if exc_info is not None and self._write is not None:
@@ -167,7 +167,7 @@ class _Head:
         self._status, self._fields = status, fields
 
     def leave(self) -> Callable[[bytes], None]:
-        """Send the head if that has not been done; the ``write`` of a2wsgi."""
+        """Send the head unless it is sent already; return the ``write`` of a2wsgi."""
         if self._write is None:
             if self._status is None:
                 raise AssertionError("the application did not call start_response")
