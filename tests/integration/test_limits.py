@@ -577,6 +577,7 @@ def age(monkeypatch):
         return passed
 
     monkeypatch.setattr("asgiserver.asgi.exchange.perf_counter", counter)
+    monkeypatch.setattr("asgiserver.asgi.session.perf_counter", counter)
 
     def age(peer, seconds):
         nonlocal passed
