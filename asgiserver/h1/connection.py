@@ -16,6 +16,7 @@ from asgiserver.h1.channel import DISCARD_SIZE, H1Channel
 from asgiserver.h1.parser import RequestParser
 from asgiserver.wire.connection import StreamConnection
 from asgiserver.wire.output import TURN_SIZE
+from asgiserver.wire.peer import has_ended
 from asgiserver.wire.waiting import (
     BODY,
     BODY_BYTES,
@@ -375,7 +376,8 @@ class H1Connection(StreamConnection):
         session = self._channel.session
         if session is not None:
             session.on_tick(now)
-            if self.ended:
+            # While nothing is read, its end is not seen: a pipelined request, an unread body.
+            if self.ended or (self.paused and has_ended(self.output.transport)):
                 session.hang_up("client_gone")
 
     def too_late(self) -> None:

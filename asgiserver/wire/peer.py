@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.http.peer import Peer
@@ -34,6 +35,20 @@ def peer_of(
         if passed_on.tls:
             scheme = "https"
     return Peer(client, server, scheme, None, root_path)
+
+
+def has_ended(transport: asyncio.BaseTransport) -> bool:
+    """Whether FIN or RST has come from the client, though what came before it is not read yet.
+
+    False where the system does not tell (POLLRDHUP is Linux and some others).
+    """
+    what = getattr(select, "POLLRDHUP", 0)
+    sock = transport.get_extra_info("socket")
+    if not what or sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), what)
+    return bool(poll.poll(0))
 
 
 def _unix_address(path: Any) -> tuple[str, None] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 
 import pytest
@@ -109,3 +110,36 @@ class TestEvents:
         assert ticks.state.ended.is_set()
         assert not AppStatus.should_exit  # its patch of another server took no part
         assert not [record for record in caplog.records if record.levelname != "INFO"]
+
+
+@pytest.mark.skipif(not hasattr(select, "POLLRDHUP"), reason="the system does not tell")
+@pytest.mark.parametrize("sends", ["requests", "body"])
+@pytest.mark.parametrize("leaves", ["send_eof", "reset"])
+async def test_who_leaves_is_noticed_though_nothing_is_read(serve, dial, sends, leaves):
+    """What the client has sent before waits for the application, and so does its FIN."""
+    streaming, stopped = asyncio.Event(), asyncio.Event()
+
+    async def app(scope, receive, send):
+        await send(START)
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        streaming.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    server = await serve(app, on_disconnect="cancel")
+    peer = await dial(server)
+    length = 4 << 20 if sends == "body" else 0
+    await peer.send(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n" % length)
+    await peer.read_until(b"first")
+    await streaming.wait()
+    if sends == "body":
+        await peer.send(b"x" * (1 << 17))  # more than is kept for the application
+    else:
+        await peer.send(b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n")
+    (connection,) = server.context.connections
+    await until(lambda: connection.paused)
+    getattr(peer, leaves)()
+    async with asyncio.timeout(WAIT):
+        await stopped.wait()
