@@ -385,6 +385,7 @@ def main(arguments: list[str]) -> int:
         return work(setup, control, stacks_fd)
     finally:
         end_streams()
+        control.detach()  # open until the very end: that is how the supervisor sees it
 
 
 if __name__ == "__main__":

@@ -87,3 +87,14 @@ def test_a_program_that_changed_its_path_has_it_in_its_workers(folder):
     one, worker = (told(run_program(folder, "start.py", word)) for word in ("", "SUPERVISE"))
     assert worker == one
     assert "lib" in one["path"]
+
+
+@pytest.mark.parametrize("mode", ["--supervise", "--reload", "--preload"])
+@pytest.mark.parametrize("flags", [["-X", "dev"], ["-W", "error"]], ids=" ".join)
+def test_strict_interpreters_find_nothing_to_warn_of(folder, flags, mode):
+    serving = APP.replace("startup.failed", "startup.complete") + "    await receive()\n"
+    (folder / "main.py").write_text(serving)
+    command = ["-c", IN_PLACE, "main:app", "--port", "0", mode]
+    ended = run_program(folder, *command, python=flags, stop_at="Serving on")
+    assert ended.code == 0, ended.output
+    assert "Warning" not in ended.output
