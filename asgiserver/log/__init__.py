@@ -1,1 +1,1 @@
-"""The server's own log and the access log; nothing here serves."""
+"""The server's own log and the access log."""

@@ -1,6 +1,7 @@
 """Where access records go: batches of lines on standard output, or the handlers of `logging`.
 
-It must not know connections or the event loop: the server's clock calls `flush` once a second.
+This module must not know connections or the event loop: the server's clock calls `flush` once a
+second.
 """
 
 from __future__ import annotations
@@ -31,25 +32,25 @@ __all__ = ["AccessLog", "BatchedAccessLog", "LoggerAccessLog", "make_access_log"
 
 
 class AccessLog(Protocol):
-    """Where access records go. Nothing of it raises for what becomes of the output."""
+    """Where access records go. No method raises when the output fails."""
 
     def log(self, record: AccessRecord) -> None:
-        """Take one record, at the end of its request."""
+        """Take the record of a request that has ended."""
 
     def flush(self) -> bool:
-        """Write what was gathered; the server's clock calls this once a second.
+        """Write the gathered lines; the server's clock calls this once a second.
 
-        True when it is worth another try soon: a reader has taken a part of it.
+        True when a reader has taken some of them and another try is worth it soon.
         """
 
     def close(self) -> None:
-        """Flush, and say how many lines were lost, if any."""
+        """Flush, and log how many lines were lost, if any."""
 
 
 def make_access_log(config: Config) -> AccessLog | None:
-    """The access log that `config` and the handlers attached by now ask for; None: no records.
+    """The access log for `config` and the handlers attached so far; None when nobody wants records.
 
-    Call it after the application was started, which may have configured logging. Raises
+    Call this after the start of the application, which may have configured logging. Raises
     `ConfigError` for a bad format.
     """
     if not config.access_log:
@@ -69,8 +70,9 @@ class LoggerAccessLog:
     """Records for the handlers that the user attached to `asgiserver.access` or above it.
 
     The arguments of a record are uvicorn's five (client, method, path with query, HTTP version,
-    status), so its formatters fit; the message goes on as a ``text`` line does. All fields of the
-    JSON format are attributes too. With another format the message is the line in that format.
+    status), so formatters written for uvicorn fit. After these five the message ends as a ``text``
+    line does. All fields of the JSON format are attributes too. With another format the message is
+    the line in that format.
     """
 
     __slots__ = ("_failed", "_logger", "_render")
@@ -93,7 +95,7 @@ class LoggerAccessLog:
             if self._render is not None:
                 target.info("%s", self._render(record), extra=extra)
                 return
-            # What uvicorn has no argument for is part of the format.
+            # uvicorn has no arguments for these values, so they are part of the format.
             more = measures(record).replace("%", "%%")
             if record.event != "request":
                 extra["websocket"] = websocket_text(record)
@@ -106,29 +108,29 @@ class LoggerAccessLog:
                 record.status,
                 extra=extra,
             )
-        except Exception:  # a filter or handler of the user's: not the request's fault
+        except Exception:  # a filter or handler of the user's failed, not the request
             if not self._failed:
                 self._failed = True
-                logger.exception("Access log: a handler raised; said once")
+                logger.exception("Access log: a handler raised (logged once)")
 
     def flush(self) -> bool:
-        """Nothing is gathered here."""
+        """Do nothing, because nothing is gathered."""
         return False
 
     def close(self) -> None:
-        """Nothing is owned here."""
+        """Do nothing, because the handlers belong to the user."""
 
 
 class BatchedAccessLog:
-    """Lines for standard output: gathered, then written at once.
+    """Lines for standard output, gathered and written together.
 
-    Written on `flush`, when 64 KiB are gathered, and at exit; each line at once to a terminal.
-    A reader that does not keep up never blocks the caller, see `Outlet`.
+    They are written on `flush`, when 64 KiB are gathered, and at exit; to a terminal each line is
+    written at once. A reader that does not keep up never blocks the caller, see `Outlet`.
     """
 
     __slots__ = ("_limit", "_lines", "_outlet", "_render", "_size", "_warned")
 
-    GATHER = 65536  # characters
+    GATHER = 65536  # characters after which the lines are written
 
     def __init__(self, render: Render) -> None:
         self._render = render
@@ -145,7 +147,7 @@ class BatchedAccessLog:
 
     @property
     def lost(self) -> int:
-        """Lines so far that standard output has not taken."""
+        """Lines that were lost so far."""
         return self._outlet.lost
 
     def log(self, record: AccessRecord) -> None:
@@ -157,7 +159,7 @@ class BatchedAccessLog:
             self.flush()
 
     def flush(self) -> bool:
-        """Write what standard output takes."""
+        """Write as many of the gathered lines as standard output takes now."""
         outlet = self._outlet
         if self._lines:
             text = "\n".join([*self._lines, ""])
@@ -165,23 +167,24 @@ class BatchedAccessLog:
             self._size = 0
             outlet.write(text)
         more = outlet.flush()
-        if outlet.untold and not self._warned:
+        if outlet.unreported and not self._warned:
             self._warned = True
-            logger.warning("Access log: standard output loses lines: %s; said once", outlet.problem)
+            problem = outlet.problem
+            logger.warning("Access log: standard output loses lines: %s (logged once)", problem)
         return more
 
     def close(self) -> None:
-        """Flush and say how many lines were lost. May be called twice."""
+        """Flush, and log how many lines were lost. A second call does nothing."""
         if self not in _open_logs:
             return
         _open_logs.discard(self)
         self.flush()
         self._outlet.close()
-        if self._outlet.untold:
-            logger.warning("Access log: %d lines were lost", self._outlet.untold)
+        if self._outlet.unreported:
+            logger.warning("Access log: %d lines were lost", self._outlet.unreported)
 
     def forget(self) -> None:
-        """In a forked child: what was gathered is the parent's to write."""
+        """Drop the gathered lines in a forked child, because its parent writes them."""
         self._lines.clear()
         self._size = 0
         self._outlet.forget()

@@ -1,6 +1,6 @@
-"""The access log's formats: each compiled once into a function from a record to its line.
+"""The access log's formats: each is compiled once into a function from a record to its line.
 
-It must not know where the lines go.
+This module must not know where the lines go.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _STATUS_COLORS = {2: "32", 3: "36", 4: "33", 5: "31"}
 
 
 class _Remembered(BoundedDict[Any, str]):
-    """Texts already made, by what they were made of; bounded in number and in size."""
+    """Keeps the text made for each key, with a bound on the number and the size of the texts."""
 
     __slots__ = ("_make",)
 
@@ -48,7 +48,7 @@ class _Remembered(BoundedDict[Any, str]):
 
 
 class _SecondText:
-    """A text of the current time (UTC) that changes once a second."""
+    """Keeps the text of the current second (UTC)."""
 
     __slots__ = ("_make", "_second", "_text")
 
@@ -76,7 +76,7 @@ def _iso_time() -> Callable[[AccessRecord], str]:
 
 
 def _clf_time() -> Callable[[AccessRecord], str]:
-    # strftime's %b follows the locale, this format does not.
+    # The month is not written by strftime's %b, which follows the locale.
     seconds = _SecondText(
         lambda utc: (
             f"{utc.tm_mday:02d}/{_MONTHS[utc.tm_mon - 1]}/{utc.tm_year:04d}"
@@ -86,7 +86,7 @@ def _clf_time() -> Callable[[AccessRecord], str]:
     return lambda _: seconds.at(time.time())
 
 
-# Template field -> its value, and the format used when the template gives none.
+# Template field -> a function to its value, and the format used when the template gives none.
 _FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
     "bytes": (lambda r: r.sent, ""),
     "client": (lambda r: client_text(r.client), ""),
@@ -116,7 +116,7 @@ _FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
 def compile_format(access_log_format: str, colors: bool = False) -> Render:
     """A function from a record to its line, without the line's end.
 
-    Raises `ConfigError` for what is neither a preset nor a valid template.
+    Raises `ConfigError` when the format is neither a preset nor a valid template.
     """
     if access_log_format == "text":
         return _compile_text(colors)
@@ -128,7 +128,7 @@ def compile_format(access_log_format: str, colors: bool = False) -> Render:
         close = closest(access_log_format, PRESETS)
         hint = f"did you mean {close}?" if close else "use text, combined, json or a template"
         raise ConfigError(
-            f"--access-log-format {access_log_format!r} has no {{field}} and is no preset; {hint}"
+            f"--access-log-format {access_log_format!r} is no preset and has no {{field}}; {hint}"
         )
     return _compile_template(access_log_format)
 
@@ -136,9 +136,9 @@ def compile_format(access_log_format: str, colors: bool = False) -> Render:
 def _compile_text(colors: bool) -> Render:
     r"""``127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms``, and the outcome if not ok."""
     # HOT 10 %: of a logged request. Written out by hand, this takes 0.7 us for a record in CPython
-    # 3.13, where the same as a template takes 2.1 us and one `logging.info` 12 us.
-    # Clients, methods, versions and durations repeat, and so need not be formatted again. `get`
-    # comes first because subscription of a dict's subclass costs half as much again.
+    # 3.13, where a template takes 2.1 us and one `logging.info` 12 us. Clients, methods, versions
+    # and durations repeat, so their texts are kept. `get` comes first because subscription of a
+    # dict's subclass costs half as much again.
     peers = _Remembered(client_text, 8192)  # about a MiB
     words = _Remembered(escape)
     statuses = _Remembered(_colored_status if colors else str)
@@ -149,7 +149,7 @@ def _compile_text(colors: bool) -> Render:
         status, tenths = record.status, int(record.duration * 10_000 + 0.5)
         try:
             peer = peers.get(client) or peers[client]
-        except TypeError:  # an application has put a list into its scope
+        except TypeError:  # the application has put a list into its scope, which has no hash
             peer = client_text(client)
         line = (
             f'{peer} "{words.get(method) or words[method]} {escape(record.target)} '
@@ -165,7 +165,7 @@ def _compile_text(colors: bool) -> Render:
 
 
 def measures(record: AccessRecord) -> str:
-    """The end of a ``text`` line, from the size on; safe to print."""
+    """The end of a ``text`` line, from the size on, as printable text."""
     text = f"{record.sent}B {record.duration * 1000:.1f}ms"
     if record.outcome != "ok":
         text = f"{text} {escape(record.outcome)}"
@@ -173,7 +173,7 @@ def measures(record: AccessRecord) -> str:
 
 
 def websocket_text(record: AccessRecord) -> str:
-    """What became of a WebSocket, at the end of its line."""
+    """The end of a WebSocket's ``text`` line: open, or how it was closed."""
     if record.event == "websocket_open":
         return "open"
     reason = f' "{escape(record.close_reason)}"' if record.close_reason else ""
@@ -199,7 +199,7 @@ def _compile_json() -> Render:
 
 
 def record_fields(record: AccessRecord) -> dict[str, object]:
-    """A record as the JSON line and the attributes of a `LogRecord` have it."""
+    """A record as the fields of a JSON line, which are also the attributes of a `LogRecord`."""
     path, _, query = record.target.partition(b"?")
     return {
         "client": None if record.client is None else client_text(record.client),
@@ -228,7 +228,7 @@ def _websocket_fields(record: AccessRecord) -> dict[str, object]:
 
 
 def _compile_template(template: str) -> Render:
-    """A `str.format` template; what can be decided about it is decided here."""
+    """Compile a `str.format` template. Raises `ConfigError` when a line cannot be made from it."""
     parts: list[str] = []
     getters: list[Callable[[AccessRecord], object]] = []
     try:
@@ -254,7 +254,7 @@ def _template_field(name: str) -> tuple[Callable[[AccessRecord], object], str]:
         wanted = name[2:-1].lower().encode()
 
         def header(record: AccessRecord) -> str:
-            # RFC 9110 section 5.3: repeated fields are one list.
+            # RFC 9110 section 5.3: the values of a repeated field are joined to one list.
             values = values_of(wanted, record.fields)
             return escape(b", ".join(values)) if values else "-"
 

@@ -1,4 +1,4 @@
-"""``--log-config``: a dictionary or a file for `logging.config`, also one written for uvicorn."""
+"""``--log-config``: a dictionary or a file for `logging.config`, which may be one for uvicorn."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apply_log_config(source: Any) -> None:
         raise ConfigError(f"{name}: {exc}") from exc
     except OSError as exc:
         raise ConfigError(f"{name}: {exc.strerror or exc}") from exc
-    except Exception as exc:  # handlers are made by any code at all
+    except Exception as exc:  # the configuration calls code of the user's, which may raise anything
         reason = str(exc) if exc.__cause__ is None else f"{exc}: {exc.__cause__}"
         raise ConfigError(f"{name}: {' '.join(reason.split())}") from exc
     if aliased:
@@ -64,19 +64,22 @@ def _read_log_config(path: str) -> Mapping[str, Any] | ConfigParser:
         parser.read_string(text, str(path))
         return parser
     if not isinstance(settings, Mapping):
-        raise ConfigError("must hold a mapping as logging.config.dictConfig takes it")
+        raise ConfigError("the file must hold a mapping for logging.config.dictConfig")
     return settings
 
 
 def _alias_dict(settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """A copy for dictConfig with uvicorn's loggers and formatters as ours; whether any was."""
+    """A copy for dictConfig with our names for uvicorn's loggers, and whether it had any of them.
+
+    uvicorn's formatters are replaced too.
+    """
     result = {"version": 1, **settings, "disable_existing_loggers": False}
     loggers: dict[str, Any] = {}
     for name, entry in (settings.get("loggers") or {}).items():
         merged = loggers.setdefault(_ALIASES.get(name, name), {})
         handlers = [*merged.get("handlers", ()), *entry.get("handlers", ())]
         merged.update(entry)
-        if handlers:  # uvicorn.error is below uvicorn: its handlers are added to those
+        if handlers:  # uvicorn and uvicorn.error become one logger, with the handlers of both
             merged["handlers"] = list(dict.fromkeys(handlers))
     if loggers:
         result["loggers"] = loggers
@@ -92,7 +95,7 @@ def _alias_dict(settings: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
 
 
 def _alias_ini(parser: ConfigParser) -> bool:
-    """The same for an ini file, in place: the sections' ``qualname``."""
+    """Give uvicorn's loggers in an ini file our names, in place; whether it had any of them."""
     aliased = False
     taken: set[str] = set()
     keys = []

@@ -1,4 +1,4 @@
-"""Text from the wire as a log may hold it: nothing in it forges a line or drives a terminal."""
+"""Text from the wire, escaped so that it can neither forge a log line nor drive a terminal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import re
 
 __all__ = ["client_text", "escape", "make_visible"]
 
-# Backslash and double quote too: then every line can be split again without ambiguity.
+# Backslash and double quote are escaped too, so that every line can be split without ambiguity.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), 0x22, 0x5C, *range(0x7F, 0x100))}
-# What a traceback may hold of the wire; its own line ends and tabs stay.
+# Control characters that a traceback may quote from the wire; its own line ends and tabs stay.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def escape(data: bytes | str) -> str:
-    r"""Text from the wire as printable ASCII: all else, ``\`` and ``"`` become ``\xNN``.
+    r"""Text from the wire as printable ASCII: other characters, ``\`` and ``"`` become ``\xNN``.
 
-    A `str` is taken as UTF-8. Everything that a client can choose passes through here before it
-    is logged, so that it can neither forge a line nor drive a terminal.
+    A `str` is encoded as UTF-8 first. Whatever a client can choose has to pass through this
+    function before it is logged.
     """
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")

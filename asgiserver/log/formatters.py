@@ -1,4 +1,4 @@
-"""How a record of the server's own log becomes a line, and when lines have colours."""
+"""Formatters of the server's own log, and the decision about colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["LineFormatter", "UvicornFormatter", "wants_colors"]
 
 
 def wants_colors(use_colors: bool | None, stream: object) -> bool:
-    """Whether to colour what goes to `stream`: as asked, else NO_COLOR, FORCE_COLOR, a terminal."""
+    """Whether to colour the lines on `stream`.
+
+    The option decides, else NO_COLOR, else FORCE_COLOR, else whether `stream` is a terminal.
+    """
     if use_colors is not None:
         return use_colors
     if os.environ.get("NO_COLOR"):
@@ -50,9 +53,10 @@ class LineFormatter(logging.Formatter):
 
 
 class UvicornFormatter(logging.Formatter):
-    """Takes the place of uvicorn's formatters in a log configuration written for it.
+    """Replaces uvicorn's formatters in a log configuration that was written for uvicorn.
 
-    Knows their extra names: ``levelprefix``, ``client_addr``, ``request_line``, ``status_code``.
+    Its formats may use uvicorn's extra names: ``levelprefix``, ``client_addr``, ``request_line``
+    and ``status_code``.
     """
 
     def __init__(
@@ -62,7 +66,7 @@ class UvicornFormatter(logging.Formatter):
         style: str = "%",
         use_colors: bool | None = None,
     ) -> None:
-        super().__init__(fmt, datefmt, style)  # type: ignore[arg-type] # checked in there
+        super().__init__(fmt, datefmt, style)  # type: ignore[arg-type] # logging checks it
         self.colors = wants_colors(use_colors, sys.stderr)
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802

@@ -1,6 +1,6 @@
-"""The loggers `asgiserver` and `asgiserver.access`, and who takes care of their records.
+"""The loggers `asgiserver` and `asgiserver.access`, and the handler that writes their records.
 
-It must not know the configuration, and it never touches the root logger.
+This module must not know the configuration, and never changes the root logger.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ class ServerLogger(logging.Logger):
     """A logger that no configuration of the application silences by accident.
 
     `logging.config.dictConfig` disables every logger that it does not name, unless told otherwise,
-    and takes all handlers from those that it names. Levels and handlers remain the way to silence.
+    and removes all handlers from those that it names. To silence this logger, set its level or its
+    handlers.
     """
 
     @property
@@ -43,13 +44,16 @@ class ServerLogger(logging.Logger):
         pass
 
     def removeHandler(self, hdlr: logging.Handler) -> None:  # noqa: N802
-        """All but our own handler, which leaves with the last server."""
+        """Remove a handler, unless it is our own one, which a server still uses."""
         if not (isinstance(hdlr, StandInHandler) and hdlr.users):
             super().removeHandler(hdlr)
 
 
 def _server_logger(name: str) -> logging.Logger:
-    """The logger of that name, which may exist, and be of a class that the application has set."""
+    """Make the logger called `name` a `ServerLogger`.
+
+    It may exist already, with a class that the application has set.
+    """
     target = logging.getLogger(name)
     kind = type(target)
     if not issubclass(kind, ServerLogger):
@@ -63,7 +67,7 @@ access_logger = _server_logger(ACCESS_LOGGER)
 
 
 def has_foreign_handlers(target: logging.Logger) -> bool:
-    """Whether a handler of somebody else receives what is logged to `target`."""
+    """Whether a handler that is not ours receives the records of `target`."""
     current: logging.Logger | None = target
     while current is not None:
         for handler in current.handlers:
@@ -77,9 +81,9 @@ def has_foreign_handlers(target: logging.Logger) -> bool:
 
 
 def is_stray(handler: logging.Handler, owner: logging.Logger) -> bool:
-    """Whether nobody has configured `handler`: ``logging.warning("...")`` alone installs it.
+    """Whether `handler` is the one that logging installs by itself, with no configuration.
 
-    So does a `basicConfig()` that is told neither a level nor a format nor a stream.
+    ``logging.warning("...")`` installs it, and so does `basicConfig()` without arguments.
     """
     if owner.parent is not None or owner.level != logging.WARNING:
         return False
@@ -96,7 +100,7 @@ def is_stray(handler: logging.Handler, owner: logging.Logger) -> bool:
 
 
 class NotOurs(logging.Filter):
-    """On a stray handler: the records that `StandInHandler` writes are not written again."""
+    """Keeps a stray handler from writing the records that `StandInHandler` writes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.name not in (LOGGER, ACCESS_LOGGER):
@@ -105,10 +109,10 @@ class NotOurs(logging.Filter):
 
 
 class StandInHandler(logging.Handler):
-    """Writes to stderr as long as nobody else handles the records of `asgiserver`.
+    """Writes to stderr as long as no other handler takes the records of `asgiserver`.
 
-    So an application may configure logging before or after the server did: nothing is ever
-    written twice. `users` servers share it; the last one restores the logger's `level_before`.
+    An application may configure logging before or after the server does: no record is written
+    twice. `users` servers share this handler; the last one restores the logger's `level_before`.
     """
 
     def __init__(self, formatter: logging.Formatter, level_before: int) -> None:
@@ -128,18 +132,18 @@ class StandInHandler(logging.Handler):
         self._mute_strays()
         try:
             text = self.format(record)
-        except Exception:  # as every handler: logging never stops the program
-            with contextlib.suppress(Exception):  # nor does a stderr that is no file
+        except Exception:  # logging must not stop the program
+            with contextlib.suppress(Exception):  # stderr may be an object without a file's methods
                 self.handleError(record)
             return
         self._outlet.write(f"{text}\n")
 
     def flush(self) -> None:
-        """Write what the reader of stderr has not taken yet, as far as it takes it now."""
+        """Write as many of the waiting lines as the reader of stderr takes now."""
         self.flush_some()
 
     def flush_some(self) -> bool:
-        """The same; see `Outlet.flush`."""
+        """Write like `flush`, with the result of `Outlet.flush`."""
         self.acquire()
         try:
             return self._outlet.flush()
@@ -147,7 +151,7 @@ class StandInHandler(logging.Handler):
             self.release()
 
     def end(self) -> None:
-        """Write what waits, and give back what was changed."""
+        """Write the waiting lines, and take the filters off the stray handlers."""
         self.acquire()
         try:
             self._outlet.close()
@@ -159,7 +163,7 @@ class StandInHandler(logging.Handler):
         self.close()
 
     def forget(self) -> None:
-        """In a forked child: what waits is the parent's to write."""
+        """Drop the waiting lines in a forked child, because its parent writes them."""
         self._outlet.forget()
 
     def _mute_strays(self) -> None:
@@ -173,16 +177,16 @@ class StandInHandler(logging.Handler):
                 self._muted.append((handler, mute))
 
     def _resumed(self, count: int) -> None:
-        text = f"{count} lines were lost: standard error was not read, or could not be written"
+        text = f"{count} lines were lost: standard error was not read, or could not be written to"
         values: dict[str, Any] = {"name": LOGGER, "levelno": logging.WARNING}
         values |= {"levelname": "WARNING", "msg": text}
         self._outlet.write(f"{self.format(logging.makeLogRecord(values))}\n")
 
 
 def flush_log() -> bool:
-    """Write what the reader of stderr did not take when it was logged; call it now and then.
+    """Write the lines that still wait for the reader of stderr; the clock calls this.
 
-    True when it is worth another try soon: the reader has taken a part of it.
+    True when the reader has taken some of them and another try is worth it soon.
     """
     more = False
     for handler in logger.handlers:

@@ -1,6 +1,6 @@
-"""Standard output and standard error as lines leave for them: no reader makes the writer wait.
+"""Writing lines to standard output and standard error without waiting for their readers.
 
-It must not know what the lines say, nor `logging`, nor the event loop.
+This module must not know what the lines say, nor `logging`, nor the event loop.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ PATIENCE = 1.0
 
 
 class Outlet:
-    """One standard stream, ``stdout`` or ``stderr``, as `sys` has it at each write.
+    """One standard stream, ``stdout`` or ``stderr``, looked up in `sys` at each write.
 
-    What its reader does not take at once waits, up to `LIMIT` bytes. Lines beyond that are lost
-    and counted in `lost`, and so is what waits when the stream turns out not to work (`problem`
-    says why). Once the stream takes lines again, `resumed` is called with the number that was
-    lost since; it may write a line that says so.
+    Lines that the reader does not take at once wait, up to `LIMIT` bytes. Further lines are lost
+    and counted in `lost`; when the stream fails, the waiting lines are lost too, and `problem` says
+    why. Once the stream takes lines again, `resumed` is called with the number of lines lost since
+    its last call; it may write a line about them.
 
-    Not for several threads at once. A signal handler may write while a write goes on.
+    An outlet is not for several threads at once. A signal handler may write during a write.
     """
 
     LIMIT = 1024 * 1024  # bytes
@@ -41,22 +41,22 @@ class Outlet:
     def __init__(self, name: str, resumed: Callable[[int], None]) -> None:
         self._name = name
         self._resumed = resumed
-        self._blocks: deque[bytes] = deque()  # whole lines each, but for what is left of the first
+        self._blocks: deque[bytes] = deque()  # whole lines; the first may be written in part
         self.waiting = 0  # bytes in _blocks
         self.lost = 0  # lines
-        self.untold = 0  # lines of them that `resumed` has not heard of
+        self.unreported = 0  # lost lines that `resumed` was not called with yet
         self.problem = ""
-        self._full = False  # lines were lost for want of room, and others still wait
-        self._busy = False
+        self._full = False  # lines were lost for want of room, and earlier ones still wait
+        self._busy = False  # a write goes on, which a signal handler may have interrupted
 
     def __repr__(self) -> str:
         return f"<Outlet {self._name} waiting={self.waiting} lost={self.lost}>"
 
     def write(self, text: str) -> None:
-        """Write whole lines, at the latest when the reader takes them. Never raises."""
+        """Write whole lines, now or once the reader takes them. Never raises."""
         data = text.encode("utf-8", "backslashreplace")
         self.flush()
-        if self._full:  # the gap must not be filled with what is newer
+        if self._full:  # lines after a gap are lost until the lines before the gap are written
             self._lose(data)
             return
         self._blocks.append(data)
@@ -70,13 +70,13 @@ class Outlet:
                 self._blocks.append(kept)
                 self.waiting += len(kept)
             self._full = bool(self._blocks)
-            self.problem = "it is not read fast enough"
+            self.problem = "its reader is too slow"
             self._lose(last[len(kept) :])
 
     def flush(self, patience: float = 0.0) -> bool:
-        """Write what waits, as far as it is taken within `patience` seconds. Never raises.
+        """Write the waiting lines that the reader takes within `patience` seconds. Never raises.
 
-        True when the reader has taken something, and more waits: it is worth another try soon.
+        True when the reader has taken some of them and another try is worth it soon.
         """
         if not self._blocks or self._busy:
             return False
@@ -84,7 +84,7 @@ class Outlet:
         self._busy = True
         try:
             self._drain(getattr(sys, self._name), patience)
-        except Exception as exc:  # whatever the object that stands there raises
+        except Exception as exc:  # the application may have replaced the stream with any object
             self.problem = str(exc) or type(exc).__name__
             self._lose(*self._blocks)
             self.forget()
@@ -93,19 +93,19 @@ class Outlet:
             self._busy = False
         if not self._blocks:
             self._full = False
-            if self.untold:
-                count, self.untold = self.untold, 0
+            if self.unreported:
+                count, self.unreported = self.unreported, 0
                 self._resumed(count)
         return 0 < self.waiting < before
 
     def close(self) -> None:
-        """Flush with patience; what is not taken then is lost."""
+        """Flush with `PATIENCE`; lines that still wait then are lost."""
         self.flush(PATIENCE)
         self._lose(*self._blocks)
         self.forget()
 
     def forget(self) -> None:
-        """Drop what waits, uncounted: in a forked child it is the parent's to write."""
+        """Drop the waiting lines without counting them: after a fork the parent writes them."""
         self._blocks.clear()
         self.waiting = 0
         self._full = False
@@ -113,10 +113,10 @@ class Outlet:
     def _lose(self, *blocks: bytes) -> None:
         count = sum(block.count(b"\n") for block in blocks)
         self.lost += count
-        self.untold += count
+        self.unreported += count
 
     def _written(self, size: int) -> None:
-        """The stream has taken `size` bytes of the first block."""
+        """Drop `size` bytes of the first block, which the stream has taken."""
         self.waiting -= size
         first = self._blocks[0]
         if size == len(first):
@@ -125,9 +125,9 @@ class Outlet:
             self._blocks[0] = first[size:]
 
     def _drain(self, stream: Any, patience: float) -> None:
-        """Raises what `stream` raises, and `OSError` of its descriptor."""
+        """Write what `stream` takes. Raises what `stream` raises, and `OSError`."""
         if stream is None:
-            raise ValueError("there is none")
+            raise ValueError("the stream is missing")
         fd = descriptor(stream)
         blocking = fd is not None and _may_block(fd)
         if fd is None or not is_plain(stream):
@@ -137,16 +137,16 @@ class Outlet:
         elif blocking:
             self._drain_slow(stream, fd, patience)
         else:
-            stream.flush()  # the application's prints first: no line lands inside another
+            stream.flush()  # the application's prints go first, so that no line splits another
             while self._blocks:
                 self._written(os.write(fd, self._blocks[0]))
 
     def _drain_slow(self, stream: Any, fd: int, patience: float) -> None:
         """Write to a pipe, socket or terminal as much as it takes.
 
-        In pieces of PIPE_BUF bytes at most, cut at line ends: a pipe that polls writable takes one
-        without blocking, and does not mix it with those of other processes (POSIX write()). A pipe
-        that is empty takes more than that whole.
+        The pieces have PIPE_BUF bytes at most and are cut at line ends: a pipe that polls writable
+        takes such a piece without blocking, and does not mix it with the pieces of other processes
+        (POSIX write()). An empty pipe takes a larger block whole.
         """
         poll = select.poll()
         poll.register(fd, select.POLLOUT)
@@ -161,8 +161,8 @@ class Outlet:
                     end = first.rfind(b"\n", 0, select.PIPE_BUF) + 1
                     size = end or select.PIPE_BUF
                 try:
-                    # The application's prints first, as above, unless that might wait: how many
-                    # there are is not known.
+                    # The application's prints go first here too, unless `flush` might wait: their
+                    # number is not known.
                     if not flushed and empty is not False:
                         flushed = True
                         stream.flush()
@@ -178,7 +178,7 @@ class Outlet:
 def descriptor(stream: Any) -> int | None:
     """The descriptor of any object, None without one. Raises `ValueError` for a closed file."""
     if sys.platform == "win32":
-        return None  # nothing there tells whether a write would wait
+        return None  # Windows does not tell whether a write would wait
     try:
         fd = stream.fileno()
     except Exception as exc:
@@ -189,22 +189,22 @@ def descriptor(stream: Any) -> int | None:
 
 
 def is_plain(stream: Any) -> bool:
-    """Whether to write to `stream` is to write to its descriptor: not so for a tee or a capture."""
+    """Whether bytes written to the descriptor are what `stream` would write; false for a tee."""
     if type(stream) is not io.TextIOWrapper:
         return False
     return stream.encoding.lower().replace("_", "-") in ("utf-8", "utf8")
 
 
 def is_terminal(stream: Any) -> bool:
-    """`stream.isatty()`, False for whatever cannot tell."""
+    """`stream.isatty()`, or False when that raises."""
     try:
         return bool(stream.isatty())
-    except Exception:  # there is none, it is closed, or has no such method
+    except Exception:  # `stream` is None, is closed, or has no such method
         return False
 
 
 def flush_streams() -> None:
-    """Flush `sys.stdout` and `sys.stderr`, whatever they are, unless that would wait."""
+    """Flush `sys.stdout` and `sys.stderr` unless that would wait. Never raises."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             fd = descriptor(stream)
@@ -213,9 +213,10 @@ def flush_streams() -> None:
 
 
 def end_streams() -> None:
-    """At the end of a process: write what the application has printed, unless nobody reads it.
+    """Flush the application's prints at the end of a process, waiting at most `PATIENCE`.
 
-    Else Python would wait for the reader when it flushes the streams at exit.
+    What nobody reads until then is dropped, because Python would wait for the reader when it
+    flushes the streams at exit.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
@@ -252,7 +253,7 @@ def _to_null(fd: int) -> None:
 
 
 def _flushed(stream: Any, fd: int) -> bool:
-    """Flush with patience; whether all of it was taken."""
+    """Flush `stream` with `PATIENCE`; whether its reader has taken all of it."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     deadline = time.monotonic() + PATIENCE
@@ -277,7 +278,7 @@ def _put_back(before: int, fd: int) -> None:
 
 
 def write_at_last(text: str) -> None:
-    """Write to standard error what the end of this process has to say."""
+    """Write the last text of this process to standard error."""
     outlet = Outlet("stderr", lambda count: None)
     outlet.write(text)
     outlet.close()
@@ -307,7 +308,7 @@ def _is_writable(fd: int) -> bool:
 
 
 def _is_empty(fd: int) -> bool | None:
-    """Whether a pipe holds nothing that was not read yet; None for anything else."""
+    """Whether a pipe is empty; None for anything other than a pipe."""
     if sys.platform == "win32":
         return None
     import fcntl
@@ -325,12 +326,12 @@ def _is_empty(fd: int) -> bool | None:
 
 @contextlib.contextmanager
 def _without_waiting(fd: int) -> Iterator[tuple[int, bool]]:
-    """A descriptor of the same pipe or terminal on which no write waits; whether it is one.
+    """A second descriptor of the same pipe or terminal, on which no write waits, and True.
 
-    O_NONBLOCK belongs to the open file, which the shell and the application's children share: it
-    must not be set on `fd`. Linux opens the file anew by its name in /proc. Where that cannot be
-    (sockets, other systems, after a change of the user) it is `fd` itself, and between the poll
-    and the write another process may take the room.
+    O_NONBLOCK belongs to the open file, which the shell and the application's children share, so
+    it must not be set on `fd`. Linux opens the file a second time by its name in /proc. Where that
+    is impossible (sockets, other systems, after a change of the user) this yields `fd` and False,
+    and another process may fill the pipe between the poll and the write.
     """
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)

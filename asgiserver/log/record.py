@@ -1,4 +1,4 @@
-"""What the access log is told of a request at its end."""
+"""The record that the access log gets at the end of a request."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
 __all__ = ["AccessRecord", "Event"]
 
 Event: TypeAlias = Literal["request", "websocket_open", "websocket_close"]
-"""A WebSocket makes two records with status 101: at its open and at its end."""
+"""A WebSocket makes two records with status 101: one when it opens and one when it ends."""
 
 
-@dataclasses.dataclass  # HOT 1 %: of a logged request; without slots it is made faster
+@dataclasses.dataclass  # HOT 1 %: of a logged request; it is made faster without slots
 class AccessRecord:
-    """One request at its end, for the access log; a WebSocket makes two, at its open and its end.
+    """One request that has ended; a WebSocket makes two records, when it opens and when it ends.
 
-    The status of a request with the outcome ``client_gone`` is 499. Durations are seconds, sizes
-    are bytes of body, of a WebSocket those of its frames.
+    The status of a request with the outcome ``client_gone`` is 499. Durations are seconds. Sizes
+    are bytes of the body, or of a WebSocket's frames.
     """
 
     client: tuple[str, int] | None
@@ -33,9 +33,9 @@ class AccessRecord:
     fields: Fields  # of the request
     scheme: str = "http"
     received: int = 0
-    # Of a WebSocket, and set by it alone.
+    # Only a WebSocket sets the following attributes.
     event: Event = dataclasses.field(default="request", init=False)
-    close_code: int = dataclasses.field(default=0, init=False)  # as the application was told it
+    close_code: int = dataclasses.field(default=0, init=False)  # as the application received it
     close_reason: str = dataclasses.field(default="", init=False)  # may be the peer's: escape it
     messages_received: int = dataclasses.field(default=0, init=False)
     messages_sent: int = dataclasses.field(default=0, init=False)

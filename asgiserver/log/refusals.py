@@ -1,4 +1,4 @@
-"""Lines about refused peers, so few that no peer can fill a log or memory with them."""
+"""Log lines about refused peers, bounded so that no peer can fill the log or the memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["LinesPerPeer", "PeerErrorLog"]
 
 
 class LinesPerPeer:
-    """Counts the lines about each peer in a minute, and keeps few peers in memory."""
+    """Counts the lines about each peer in a minute, for at most `PEERS` peers."""
 
     __slots__ = ("_counts",)
 
@@ -32,7 +32,7 @@ class LinesPerPeer:
         return f"<LinesPerPeer peers={len(self._counts)}>"
 
     def count(self, host: str, now: float) -> int:
-        """Add one to the lines about `host` in this minute, and return them; `now` is seconds."""
+        """Count a line about `host`; the number of its lines in this minute. `now` is seconds."""
         counts = self._counts
         entry = counts.get(host)
         if entry is None or now - entry[0] >= self.WINDOW:
@@ -45,10 +45,11 @@ class LinesPerPeer:
 
 
 class PeerErrorLog:
-    """One INFO line per refused request, bounded per peer and minute, and in memory.
+    """One INFO line per refused request, with bounds on the lines and on the memory.
 
-    At most `per_peer` lines for one address and `overall` lines for all, each minute; then one
-    line says that more are not logged. The caller counts every refusal (`Counters.count_refused`).
+    In each minute there are at most `per_peer` lines about one address and `overall` lines in all;
+    then one line says that more are not logged. The caller counts every refusal
+    (`Counters.count_refused`).
     """
 
     __slots__ = ("_lines", "_overall", "_per_peer")
@@ -56,7 +57,7 @@ class PeerErrorLog:
     def __init__(self, per_peer: int = 10, overall: int = 600) -> None:
         self._per_peer = per_peer
         self._overall = overall
-        self._lines = LinesPerPeer()  # of the host "": those of all
+        self._lines = LinesPerPeer()  # the host "" stands for all hosts
 
     def __repr__(self) -> str:
         return f"<PeerErrorLog {self._lines!r}>"

@@ -1,7 +1,7 @@
 """Set-up of the server's own log.
 
-It must not know connections, the event loop or the access log's formats, and it never touches the
-root logger.
+This module must not know connections, the event loop or the access log's formats, and never
+changes the root logger.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def log_level(level: str | int) -> int:
 
 
 class LoggingHandle:
-    """What `setup_logging` installed, for one server; `close` takes it away again."""
+    """One server's share of what `setup_logging` installed; `close` gives it back."""
 
     __slots__ = ("_handler", "_open")
 
@@ -49,7 +49,7 @@ class LoggingHandle:
         return f"<LoggingHandle {'open' if self._open else 'closed'} {self._handler!r}>"
 
     def close(self) -> None:
-        """Undo `setup_logging`; the handler goes with its last user. May be called twice."""
+        """Undo `setup_logging`; the last user removes the handler. A second call does nothing."""
         if not self._open:
             return
         self._open = False
@@ -63,8 +63,8 @@ class LoggingHandle:
 def setup_logging(config: Config) -> LoggingHandle:
     """Make the server's own log readable, or leave it to the program that configured logging.
 
-    `config.log_config` is applied first. The level is set when it was asked for, or when nobody
-    else handles our records. Raises `ConfigError` for a bad level or log configuration.
+    `config.log_config` is applied first. The level is set when the option names one, or when no
+    other handler takes our records. Raises `ConfigError` for a bad level or log configuration.
     """
     level = log_level(config.log_level)
     before = logger.level

@@ -141,21 +141,21 @@ def test_the_newest_lines_are_lost_and_told_when_the_reader_goes_on(
     pipe.outlet.write("5\n6\n7\n")
     pipe.outlet.write("8\n")  # would have room, but after a gap
     assert (pipe.outlet.waiting, pipe.outlet.lost, pipe.told) == (10, 3, [])
-    assert pipe.outlet.problem == "it is not read fast enough"
+    assert pipe.outlet.problem == "its reader is too slow"
     pipe.read()
     pipe.outlet.flush()
     assert pipe.read() == "1\n2\n3\n4\n5\n"
     assert pipe.told == [3]
     pipe.outlet.write("9\n")
     assert pipe.read() == "9\n"
-    assert (pipe.outlet.lost, pipe.outlet.untold) == (3, 0)
+    assert (pipe.outlet.lost, pipe.outlet.unreported) == (3, 0)
 
 
 def test_what_nobody_has_read_at_the_end_is_lost(pipe: Pipe) -> None:
     pipe.fill()
     pipe.outlet.write("1\n2\n")
     pipe.outlet.close()
-    assert (pipe.outlet.waiting, pipe.outlet.untold, pipe.told) == (0, 2, [])
+    assert (pipe.outlet.waiting, pipe.outlet.unreported, pipe.told) == (0, 2, [])
 
 
 def test_what_a_closed_pipe_has_refused_is_counted(pipe: Pipe) -> None:
@@ -172,7 +172,7 @@ def test_a_stream_that_works_again_is_told_what_was_lost(
 ) -> None:
     put(monkeypatch, None)
     pipe.outlet.write("1\n2\n")
-    assert pipe.outlet.problem == "there is none"
+    assert pipe.outlet.problem == "the stream is missing"
     stream = io.StringIO()
     put(monkeypatch, stream)
     pipe.outlet.write("3\n")
