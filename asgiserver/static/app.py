@@ -1,6 +1,7 @@
 """``--static /route=directory``: an ASGI layer that serves files in front of the application.
 
-An application like any other: it sends with the extension events and knows no wire.
+This layer is an ASGI application like any other: it sends files by the extension events, and does
+not know the wire.
 """
 
 from __future__ import annotations
@@ -36,8 +37,9 @@ _TEXTS = {
 class StaticFiles:
     """Serves what is below its routes and hands everything else to `app`.
 
-    `routes` are ``/route=directory``; the longest that fits is taken. Only below the route ``/``
-    the application is asked for what is not there. Raises `ConfigError` for what is no directory.
+    `routes` are ``/route=directory``; the longest that fits is taken. Below the route ``/`` the
+    application answers requests for which there is no file; below other routes the answer is 404.
+    Raises `ConfigError` for a path that is not a directory.
     """
 
     def __init__(self, app: ASGIApplication, routes: Sequence[str]) -> None:
@@ -75,7 +77,7 @@ def _path_below(path: str, root_path: str) -> str:
 async def _serve(
     scope: Scope, send: Send, directory: str, names: list[str], *, optional: bool
 ) -> bool:
-    """Answer from `directory`; false when it is `optional` and has nothing for this request."""
+    """Answer from `directory`; false when the answer is `optional` and there is no file."""
     if scope["method"] not in ("GET", "HEAD"):
         if not optional:
             await _answer(send, 405, [(b"allow", b"GET, HEAD")])
@@ -103,7 +105,10 @@ def _combined(headers: Fields) -> dict[bytes, bytes]:
 
 
 def _with_slash(scope: Scope) -> bytes:
-    """Where the directory is; the path has no empty parts, so it cannot name another host."""
+    """The Location of a directory: its path with a slash at the end.
+
+    The path has no empty parts, so the Location cannot name another host.
+    """
     location = quote(scope["path"]).encode() + b"/"
     query: bytes = scope["query_string"]
     return location + b"?" + query if query else location
@@ -118,7 +123,7 @@ async def _answer(send: Send, status: int, fields: Fields) -> None:
 
 
 async def _respond(method: str, request: dict[bytes, bytes], file: StaticFile, send: Send) -> None:
-    """Answer with a file, part of it, or what the request's conditions ask for."""
+    """Answer with a file or a part of it, or with the status that the conditions lead to."""
     fields: Fields = [
         (b"etag", file.etag),
         (b"last-modified", http_date(file.modified)),
@@ -168,13 +173,13 @@ async def _send_content(
     if method == "HEAD":
         await send({"type": "http.response.body"})
     elif file.data is not None:
-        body = b"".join([part if isinstance(part, bytes) else _cut(file, part) for part in parts])
+        body = b"".join([part if isinstance(part, bytes) else _slice(file, part) for part in parts])
         await send({"type": "http.response.body", "body": body})
     else:
         await _send_parts(file, parts, send)
 
 
-def _cut(file: StaticFile, part: Range) -> bytes:
+def _slice(file: StaticFile, part: Range) -> bytes:
     assert file.data is not None
     return file.data[part[0] : part[0] + part[1]]
 

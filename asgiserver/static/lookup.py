@@ -1,6 +1,6 @@
-"""Finding files below a directory: what may be served, in which form, and as what type.
+"""Finding files below a directory: which may be served, in which coding, and with which type.
 
-It opens and reads, so it is called in a thread. It knows neither ASGI nor requests.
+These functions open and read files, so they run in a thread. They know neither ASGI nor requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from asgiserver.http.encodings import choose_coding
 INDEX = "index.html"
 
 CODINGS = {b"br": ".br", b"gzip": ".gz"}
-"""Content codings, best first, and how the names of files compressed with them end."""
+"""Content codings, best first, and the suffixes of files that are compressed with them."""
 
 _TEXT = {
     "css": "css", "csv": "csv", "htm": "html", "html": "html", "ics": "calendar",
@@ -38,7 +38,7 @@ _OTHER = {
     "wav": "audio/wav", "weba": "audio/webm", "webm": "video/webm", "webp": "image/webp",
     "woff": "font/woff", "woff2": "font/woff2",
 }  # fmt: skip
-# A table of our own: that of `mimetypes` depends on the machine's files.
+# The module `mimetypes` is not used, because its table depends on the machine's files.
 _MEDIA_TYPES = {
     **{end: f"text/{name}; charset=utf-8" for end, name in _TEXT.items()},
     **{end: f"application/{name}" for end, name in _APPLICATION.items()},
@@ -47,10 +47,11 @@ _MEDIA_TYPES = {
 
 
 class StaticFile:
-    """A file to serve: its content in `data` when it is small (it is read in the same thread, as
-    sending it later would take another), else an open descriptor.
+    """A file to serve, either read into `data` or as an open descriptor.
 
-    `modified` is seconds since the epoch; `varies` says that there are other codings of it.
+    A small file is read in the thread that finds it, because sending it from the descriptor would
+    take a second thread. `modified` is seconds since the epoch; `varies` says whether the file
+    exists in other codings too.
     """
 
     __slots__ = ("coding", "data", "etag", "fd", "media", "modified", "size", "varies")
@@ -70,27 +71,27 @@ class StaticFile:
         return f"<StaticFile fd={self.fd} {self.etag!r} {self.media!r} {self.size}>"
 
     def fileno(self) -> int:
-        """The descriptor, as ``http.response.zerocopysend`` asks for it."""
+        """The descriptor, for ``http.response.zerocopysend``."""
         return self.fd
 
     def close(self) -> None:
-        """Close the descriptor, once."""
+        """Close the descriptor. A second call does nothing."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
 
 def media_type(name: str) -> bytes:
-    """The Content-Type of a file by the end of its name; text is UTF-8."""
+    """The Content-Type of a file by the suffix of its name; text is taken to be UTF-8."""
     _, dot, end = name.lower().rpartition(".")
     return _MEDIA_TYPES.get(end if dot else "", "application/octet-stream").encode()
 
 
 def find(root: str, names: list[str], accept: bytes | None) -> StaticFile | int:
-    """The file below `root` that `names`, the parts of a path, lead to.
+    """The file below `root` that `names`, the parts of a path, lead to, or a status.
 
-    An empty last name asks for the index of a directory. `accept` is the Accept-Encoding field. A
-    status instead of a file: 301 for a directory without its slash, 403, 404.
+    An empty last name asks for the index of a directory. `accept` is the Accept-Encoding field. The
+    status is 301 for a directory whose path lacks the slash at its end, 403 or 404.
     """
     slash = bool(names) and not names[-1]
     if slash:
@@ -98,7 +99,7 @@ def find(root: str, names: list[str], accept: bytes | None) -> StaticFile | int:
     if any(not name or name.startswith(".") or "\0" in name for name in names):
         return 404
     try:
-        # Every time: the directory may be a link that a deployment moves.
+        # The link is resolved for every request, because a deployment may replace it.
         root = os.path.realpath(root)
         path = _inside(root, os.path.join(root, *names))
         if stat.S_ISDIR(os.stat(path).st_mode):
@@ -123,10 +124,10 @@ _NO_SUCH_FILE = (errno.ELOOP, errno.ENAMETOOLONG, errno.ENXIO)
 
 
 def _inside(root: str, path: str) -> str:
-    """`path` without links. Raises `FileNotFoundError` when that is not below `root`.
+    """`path` with its links resolved. Raises `FileNotFoundError` when it is not below `root`.
 
-    Links within the root are followed, whatever their target is called: Kubernetes mounts files
-    as links into a directory ``..data``.
+    Links that stay below the root are followed, whatever the name of their target: Kubernetes
+    mounts files as links into a directory ``..data``.
     """
     path = os.path.realpath(path)
     if path != root and not path.startswith(root.rstrip("/") + "/"):
@@ -161,7 +162,7 @@ def _is_file(path: str) -> bool:
 
 
 def _open(path: str, media: bytes, coding: bytes) -> StaticFile:
-    fd = open_to_read(path, link=False)  # the path has none any more
+    fd = open_to_read(path, link=False)  # `_inside` has resolved the links
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         os.close(fd)

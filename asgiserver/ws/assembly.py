@@ -1,6 +1,6 @@
-"""From frames to messages: the rules of RFC 6455 sections 5.4, 5.5 and 8.1, once for every codec.
+"""From frames to messages: the rules of RFC 6455 sections 5.4, 5.5 and 8.1 for every codec.
 
-It sees frame heads and unmasked payloads; it does not know how frames are read from a stream.
+The assembler sees frame heads and unmasked payloads; it does not know how they are read.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _utf8_decoder = codecs.getincrementaldecoder("utf-8")
 class MessageAssembler:
     """Puts one connection's messages together.
 
-    Between messages `opcode` is 0 and `data` empty. A message in progress is one `bytearray`:
-    nothing is kept per fragment, so a million empty ones cost no memory.
+    Between messages `opcode` is 0 and `data` is empty. A message in progress is one `bytearray`:
+    nothing is kept per fragment, so a million empty fragments cost no memory.
     """
 
     __slots__ = ("compressed", "data", "deflate", "max_size", "opcode", "sink", "utf8")
@@ -49,9 +49,10 @@ class MessageAssembler:
         return f"<MessageAssembler opcode={self.opcode} size={len(self.data)}>"
 
     def check_head(self, first: int, length: int) -> None:
-        """Check a frame's first byte and its payload's length, before any payload; no effects.
+        """Check a frame's first byte and its payload's length, before any payload is read.
 
-        Raises `ProtocolViolation`: 1002, or 1009 for a message over the limit.
+        This changes nothing. Raises `ProtocolViolation`: 1002, or 1009 for a message over the
+        limit.
         """
         opcode = first & 0x0F
         if opcode > TEXT + 1 and not CLOSE <= opcode <= PONG:
@@ -72,13 +73,13 @@ class MessageAssembler:
             raise ProtocolViolation(1009, "message too big")
 
     def begin_frame(self, first: int) -> None:
-        """A data frame whose head was checked begins, with a message unless it continues one."""
+        """Begin a data frame whose head was checked; unless it continues a message, begin one."""
         if opcode := first & 0x0F:
             self.opcode = opcode
             self.compressed = bool(first & 0x40)
 
     def add(self, payload: bytes, final: bool) -> None:
-        """Take the next piece of the message in progress; `final` with its last byte."""
+        """Take the next piece of the message in progress; `final` marks its last piece."""
         data = self.data
         if self.compressed:
             assert self.deflate is not None
@@ -97,7 +98,7 @@ class MessageAssembler:
         self.sink.on_message(message)
 
     def _decoded(self, payload: bytes, final: bool) -> str:
-        """`payload` as text, so far as it is complete: bad UTF-8 fails before the message ends."""
+        """The complete characters in `payload`, so that bad UTF-8 fails before the message ends."""
         try:
             if self.utf8 is None:
                 if final:
@@ -120,7 +121,7 @@ class MessageAssembler:
 
 
 def _parsed_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of a close frame (RFC 6455 section 5.5.1)."""
+    """The code and the reason in a close frame (RFC 6455 section 5.5.1)."""
     if not payload:
         return 1005, ""
     if len(payload) == 1:

@@ -1,4 +1,4 @@
-"""Which `FrameCodec` an option names; each is imported only when it is used."""
+"""The `FrameCodec` that an option names; each codec is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def codec_factory(name: str) -> CodecFactory:
 
 
 def check_codec(name: str) -> None:
-    """Raise `ConfigError` when the library of a WebSocket codec that was asked for is missing."""
+    """Raise `ConfigError` when the library of the WebSocket codec called `name` is missing."""
     if name in ("wsproto", "websockets"):
         try:
             codec_factory(name)

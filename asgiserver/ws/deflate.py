@@ -1,8 +1,9 @@
 """permessage-deflate (RFC 7692): negotiation, and compression whose output is bounded.
 
-It knows messages and zlib, not frames. ``shared`` keeps nothing between messages: every connection
-uses its thread's one compressor and borrows a decompressor for the length of a message. ``full``
-keeps both windows, small ones, for better compression.
+This module knows messages and zlib, not frames. With ``shared`` nothing is kept between messages:
+every connection uses the one compressor of its thread, and a decompressor for the time of a
+message. With ``full`` each connection keeps both of its windows, which are small, for better
+compression.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from asgiserver.ws.protocol import ProtocolViolation
 
 __all__ = ["MINIMUM_SIZE", "Deflate", "negotiate"]
 
-# Smaller messages are sent as they are: deflate's own overhead eats what it saves.
+# Messages of fewer bytes are sent as they are: deflate's overhead eats what it saves.
 MINIMUM_SIZE = 128
 
-# What a sync flush ends with; neither side sends it (RFC 7692 section 7.2.1).
+# The end of a sync flush, which neither side sends (RFC 7692 section 7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
 
-# `full` asks for 4 KiB windows: 32 KiB a connection for compression instead of zlib's 256 KiB.
+# `full` asks for 4 KiB windows: compression takes 32 KiB a connection instead of zlib's 256 KiB.
 _FULL_WINDOW_BITS = 12
 _MEMORY_LEVEL = 5
 
@@ -31,7 +32,7 @@ Offers = Sequence[tuple[str, Sequence[tuple[str, str | None]]]]
 class Deflate:
     """The agreed extension of one connection; `answer` is its Sec-WebSocket-Extensions value.
 
-    Where a side has no context takeover, its window is forgotten after each message.
+    A side without context takeover forgets its window after each message.
     """
 
     __slots__ = (
@@ -55,13 +56,13 @@ class Deflate:
         self.answer = b"permessage-deflate"
         self.compressor: zlib._Compress | None = None
         self.decompressor: zlib._Decompress | None = None
-        self.ended = False  # the message in progress has had a final block
+        self.ended = False  # whether the message in progress already had a final block
 
     def __repr__(self) -> str:
         return f"<Deflate {self.answer.decode()}>"
 
     def deflate(self, payload: bytes) -> bytes | None:
-        """`payload` compressed; None when it is better sent as it is."""
+        """`payload` compressed; None when compression would not make it smaller."""
         if len(payload) < MINIMUM_SIZE:
             return None
         if self.server_takeover:
@@ -69,14 +70,14 @@ class Deflate:
                 self.compressor = _new_compressor(self.server_bits)
             compressor, flush = self.compressor, zlib.Z_SYNC_FLUSH
         else:
-            # A full flush makes zlib forget: nothing of this message can show in another's.
+            # A full flush makes zlib forget this message, so that no other message refers to it.
             compressor, flush = _shared_compressor(self.server_bits), zlib.Z_FULL_FLUSH
         data = (compressor.compress(payload) + compressor.flush(flush))[:-4]
-        # With a window kept, the peer has to see all that went through the compressor.
+        # When the window is kept, the peer must receive all that went through the compressor.
         return data if self.server_takeover or len(data) < len(payload) else None
 
     def inflate(self, payload: bytes, limit: float, final: bool) -> bytes:
-        """The next piece of a compressed message; `final` with its last.
+        """The inflated next piece of a compressed message; `final` marks its last piece.
 
         Raises `ProtocolViolation` 1009 before more than `limit` bytes are inflated, and 1007
         when the bytes are not deflate data.
@@ -97,7 +98,7 @@ class Deflate:
 
     def _inflated(self, payload: bytes, limit: float) -> bytes:
         assert self.decompressor is not None
-        # One byte over the limit tells too much from exactly enough; 0 would mean no limit.
+        # One byte more than the limit shows that it is passed. For zlib 0 means no limit.
         bound = 0 if limit == float("inf") else int(limit) + 1
         data = self.decompressor.decompress(payload, bound)
         if len(data) > limit:
@@ -105,7 +106,8 @@ class Deflate:
         if not self.decompressor.eof:
             return data
         # A block with BFINAL ended the stream inside the message (RFC 7692 section 7.2.3.4).
-        # Once is what compressors do; more would buy the peer a new decompressor every two bytes.
+        # Compressors do that once; a peer that may repeat it could make the server create a
+        # decompressor every two bytes.
         rest = self.decompressor.unused_data
         if self.ended and rest:
             raise ProtocolViolation(1007, "compressed data is invalid")
@@ -115,7 +117,7 @@ class Deflate:
 
 
 class _Compressors(threading.local):
-    """The compressors of one thread's connections without context takeover, by window bits."""
+    """One thread's compressors by window bits, for connections without context takeover."""
 
     def __init__(self) -> None:
         self.by_bits: dict[int, zlib._Compress] = {}
@@ -139,7 +141,7 @@ def negotiate(offers: Offers, mode: str) -> Deflate | None:
     """Accept the first acceptable offer of permessage-deflate; None when there is none.
 
     `mode` is off, shared or full. An offer with an unknown, repeated or invalid parameter is
-    declined (RFC 7692 section 5.1), not an error: the next one may be a fall-back.
+    declined (RFC 7692 section 5.1) without an error, because the next offer may be a fall-back.
     """
     if mode != "off":
         for name, parameters in offers:
@@ -165,7 +167,7 @@ def _accepted(parameters: Sequence[tuple[str, str | None]], full: bool) -> Defla
         return None  # zlib cannot compress with such a window
     if full:
         server_bits = min(server_bits, _FULL_WINDOW_BITS)
-        if "client_max_window_bits" in offered:  # only then may the answer have it
+        if "client_max_window_bits" in offered:  # else the answer must not have the parameter
             client_bits = min(int(offered["client_max_window_bits"] or 15), _FULL_WINDOW_BITS)
     accepted = Deflate(client_takeover, server_takeover, client_bits, server_bits)
     if not server_takeover:

@@ -1,7 +1,7 @@
 """The WebSocket opening handshake: a client's offer and our answer, for every wire.
 
-Pure: it sees request heads and returns fields. What only HTTP/1.1 has (RFC 6455: Upgrade and the
-key) is apart from what HTTP/2 shares with it (RFC 8441).
+These pure functions take request heads and return fields. `read_offer` is for HTTP/1.1 alone (RFC
+6455: Upgrade and the key); `read_common_offer` is for HTTP/2 too (RFC 8441).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ VERSION = (b"sec-websocket-version", b"13")
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==").fullmatch
 
-# Fields of the answer that are the server's to decide.
+# Fields of the answer that only the server may set.
 _RESERVED = frozenset(
     {
         b"sec-websocket-accept",
@@ -39,7 +39,7 @@ _RESERVED = frozenset(
 )
 
 # One step of an extension list (RFC 6455 section 9.1): a token, or ``name`` and ``name=value``
-# after a semicolon. Each alternative begins with another byte, so matching is linear.
+# after a semicolon. The alternatives begin with different bytes, so matching is linear.
 _STEP = re.compile(
     rb"[ \t]*(?:(?P<sep>[,;])|(?P<token>[%b]+)(?:[ \t]*=[ \t]*"
     rb"(?:(?P<value>[%b]+)|\"(?P<quoted>[%b]+)\"))?)[ \t]*" % (TCHAR, TCHAR, TCHAR)
@@ -49,9 +49,9 @@ Extensions = list[tuple[str, list[tuple[str, str | None]]]]
 
 
 class Offer:
-    """What a client offers: subprotocols in its order of preference, and extensions.
+    """A client's offer: subprotocols in its order of preference, and extensions.
 
-    `accept_key` is the Sec-WebSocket-Accept value; None where the wire has none (RFC 8441).
+    `accept_key` is the Sec-WebSocket-Accept value; None on a wire without it (RFC 8441).
     """
 
     __slots__ = ("accept_key", "extensions", "subprotocols")
@@ -144,8 +144,8 @@ def accept_fields(
 ) -> Fields:
     """The fields that accept `offer` (RFC 6455 section 4.2.2), the application's `headers` last.
 
-    Raises `ApplicationError` for a subprotocol that was not offered, for a header that is the
-    server's to send, and for whatever may not stand in a header.
+    Raises `ApplicationError` for a subprotocol that was not offered, for a header that only the
+    server may send, and for an invalid header.
     """
     fields: Fields = []
     if offer.accept_key is not None:
@@ -165,7 +165,7 @@ def accept_fields(
     for field in checked_fields(headers):
         if field[0] in _RESERVED:
             raise ApplicationError(
-                f"header {field[0].decode()!r} of a WebSocket's accept is the server's to send"
+                f"only the server may send the header {field[0].decode()!r} of a websocket.accept"
             )
         fields.append(field)
     return fields

@@ -1,6 +1,6 @@
-"""WebSocket frames to messages and back: what a codec is. `codecs` says which one implements it.
+"""The interface of a codec between WebSocket frames and messages; `codecs` chooses a codec.
 
-A codec knows no connection, no clock and no ASGI; it answers nothing by itself.
+A codec knows no connection, no clock and no ASGI, and sends nothing by itself.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ __all__ = [
     "is_close_code",
 ]
 
-# Frames handled in one call of `feed`: what one peer may cost the others in one loop turn.
+# The frames handled in one call of `feed`, so that one peer does not keep the loop from others.
 FRAMES_PER_FEED = 128
 
 # Opcodes (RFC 6455 section 5.2).
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
-# Codes a close frame may carry (RFC 6455 section 7.4 and the IANA registry); and 3000 to 4999.
+# Codes that a close frame may carry beside 3000 to 4999 (RFC 6455 section 7.4, IANA registry).
 _CLOSE_CODES = frozenset({1000, 1001, 1002, 1003, *range(1007, 1015)})
 
 
 class ProtocolViolation(Exception):
-    """The peer broke RFC 6455 or a limit: close with `code` and `reason`, read nothing more."""
+    """The peer broke RFC 6455 or a limit: close with `code` and `reason`, and read no more."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(f"{code} {reason}")
@@ -36,41 +36,42 @@ class ProtocolViolation(Exception):
 
 
 class MessageSink(Protocol):
-    """What a codec calls, synchronously, from inside `FrameCodec.feed`."""
+    """The receiver of messages, which a codec calls synchronously inside `FrameCodec.feed`."""
 
     def on_message(self, data: str | bytes) -> None:
-        """A whole message: text as `str`, binary as `bytes`."""
+        """Take a whole message: text as `str`, binary as `bytes`."""
 
     def on_ping(self, payload: bytes) -> None:
-        """A ping; the pong is the sink's to send."""
+        """Take a ping; the sink sends the pong."""
 
     def on_pong(self, payload: bytes) -> None:
-        """A pong, asked for or not."""
+        """Take a pong, which may answer no ping."""
 
     def on_close(self, code: int, reason: str) -> None:
-        """The peer's close frame, 1005 when it holds no code. Nothing is read after it."""
+        """Take the peer's close frame, with 1005 when it has no code. Nothing is read after it."""
 
 
 class FrameCodec(Protocol):
     """The server's side of one connection's frames.
 
     Every codec reports the same messages and the same violations for the same bytes, however they
-    are split. An encoded message is a frame and nothing, or a head and a large payload, which is
-    not copied onto its head.
+    are split. An encoded message is a pair: a whole frame and nothing, or a head and a large
+    payload, which is not copied onto its head.
     """
 
     paused: bool
-    """While set (the sink may set it in a callback) `feed` keeps bytes and reports nothing."""
+    """While this is set, `feed` keeps bytes and reports nothing. The sink may set it."""
 
     @property
     def backlog(self) -> int:
         """Bytes kept that have not been looked at yet."""
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes from the peer and report what they hold, `FRAMES_PER_FEED` frames at most.
+        """Take bytes from the peer and report at most `FRAMES_PER_FEED` frames.
 
-        True when frames may be left: call again with ``b""``, after others had their turn (or
-        after clearing `paused`). Raises `ProtocolViolation`; the codec is not fed after that.
+        True when frames may be left: call again with ``b""`` after other connections had their turn
+        (or after clearing `paused`). Raises `ProtocolViolation`, after which the codec must not be
+        fed again.
         """
 
     def encode_text(self, text: str) -> tuple[bytes, bytes]:
@@ -86,7 +87,7 @@ class FrameCodec(Protocol):
         """A pong of at most 125 bytes."""
 
     def encode_close(self, code: int, reason: str) -> bytes:
-        """A close frame; an empty one for 1005. The reason is cut at 123 bytes of UTF-8."""
+        """A close frame, which is empty for 1005. The reason is cut at 123 bytes of UTF-8."""
 
 
 def is_close_code(code: int) -> bool:

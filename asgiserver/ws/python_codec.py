@@ -41,11 +41,11 @@ _BINARY_HEADS = [bytes((_FIN | BINARY, size)) for size in range(126)]
 _HEAD_16 = Struct(">BBH").pack
 _HEAD_64 = Struct(">BBQ").pack
 
-# Payloads from here on are not joined to their heads.
+# Payloads of this many bytes or more are not joined to their heads.
 _LARGE = 4096
 
-# Payloads above this are not copied before they are unmasked; up to it a copy costs less than a
-# `memoryview`.
+# Payloads of more bytes are not copied before they are unmasked; for fewer bytes a copy costs less
+# than a `memoryview`.
 _VIEWED = 16384
 
 
@@ -59,12 +59,12 @@ def xor_mask(data: bytes | memoryview, mask: bytes) -> bytes:
 apply_mask: Callable[[bytes | memoryview, bytes], bytes]
 try:
     from websockets.speedups import apply_mask
-except ImportError:  # no C routine: still far from byte by byte
+except ImportError:  # without the C routine: slower, but much faster than a loop over bytes
     apply_mask = xor_mask
 
 
 def _head(first: int, size: int) -> bytes:
-    """A frame's head without a mask, the length in as few bytes as it takes."""
+    """A frame's head without a mask, with the length in its shortest form."""
     if size < 126:
         return bytes((first, size))
     if size < 65536:
@@ -75,9 +75,9 @@ def _head(first: int, size: int) -> bytes:
 class PythonCodec:
     """A `FrameCodec`.
 
-    Either between frames, with the beginning of a frame in `rest`; or inside a data frame whose
-    last `remaining` bytes are missing. What has arrived of those is unmasked and checked already.
-    `between` messages the next frame may be a whole one.
+    The codec is either between frames, with the beginning of a frame in `rest`, or inside a data
+    frame whose last `remaining` bytes are missing. The bytes of that frame that have arrived are
+    unmasked and checked already. `between` says that no message is in progress.
     """
 
     __slots__ = (
@@ -102,8 +102,8 @@ class PythonCodec:
         self.rest = b""
         self.between = True
         self.remaining = 0
-        self.mask = b""  # of the frame in progress, turned to its next byte
-        self.final = False  # the frame in progress is its message's last
+        self.mask = b""  # the mask of the frame in progress, rotated to the next byte
+        self.final = False  # whether the frame in progress is the last of its message
 
     def __repr__(self) -> str:
         return f"<PythonCodec rest={len(self.rest)} remaining={self.remaining} {self.assembler!r}>"
@@ -123,8 +123,8 @@ class PythonCodec:
         budget = FRAMES_PER_FEED
         while position < end and budget and not self.paused:
             budget -= 1
-            # HOT 38 %: of the bytecodes of an echo. The short path: masked, up to 64 KiB, final,
-            # nothing compressed or in progress.
+            # HOT 38 %: of the bytecodes of an echo. The short path is for a masked, final,
+            # uncompressed frame of up to 64 KiB between messages.
             start = position + 6
             if self.between and start + 2 <= end:
                 first = data[position]
@@ -160,7 +160,7 @@ class PythonCodec:
         return False
 
     def _feed_other(self, data: bytes, position: int) -> int:
-        """Take the long path, to the same end as `_feed_frame`."""
+        """Take the long path; returns the position after the used bytes, -1 to wait for more."""
         if self.remaining:
             position = self._feed_payload(data, position)
         else:
@@ -169,7 +169,7 @@ class PythonCodec:
         return position
 
     def _feed_frame(self, data: bytes, position: int) -> int:
-        """Begin any frame; returns the position behind what was used, -1 to wait for more."""
+        """Begin any frame; returns the position after the used bytes, -1 to wait for more."""
         end = len(data)
         start = position + 6
         if position + 2 > end:
@@ -205,7 +205,7 @@ class PythonCodec:
         return start
 
     def _feed_payload(self, data: bytes, position: int) -> int:
-        """Take what has arrived of the data frame in progress."""
+        """Take the bytes in `data` that belong to the data frame in progress."""
         piece = data[position : position + self.remaining]
         size = len(piece)
         self.remaining -= size

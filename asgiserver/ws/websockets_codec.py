@@ -1,7 +1,7 @@
 """The frame codec of `websockets`' sans-I/O core, with its C routine for masking.
 
-Only its framing is used; messages, limits and compression are those of every codec. It reads whole
-frames: bad UTF-8 in a long frame is noticed at the frame's end, not while it arrives.
+Only the library's framing is used; messages, limits and compression are those of every codec. The
+library reads whole frames: bad UTF-8 in a long frame is noticed at the end of the frame.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ __all__ = ["WebsocketsCodec"]
 
 
 class _Compression(Extension):
-    """Our compression, where websockets lets extensions in."""
+    """Our compression, as an extension of websockets."""
 
     def __init__(self, deflate: Deflate) -> None:
         self.deflate = deflate
 
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
-        frame.rsv1 = False  # noted and allowed by the assembler; inflated there
+        frame.rsv1 = False  # the assembler has checked this bit, and inflates the frame
         return frame
 
     def encode(self, frame: Frame) -> Frame:
@@ -56,9 +56,9 @@ class WebsocketsCodec:
         self.assembler = MessageAssembler(sink, max_size, deflate)
         self.extensions = [_Compression(deflate)] if deflate is not None else []
         self.reader = StreamReader()
-        self.first = 0  # the first byte of the frame being read
-        self.long = False  # the frame's length is still to come
-        self.ready = False  # the frame's head has not begun
+        self.first = 0  # the first byte of the frame that is being read
+        self.long = False  # whether the next bytes are the length of the frame
+        self.ready = False  # whether the next bytes are the first of a frame
         self.paused = False
         self.parser = self._parse()
 
@@ -84,7 +84,7 @@ class WebsocketsCodec:
         return self.backlog > 0
 
     def _parse(self) -> Generator[bool | None, None, None]:
-        """Read for ever: True behind each frame, None where more bytes are needed."""
+        """Read frames for ever; yields True after each frame, None when more bytes are needed."""
         assembler = self.assembler
         while True:
             self.ready = True
@@ -99,7 +99,7 @@ class WebsocketsCodec:
             yield True
 
     def _read_exact(self, size: int) -> Generator[None, None, bytes | bytearray]:
-        """Read for `Frame.parse`, and check each head as soon as its length is known."""
+        """Read bytes for `Frame.parse`, and check each head as soon as its length is known."""
         data = yield from self.reader.read_exact(size)
         if self.ready:
             self.ready = False

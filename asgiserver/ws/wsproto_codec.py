@@ -1,6 +1,6 @@
-"""The frame codec of `wsproto`, the reference: it reads and writes frames, our rules check them.
+"""The frame codec of `wsproto`, the reference: wsproto reads and writes frames, we check them.
 
-Only its framing is used; messages, limits and compression are those of every codec.
+Only the library's framing is used; messages, limits and compression are those of every codec.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ __all__ = ["WsprotoCodec"]
 
 
 class _Rules(Extension):
-    """Our checks of a frame's head and our compression, where wsproto lets extensions in."""
+    """Our checks of a frame's head and our compression, as an extension of wsproto."""
 
     name = "rules"
 
     def __init__(self, assembler: MessageAssembler) -> None:
         self.assembler = assembler
-        self.first = 0  # the first byte of the frame being read, but FIN
+        self.first = 0  # the first byte of the frame that is being read, with FIN always set
         self.deflate = assembler.deflate
 
     def enabled(self) -> bool:
@@ -46,7 +46,7 @@ class _Rules(Extension):
     ) -> RsvBits:
         assert isinstance(proto, FrameDecoder)
         if proto.buffer.buffer[1] < 0x80:
-            return RsvBits(True, True, True)  # no mask: wsproto refuses that itself, but only later
+            return RsvBits(True, True, True)  # wsproto refuses a frame without a mask later
         first = 0x80 | rsv.rsv1 << 6 | rsv.rsv2 << 5 | rsv.rsv3 << 4 | opcode
         self.assembler.check_head(first, payload_length)
         self.first = first
@@ -99,13 +99,13 @@ class WsprotoCodec:
                 raise ProtocolViolation(int(error.code), str(error)) from None
             if frame is None:
                 return False
-            payload = bytes(cast("bytes", frame.payload))  # a bytearray before wsproto 1.3
+            payload = bytes(cast("bytes", frame.payload))  # wsproto before 1.3 gives a bytearray
             if frame.opcode.iscontrol():
                 if self.assembler.control(frame.opcode, payload):
                     self.paused = True
                     self.decoder = FrameDecoder(client=False)
                 continue
-            # wsproto calls the later pieces of a frame CONTINUATION, too: they begin no message.
+            # wsproto marks the later pieces of a frame as CONTINUATION: they begin no message.
             self.assembler.begin_frame(self.rules.first if frame.opcode else 0)
             self.assembler.add(payload, frame.frame_finished and frame.message_finished)
         return bool(self.backlog)

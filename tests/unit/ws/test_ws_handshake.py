@@ -184,7 +184,7 @@ def test_only_an_offered_subprotocol(subprotocol):
     [b"Sec-WebSocket-Protocol", b"sec-websocket-accept", b"sec-websocket-extensions", b"upgrade"],
 )
 def test_headers_that_are_the_servers(name):
-    with pytest.raises(ApplicationError, match="server's to send"):
+    with pytest.raises(ApplicationError, match="only the server may send"):
         accept_fields(read_offer(head(KEY, VERSION)), None, [(name, b"x")], None)
 
 
