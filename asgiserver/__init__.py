@@ -7,9 +7,9 @@
     async with asgiserver.Server(asgiserver.Config(app, port=0)) as server:
         ...                                        # server.addresses; drained at the end
     with asgiserver.serve_in_thread(app) as server:
-        ...                                        # the same beside a program without a loop
+        ...                                        # the same for a program without a loop
 
-Importing it stays cheap: names are loaded when they are first used.
+An import of this package is cheap: names are loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ _LAZY = {
 
 
 def run(app: Any, *, env: bool = True, **options: Any) -> None:
-    """Serve `app`, or the import string of one, until the process is told to stop.
+    """Serve `app`, an application or its import string, until the process is told to stop.
 
-    `options` are the fields of `Config`. Those not given come from ``ASGISERVER_*`` variables and
-    from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises `StartupError`
-    when the server cannot start, and `SystemExit` with 128 + N when signal N broke off the start.
-    With workers or `reload` it is for the main thread. In a module that `app` names the call
-    belongs under ``if __name__ == "__main__":``.
+    `options` are the fields of `Config`. Options that are not given come from ``ASGISERVER_*``
+    variables and from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises
+    `StartupError` when the server cannot start, and `SystemExit` with 128 + N when signal N broke
+    off the start. With workers or `reload` only the main thread may call this. In the module that
+    `app` names, the call belongs under ``if __name__ == "__main__":``.
     """
     from asgiserver.config.options import resolve_keywords
     from asgiserver.process.runner import run_or_raise
@@ -79,7 +79,7 @@ async def serve(app: Any, *, env: bool = True, **options: Any) -> None:
     from asgiserver.config.options import resolve_keywords
     from asgiserver.server.server import Server
 
-    # The host program owns the process: variables for its workers are not for this server.
+    # The host program owns the process, so variables such as WEB_CONCURRENCY do not count here.
     options = {"workers": 1, "reload": False, **options}
     await Server(resolve_keywords(app, options, env=env).config).serve()
 

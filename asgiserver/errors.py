@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 BROKEN_OFF = 128
-"""And the number of the signal that broke off the start-up: the exit code, as shells have it."""
+"""The exit code, as shells count it, is this plus the signal that broke off the start-up."""
 
 
 class StartupError(Exception):
@@ -33,17 +33,17 @@ class StartupError(Exception):
 
 
 class ConfigError(StartupError, ValueError):
-    """An option has a wrong name or value. The text is one line and names the fix."""
+    """An option has a wrong name or value. The text is one line that names the fix."""
 
     exit_code = 2
 
 
 class NestedServerError(ConfigError):
-    """A server is started by code that a server imports. The text names the guard to write."""
+    """Code that a server imports starts a server. The text names the guard to write."""
 
 
 class ApplicationLoadError(StartupError):
-    """The application cannot be imported. `__cause__` is set when its own code raised."""
+    """The application cannot be imported. `__cause__` is the exception that its code raised."""
 
     exit_code = 3
 
@@ -55,7 +55,7 @@ class LifespanFailed(StartupError):
 
 
 class BindError(StartupError):
-    """An address cannot be listened on."""
+    """The server cannot listen on an address."""
 
     exit_code = 4
 
@@ -69,9 +69,9 @@ class WorkersFailed(StartupError):
 class PeerError(Exception):
     """The client broke the protocol or a limit.
 
-    `status` is the answer's status code, `reason` one short line that is safe to send and to log:
-    it never contains bytes of the request. `fields` are extra response fields the answer needs,
-    such as ``Sec-WebSocket-Version`` with a 426.
+    `status` is the answer's status code. `reason` is one short line that is safe to send and to
+    log, because it never contains bytes of the request. `fields` are extra fields that the answer
+    needs, such as ``Sec-WebSocket-Version`` with a 426.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class PeerError(Exception):
 
 
 class ApplicationError(RuntimeError):
-    """The application broke ASGI: raised out of `send` or `receive`."""
+    """The application broke ASGI; `send` or `receive` raises this."""
 
 
 class ClientDisconnected(OSError):
-    """`send` on a connection that is gone (ASGI www 2.4). Quiet: the server never logs it."""
+    """The client is gone (ASGI www 2.4): `send` raises this, and the server never logs it."""
 
 
 def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The one of `names` that somebody may have meant by `word`, for the text of an error."""
-    from difflib import get_close_matches  # its import would cost every start 0.8 ms
+    """The closest of `names` to `word`, for the text of an error; None when none is close."""
+    from difflib import get_close_matches  # imported here: the import would cost every start 0.8 ms
 
     return next(iter(get_close_matches(word, list(names), 1, cutoff)), None)

@@ -1,4 +1,4 @@
-"""ASGI types (specification 3.0): what an application is and what it is called with."""
+"""ASGI types (specification 3.0): the application and its arguments."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """IP addresses as proxies write them, read without an object for each.
 
-The two functions of the socket module that it uses convert between text and bytes; they open
-nothing and ask nobody.
+The two functions taken from the socket module only convert between text and bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["canonical_ipv6", "parse_node"]
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-# node [ ":" node-port ]: RFC 7239 section 6. IPv6 stands in brackets; bare only without a port.
+# node [ ":" node-port ]: RFC 7239 section 6. IPv6 with a port stands in brackets.
 _NODE = re.compile(
     rf"({_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}|\[[0-9A-Fa-f:.]+\])(?::([0-9]{{1,5}}))?"
 ).fullmatch
@@ -24,11 +23,11 @@ _MAPPED = bytes(10) + b"\xff\xff"  # ::ffff:0:0/96, RFC 4291 section 2.5.5.2
 
 
 def parse_node(text: str) -> Address | None:
-    """``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1``, ``[2001:db8::1]:4711``; port 0: unknown.
+    """Read ``192.0.2.1``, ``192.0.2.1:4711``, ``2001:db8::1`` or ``[2001:db8::1]:4711``.
 
-    The address comes in its canonical form (RFC 5952), IPv4-mapped ones as IPv4: the client is the
-    same, whatever socket it came through. None for anything else, such as ``unknown`` and
-    ``_hidden`` (RFC 7239 section 6).
+    The port is 0 when it is unknown. The address has its canonical form (RFC 5952), and an
+    IPv4-mapped address is the IPv4 address, so that a client is the same through every socket.
+    Returns None for any other text, such as ``unknown`` and ``_hidden`` (RFC 7239 section 6).
     """
     match = _NODE(text)
     if match is None:
@@ -46,12 +45,12 @@ def parse_node(text: str) -> Address | None:
 
 
 def canonical_ipv6(text: str) -> str | None:
-    """The canonical text of an IPv6 address, or the IPv4 address it maps; None when it is none."""
-    if "%" in text:  # a zone means nothing to anybody but its own host
+    """The canonical text of an IPv6 address, or the IPv4 address it maps; None for other text."""
+    if "%" in text:  # a zone has a meaning only on its own host
         return None
     try:
         packed = inet_pton(AF_INET6, text)
-    except (OSError, ValueError):  # a NUL, or what UTF-8 cannot encode, is a ValueError
+    except (OSError, ValueError):  # NUL and lone surrogates are a ValueError
         return None
     if packed.startswith(_MAPPED):
         return ".".join(map(str, packed[12:]))

@@ -1,4 +1,4 @@
-"""A memory of what comes again and again, bounded so that nobody can make it grow."""
+"""A dictionary for values that repeat, bounded so that no client can make it grow."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Value = TypeVar("Value")
 
 
 class BoundedDict(dict[Key, Value]):
-    """A dictionary of at most `most` entries: it forgets all of them before one too many.
+    """A dictionary of at most `most` entries, which is emptied before it would grow further.
 
-    Forgetting them one by one, the oldest first, would cost more at each look than learning a few
-    again costs now and then.
+    To drop the oldest entry alone would make every look-up dearer than it is to fill the
+    dictionary again now and then.
     """
 
     __slots__ = ("most",)

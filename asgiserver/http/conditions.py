@@ -1,6 +1,6 @@
-"""Conditional requests (RFC 9110 section 13): whether a request applies to what is there.
+"""Conditional requests (RFC 9110 section 13): whether a request applies to the current content.
 
-Pure: validators and request fields in, a decision out.
+These pure functions decide by the validators of the content and the fields of the request.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _TAG = re.compile(rb'(W/)?("[\x21\x23-\x7e\x80-\xff]*")')
 def failed_condition(
     method: str, fields: Mapping[bytes, bytes], etag: bytes, modified: float
 ) -> int:
-    """The status that ends the request by its conditions, in their order (section 13.2.2), or 0.
+    """The status by which a condition ends the request, or 0 (order: section 13.2.2).
 
-    `fields` are those of the request, several lines of one joined by commas. `etag` is strong, with
-    its quotes; `modified` is seconds since the epoch.
+    `fields` are the request's, with the lines of a repeated field joined by commas. `etag` is
+    strong and in quotes; `modified` is seconds since the epoch.
     """
-    modified = int(modified)  # what Last-Modified says
+    modified = int(modified)  # Last-Modified has whole seconds
     if (value := fields.get(b"if-match")) is not None:
         if not _matches(value, etag, weak=False):
             return 412
@@ -44,9 +44,9 @@ def failed_condition(
 
 
 def range_applies(if_range: bytes | None, etag: bytes, modified: float, now: float) -> bool:
-    """Whether a Range field counts (section 13.1.5): its If-Range names exactly what is there.
+    """Whether a Range field counts (section 13.1.5): If-Range must match the current content.
 
-    A date is a strong validator only when nothing has changed in the same second (section 8.8.2.2).
+    A date is a strong validator only when its second is over (section 8.8.2.2).
     """
     if if_range is None:
         return True
@@ -56,10 +56,10 @@ def range_applies(if_range: bytes | None, etag: bytes, modified: float, now: flo
 
 
 def parse_date(value: bytes) -> float | None:
-    """An HTTP date (section 5.6.7) in seconds since the epoch; None when it is none."""
+    """An HTTP date (section 5.6.7) in seconds since the epoch; None for anything else."""
     try:
         date = parsedate_to_datetime(value.decode("ascii"))
-        if date.tzinfo is None:  # asctime
+        if date.tzinfo is None:  # the form of asctime() has no zone
             date = date.replace(tzinfo=UTC)
         return date.timestamp()
     except (ValueError, OverflowError, IndexError, TypeError):
@@ -67,7 +67,7 @@ def parse_date(value: bytes) -> float | None:
 
 
 def _matches(value: bytes, etag: bytes, *, weak: bool) -> bool:
-    """Whether a list of entity tags, or ``*``, has `etag` (section 8.8.3.2)."""
+    """Whether `value`, a list of entity tags or ``*``, matches `etag` (section 8.8.3.2)."""
     if value.strip() == b"*":
         return True
     return any(tag == etag and (weak or not mark) for mark, tag in _TAG.findall(value))

@@ -1,4 +1,4 @@
-"""Times as HTTP has them (RFC 9110 section 5.6.7). It does not know what time it is."""
+"""Times in the format of HTTP (RFC 9110 section 5.6.7); this module reads no clock."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 def http_date(seconds: float) -> bytes:
     """Seconds since the epoch as ``Sun, 06 Nov 1994 08:49:37 GMT``.
 
-    `email.utils.formatdate` says the same; its import would cost every start 1 ms.
+    `email.utils.formatdate` gives the same text, but its import would cost every start 1 ms.
     """
     utc = time.gmtime(seconds)
     day, month = _DAYS[utc.tm_wday], _MONTHS[utc.tm_mon - 1]

@@ -1,4 +1,4 @@
-"""Content codings (RFC 9110 section 12.5.3): which of several a client wants."""
+"""Content codings (RFC 9110 section 12.5.3): the choice of the one that a client prefers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _QUALITY = re.compile(rb"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)").fullmatch
 
 
 def choose_coding(accept: bytes | None, offered: Sequence[bytes]) -> bytes:
-    """The coding of `offered`, best first, that Accept-Encoding wants most; ``b""`` for none.
+    """The coding of `offered`, best first, that Accept-Encoding prefers; ``b""`` for none.
 
-    No coding at all is always sent rather than refused.
+    A client that accepts none of them, not even the plain form, gets the plain form.
     """
     if not accept or not offered:
         return b""

@@ -1,6 +1,6 @@
-"""What proxies say of a request: ``X-Forwarded-*`` and ``Forwarded`` (RFC 7239).
+"""The forwarding fields of proxies: ``X-Forwarded-*`` and ``Forwarded`` (RFC 7239).
 
-It is told which addresses are proxies to believe, and never asks who the peer is.
+The caller says which addresses are trusted proxies; this module does not know the peer.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 NAMES = ("for", "proto", "host", "port", "prefix")
-"""What a proxy may say, in the order of `Forwarding`; the values of --forwarded-fields."""
+"""The values of --forwarded-fields, in the order of the attributes of `Forwarding`."""
 
 X_FORWARDED = frozenset(b"x-forwarded-" + name.encode() for name in NAMES)
 FORWARDED = frozenset({b"forwarded"})
@@ -41,8 +41,8 @@ _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _USUAL_SCHEMES = {b"http": "http", b"https": "https"}
 _PREFIX_PATH = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+").fullmatch
 _PORT_NUMBER = re.compile(r"[0-9]{1,5}").fullmatch
-# parameter = token "=" ( token / quoted-string ): RFC 7239 section 4, RFC 9110 section 5.6.4;
-# perhaps none, and then what ends it.
+# An optional parameter = token "=" ( token / quoted-string ), then the separator or the end: RFC
+# 7239 section 4, RFC 9110 section 5.6.4.
 _PIECE = re.compile(
     rb"[ \t]*(?:([" + TCHAR + rb"]+)=(?:([" + TCHAR + rb"]+)"
     rb'|"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*)")[ \t]*)?(?:([,;])|\Z)'
@@ -51,10 +51,10 @@ _UNESCAPE = re.compile(rb"\\(.)")
 
 
 class Forwarding(NamedTuple):
-    """What trusted proxies said; None (or nothing) where they said nothing that can be believed.
+    """The values that trusted proxies gave; None where they gave no valid one.
 
-    `client` is an IP address with its port, 0 when unknown. `host` is a checked field value.
-    `prefix` is decoded, without a slash at its end.
+    `client` is an IP address with its port, which is 0 when unknown. `host` is a checked field
+    value. `prefix` is decoded, without a slash at its end.
     """
 
     client: Address | None = None
@@ -67,20 +67,20 @@ class Forwarding(NamedTuple):
 NOTHING = Forwarding()
 
 REACH = 64
-"""Proxies on the way at most: walking over more would cost more than the request."""
+"""The most proxies that are walked over: more would cost more than the request."""
 
 
 def read_x_forwarded(
-    said: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
+    fields: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
 ) -> Forwarding:
     """Read ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port`` and ``-Prefix``.
 
-    `said` has the fields by name, repeated ones joined with commas. The addresses are walked from
-    the right as long as `trusts` knows them, or over `hops` proxies exactly: with fewer addresses
-    than that nothing is believed. The other fields may hold one value or one for each proxy: the
-    one that belongs to the address where the walk ended is taken.
+    `fields` are by name, repeated ones joined with commas. The walk over the addresses begins at
+    the right and goes on as long as `trusts` is true for them, or over exactly `hops` proxies; with
+    fewer addresses than `hops` nothing is believed. Each other field may hold one value, or one for
+    each proxy: the value that belongs to the address where the walk ends is taken.
     """
-    get = said.get
+    get = fields.get
     client, distance = None, 1
     value = get(b"x-forwarded-for")
     if value is not None:
@@ -102,14 +102,14 @@ def read_x_forwarded(
 
 
 def read_forwarded(
-    said: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
+    fields: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
 ) -> Forwarding:
-    """Read ``Forwarded``; walked as in `read_x_forwarded`. RFC 7239 knows no port and no prefix.
+    """Read ``Forwarded`` with the walk of `read_x_forwarded`. RFC 7239 has no port and no prefix.
 
     Raises `PeerError` (400) when the field is malformed: a quote that a client opens could swallow
-    what a proxy appended.
+    the element that a proxy appended.
     """
-    elements = parse_elements(said.get(b"forwarded", b""))
+    elements = parse_elements(fields.get(b"forwarded", b""))
     if not elements or (hops is not None and len(elements) < hops):
         return NOTHING
     elements = elements[-(hops or REACH) :]
@@ -117,7 +117,7 @@ def read_forwarded(
     distance, client = _walk(nodes, trusts, hops)
     pairs: dict[str, str] = {}
     for element in reversed(elements[-distance:]):
-        pairs |= element  # from the nearest proxy on: who is nearer to the client knows better
+        pairs |= element  # begins at the nearest proxy: one nearer to the client overrides it
     scheme = _SCHEMES.get(pairs.get("proto", "").lower())
     return Forwarding(client, scheme, _checked_host(pairs.get("host", "")))
 
@@ -128,7 +128,7 @@ def _scheme(value: bytes, distance: int) -> str | None:
 
 
 def _members(value: bytes) -> list[str]:
-    """The members of a list (RFC 9110 section 5.6.1), the empty ones left out."""
+    """The members of a list (RFC 9110 section 5.6.1) without the empty ones."""
     text = value.decode("latin-1")
     if "," not in text:
         text = text.strip(" \t")
@@ -137,7 +137,7 @@ def _members(value: bytes) -> list[str]:
 
 
 def _member(value: bytes, distance: int) -> str:
-    """The member that belongs to the proxy at `distance`, the first when there are fewer."""
+    """The member that belongs to the proxy at `distance`; the first one when there are fewer."""
     members = _members(value)
     return members[-min(distance, len(members))] if members else ""
 
@@ -145,10 +145,10 @@ def _member(value: bytes, distance: int) -> str:
 def _walk(
     nodes: Sequence[str], trusts: Callable[[str], bool], hops: int | None
 ) -> tuple[int, Address | None]:
-    """The distance of the client from the right, from 1, and its address when it is known.
+    """The client's distance from the right, counted from 1, and its address when it is known.
 
-    What is no address ends the walk: the client is then as far as is known the proxy before.
-    Whether the last one is trusted makes no difference, so nobody is asked.
+    Text that is not an address ends the walk, and the last proxy before it counts as the client.
+    `trusts` is not called for the leftmost address, which is the client in any case.
     """
     client = None
     distance, last = 1, len(nodes)
@@ -163,9 +163,9 @@ def _walk(
 
 
 def parse_elements(value: bytes) -> list[dict[str, str]]:
-    """The elements of ``Forwarded``, names in lower case (RFC 7239 section 4).
+    """The elements of ``Forwarded``, with their names in lower case (RFC 7239 section 4).
 
-    Raises `PeerError` (400) when it is malformed.
+    Raises `PeerError` (400) when `value` is malformed.
     """
     elements: list[dict[str, str]] = []
     pairs: dict[str, str] = {}
@@ -192,7 +192,7 @@ def parse_elements(value: bytes) -> list[dict[str, str]]:
 
 
 def split_host(value: bytes) -> tuple[str, int | None]:
-    """Host and port of a checked Host field; brackets are taken off."""
+    """The host and the port of a checked Host field; brackets are removed."""
     host, port = value.decode("ascii"), ""
     if not host.endswith("]"):
         host, _, port = host.partition(":") if host[0] != "[" else host.rpartition(":")
@@ -215,7 +215,7 @@ def _checked_host(text: str) -> bytes | None:
 
 
 def _checked_prefix(text: str) -> str | None:
-    """Decoded; None unless it is a path of plain segments. A slash alone is no prefix."""
+    """The decoded prefix, or None unless it is a path of plain segments; ``/`` becomes empty."""
     if not text:
         return None
     text = text.rstrip("/")

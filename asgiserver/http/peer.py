@@ -1,4 +1,4 @@
-"""Who is at the two ends of a connection."""
+"""The two ends of a connection."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 class Peer:
-    """Both ends of a connection, as a scope shows them.
+    """Both ends of a connection in the form that a scope has.
 
-    `client` is (host, port), None on a unix socket; `server` is (host, port) or (path, None).
-    `tls` is the ASGI `tls` extension, None on a plain connection.
+    `client` is (host, port), or None on a unix socket; `server` is (host, port) or (path, None).
+    `tls` is the ASGI `tls` extension, or None on a plain connection.
     """
 
-    __slots__ = ("_asked", "client", "root_path", "scheme", "scope", "server", "tls")
+    __slots__ = ("_made_one", "client", "root_path", "scheme", "scope", "server", "tls")
 
     def __init__(
         self,
@@ -30,18 +30,18 @@ class Peer:
         self.scheme = scheme
         self.tls = tls
         self.root_path = root_path
-        self.scope: dict[str, Any] | None = None  # what all requests of a connection have in common
-        self._asked = False
+        self.scope: dict[str, Any] | None = None  # the keys that all scopes of the connection share
+        self._made_one = False
 
     def keep(self, scope: Scope) -> None:
-        """Keep what all scopes share, from a second request on.
+        """Keep the keys that all scopes share, from the second request on.
 
-        The version is among it: of a connection only HTTP/1.0 differs, whose scopes are not kept.
+        The HTTP version is one of these keys, because scopes of HTTP/1.0 are not kept.
         """
-        # HOT 4 %: copying what is the same costs a quarter less than making a scope anew.
-        if self._asked:
+        # HOT 4 %: to copy the shared keys costs a quarter less than to make a scope anew.
+        if self._made_one:
             self.scope = {**scope, "asgi": None, "headers": (), "extensions": None}
-        self._asked = True
+        self._made_one = True
 
     def __repr__(self) -> str:
         return f"<Peer {self.client} -> {self.scheme} {self.server}>"

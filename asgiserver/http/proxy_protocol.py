@@ -1,6 +1,6 @@
-"""The header of the PROXY protocol, versions 1 and 2: whose connection a balancer passes on.
+"""The header of the PROXY protocol, versions 1 and 2: the client of a connection from a balancer.
 
-Strict and bounded. It reads no socket, and does not know who may send such a header.
+The parser is strict and bounded. It reads no socket, and does not know who may send a header.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 __all__ = ["MAX_SIZE", "ProxyHeader", "read_header"]
 
 V1_SIZE = 107
-"""Bytes of the longest header of version 1, CR and LF included."""
+"""Bytes of the longest header of version 1, with CR and LF."""
 
 MAX_SIZE = 4096
-"""Bytes of the longest header of version 2 that is accepted; addresses take 232 at most, the rest
-are additions (TLV) such as the client's certificate name."""
+"""Bytes of the longest header of version 2 that is accepted. Its addresses take 232 bytes at most;
+the rest are additions (TLV) such as the client's certificate name."""
 
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 _V1_START = b"PROXY "
@@ -31,16 +31,16 @@ _V1 = re.compile(
 ).fullmatch
 _UNKNOWN = re.compile(rb"PROXY UNKNOWN(?: [^\r\n]*)?").fullmatch
 
-# Version 2: the low half of byte 12, the whole of byte 13.
+# Version 2: the command is the low half of byte 12, the address family is byte 13.
 _LOCAL, _PROXY = 0, 1
 _UNSPEC, _TCP4, _TCP6, _UNIX_STREAM = 0x00, 0x11, 0x21, 0x31
 _ADDRESSES = {_UNSPEC: 0, _TCP4: 4 + 4 + 2 + 2, _TCP6: 16 + 16 + 2 + 2, _UNIX_STREAM: 108 + 108}
 _TLV_SSL = 0x20
-_CLIENT_SSL = 0x01  # a bit of the TLV: the client spoke TLS with the balancer
+_CLIENT_SSL = 0x01  # the bit of that TLV which says that the client spoke TLS with the balancer
 
 
 class ProxyHeader(NamedTuple):
-    """A header of `size` bytes. Without addresses the connection is the sender's own."""
+    """A header of `size` bytes. Without addresses the connection is one of the balancer itself."""
 
     size: int
     client: Address | None = None
@@ -49,10 +49,10 @@ class ProxyHeader(NamedTuple):
 
 
 def read_header(data: bytes, versions: str = "auto") -> ProxyHeader | None:
-    """The header that `data` begins with; None when more bytes are needed to tell.
+    """The header at the beginning of `data`; None when more bytes are needed.
 
-    `versions` is ``v1``, ``v2`` or ``auto`` (either). Raises `PeerError` (400) when there is no
-    header, or a wrong one.
+    `versions` is ``v1``, ``v2`` or ``auto`` (either). Raises `PeerError` (400) when the header is
+    missing or malformed.
     """
     if versions != "v1" and _SIGNATURE.startswith(data[:12]):
         return _read_v2(data)
@@ -103,10 +103,10 @@ def _read_v2(data: bytes) -> ProxyHeader | None:
     if len(data) < size:
         return None
     if command == 0x20 | _LOCAL:
-        return ProxyHeader(size)  # whatever follows is to be skipped
+        return ProxyHeader(size)  # addresses of a LOCAL command are to be ignored
     end = 16 + _ADDRESSES.get(family, MAX_SIZE)
     if end > size:
-        raise _malformed()  # a datagram, or an address that is cut
+        raise _malformed()  # the family is a datagram's, or the addresses are cut
     tls = _client_tls(data[end:size])
     if family == _TCP4:
         return ProxyHeader(size, _v2_address(data, 16, 4, 24), _v2_address(data, 20, 4, 26), tls)
@@ -121,7 +121,7 @@ def _v2_address(data: bytes, start: int, length: int, port: int) -> Address:
 
 
 def _client_tls(additions: bytes) -> bool:
-    """Whether a TLV says that the client spoke TLS. Raises `PeerError` when they do not fit."""
+    """Whether a TLV says that the client spoke TLS. Raises `PeerError` for a malformed TLV."""
     tls = False
     position = 0
     while position < len(additions):

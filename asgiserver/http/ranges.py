@@ -1,13 +1,13 @@
-"""Range requests (RFC 9110 section 14): which bytes are asked for, and how they are framed."""
+"""Range requests (RFC 9110 section 14): the ranges of a request, and the framing of the parts."""
 
 from __future__ import annotations
 
 import re
 
 MOST_RANGES = 32
-"""Ranges of one request above which they are not worth it: the whole is sent."""
+"""The most ranges of one request; when a request has more, the whole content is sent."""
 
-# At most 19 digits: nothing has more bytes.
+# 19 digits are enough for the size of any file.
 _SPEC = re.compile(rb"([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19})").fullmatch
 
 Range = tuple[int, int]
@@ -15,11 +15,12 @@ Range = tuple[int, int]
 
 
 def parse_range(value: bytes, size: int) -> list[Range] | None:
-    """The ranges that a Range field asks for of `size` bytes, in its order.
+    """The ranges in a Range field, in its order, for a content of `size` bytes.
 
-    Empty when none of them exists (416). None when the field is to be ignored: another unit, wrong
-    syntax, too many ranges or ranges that overlap, which would make the answer larger than the
-    whole (section 14.2 and, for what attackers do with it, 17.15).
+    The list is empty when none of the ranges exists (416). None means that the field is to be
+    ignored: its unit is another one, its syntax is wrong, there are too many ranges, or they
+    overlap so that the answer would be larger than the content (section 14.2; section 17.15 for
+    the attack).
     """
     unit, _, specs = value.partition(b"=")
     parts = [part for spec in specs.split(b",") if (part := spec.strip(b" \t"))]
@@ -35,7 +36,7 @@ def parse_range(value: bytes, size: int) -> list[Range] | None:
             count = min(int(suffix), size)
             start = size - count
             if not size and int(suffix):
-                return None  # it exists, and Content-Range cannot say it
+                return None  # a suffix of no bytes exists, but Content-Range cannot express it
         else:
             start = int(first)
             if last and int(last) < start:
@@ -55,7 +56,7 @@ def content_range(part: Range, size: int) -> bytes:
 
 
 def part_heads(ranges: list[Range], size: int, media: bytes, boundary: bytes) -> list[bytes]:
-    """What stands before each part of a multipart/byteranges, and behind the last (14.6)."""
+    """The heads before the parts of a multipart/byteranges, and the end after the last (14.6)."""
     heads = [
         b"\r\n--%b\r\ncontent-type: %b\r\ncontent-range: %b\r\n\r\n"
         % (boundary, media, content_range(part, size))

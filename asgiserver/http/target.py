@@ -9,8 +9,8 @@ from urllib.parse import unquote
 from asgiserver.errors import PeerError
 from asgiserver.http.bounded import BoundedDict
 
-# uri-host [ ":" port ] without the comma, which RFC 3986 allows and which no host has: a list of
-# hosts is an attack. Nothing here can be a path, a query or user information ("BadHost").
+# uri-host [ ":" port ] without the comma: RFC 3986 allows it, no host has it, and a list of hosts
+# is an attack. The pattern matches no path, no query and no user information ("BadHost").
 _HOST = re.compile(
     rb"(?:\[([0-9A-Fa-f:.]{2,45})\]|(?:[A-Za-z0-9\-._~!$&'()*+;=]|%[0-9A-Fa-f]{2}){1,255})"
     rb"(?::([0-9]{0,5}))?"
@@ -39,7 +39,7 @@ def check_host(value: bytes) -> None:
 
 
 def check_target(method: str, target: bytes, host: bytes | None) -> None:
-    """Raise `PeerError` for a target that does not fit its method, or a wrong authority."""
+    """Raise `PeerError` for a target that does not fit its method, and for a wrong authority."""
     if target[0] == 0x2F:  # origin-form
         if 0x23 in target:
             raise PeerError(400, "fragment in the request target")
@@ -58,7 +58,7 @@ def check_target(method: str, target: bytes, host: bytes | None) -> None:
 
 
 def split_target(target: bytes) -> tuple[str, bytes, bytes]:
-    """A checked target as ASGI has it: (`path`, `raw_path`, `query_string`).
+    """The parts of a checked target that a scope has: (`path`, `raw_path`, `query_string`).
 
     `path` is percent-decoded UTF-8; bytes that are not UTF-8 become U+FFFD. `raw_path` is as
     received, without scheme, authority and query.
