@@ -1,6 +1,6 @@
-"""What a request's fields say about its framing (RFC 9112 sections 6 and 9.3).
+"""The framing of a request by its fields (RFC 9112 sections 6 and 9.3).
 
-Every wire's parser ends here, so what is refused does not depend on the parser.
+Every wire's parser calls `read_request_head`, so the refusals do not depend on the parser.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from asgiserver.http.forwarded import FORWARDED, X_FORWARDED
 from asgiserver.http.message import PLAIN, Framing, RequestHead
 from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target
 
-# Methods that are supported: the registered ones that the parsers know, but not CONNECT: this is no
-# proxy. Others are 501 (RFC 9110 section 9.1).
+# The supported methods are the registered ones that the parsers know, without CONNECT, which is for
+# proxies. Other methods are answered 501 (RFC 9110 section 9.1).
 _METHOD_NAMES = """
     GET HEAD POST PUT DELETE OPTIONS PATCH TRACE QUERY
     ACL BIND CHECKOUT COPY LINK LOCK M-SEARCH MERGE MKACTIVITY MKCALENDAR MKCOL MOVE NOTIFY PROPFIND
@@ -22,21 +22,21 @@ _METHOD_NAMES = """
 """
 METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 
-# Fields that say how the message is framed, and what becomes of the connection.
+# Fields that decide the framing of the message, and whether the connection stays open.
 _FRAMING = frozenset(
     {b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"upgrade"}
 )
-# Fields by which proxies tell what they have seen. Whether they are believed is decided elsewhere.
+# Fields that proxies add. `asgiserver.server.proxy` decides whether they are believed.
 FORWARDING = FORWARDED | X_FORWARDED
 _READ_HERE = _FRAMING | FORWARDING
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 _ONLY_ONCE = {
     b"host": "Host",
     b"content-length": "Content-Length",
-    b"content-type": "Content-Type",  # whoever takes the other one is deceived (CVE-2026-34525)
+    b"content-type": "Content-Type",  # two readers may take different ones (CVE-2026-34525)
     b"transfer-encoding": "Transfer-Encoding",
 }
-# No int() before this has matched: it takes signs, blanks, underscores and other digits.
+# This must match before int(), which also takes signs, blanks, underscores and other digits.
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,19}").fullmatch
 _MOST_BYTES = 2**63 - 1
 
@@ -44,7 +44,7 @@ _MOST_BYTES = 2**63 - 1
 def read_request_head(
     method: str, target: bytes, http_version: str, fields: list[tuple[bytes, bytes]]
 ) -> RequestHead:
-    """Make a `RequestHead` of what a parser found, checked. Raises `PeerError`."""
+    """Check what a parser found, and make a `RequestHead` of it. Raises `PeerError`."""
     found = dict(fields)
     if len(found) != len(fields):
         found = _combine(fields)
@@ -63,9 +63,10 @@ def read_request_head(
 
 
 def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """The fields by name, repeated ones as a list (RFC 9110 section 5.3), if they may be repeated.
+    """The fields by name, repeated ones joined to a list (RFC 9110 section 5.3).
 
-    Equal ones are refused too: RFC 9112 section 6.3 lets us.
+    Raises `PeerError` for a field that may come only once, even when both values are equal, which
+    RFC 9112 section 6.3 allows.
     """
     found: dict[bytes, bytes] = {}
     for name, value in fields:
@@ -111,7 +112,7 @@ def _read_framing(modern: bool, found: dict[bytes, bytes]) -> Framing:
 def _read_body_framing(
     framing: Framing, modern: bool, length: bytes | None, coding: bytes | None
 ) -> None:
-    if length is not None and coding is not None:  # request smuggling: RFC 9112 section 6.3
+    if length is not None and coding is not None:  # request smuggling, RFC 9112 section 6.3
         raise PeerError(400, "both Content-Length and Transfer-Encoding")
     if coding is not None:
         if not modern:

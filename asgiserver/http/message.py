@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from asgiserver.types import Fields
 
 NO_NAMES: frozenset[bytes] = frozenset()
-# Fields of the application's that need more than to be sent.
+# Response fields that the server has to read, and does not only send.
 _SPECIAL = frozenset({b"transfer-encoding", b"connection", b"date", b"server"})
 
 
 class Framing:
-    """What the fields of a request say of its body and of its connection (RFC 9112 sections 6, 9).
+    """A request's body and connection by its fields (RFC 9112 sections 6 and 9).
 
-    Shared by requests that say the same: not to be changed once it has been read.
+    Requests with the same framing share an instance, so it must not be changed after its making.
     """
 
     __slots__ = (
@@ -47,16 +47,16 @@ class Framing:
         self.upgrade = b""  # the Upgrade field in lower case, when Connection names it
 
     def __repr__(self) -> str:
-        said = [f"{name}={getattr(self, name)!r}" for name in Framing.__slots__]
-        return f"<Framing {' '.join(said)}>"
+        parts = [f"{name}={getattr(self, name)!r}" for name in Framing.__slots__]
+        return f"<Framing {' '.join(parts)}>"
 
 
 PLAIN = Framing()
-"""Of most requests: HTTP/1.1, no body, and nothing said."""
+"""The framing of most requests: HTTP/1.1, no body, and none of the fields above."""
 
 
 class RequestHead:
-    """What a client asked, after every check of RFC 9110 and RFC 9112 has passed.
+    """The head of a request that has passed every check of RFC 9110 and RFC 9112.
 
     `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
     """
@@ -82,14 +82,15 @@ class RequestHead:
 
 
 class ResponseHead:
-    """What an application answers, checked.
+    """The checked head of an application's response.
 
-    `fields` are its fields with lower-case names, `block` the same as field lines (a Content-Length
-    included, which is `content_length`, bytes; None when unknown). Left out is what the wire itself
-    decides: Transfer-Encoding (ASGI: ignored when the application sends it) and the connection's
-    fate (`close`). `overrides` are names of fields that the server would send itself.
+    `fields` are the application's fields with lower-case names; `block` has the same fields as
+    lines. `content_length` is the Content-Length in bytes, None when unknown. Fields that the wire
+    decides are left out: Transfer-Encoding (ASGI: ignored when the application sends it) and the
+    options `close` and keep-alive of Connection. `overrides` are the names of those fields that the
+    server would send by itself.
 
-    Raises `ApplicationError` for whatever may not be sent.
+    Raises `ApplicationError` for a status or a field that may not be sent.
     """
 
     __slots__ = (
@@ -115,10 +116,10 @@ class ResponseHead:
         self.bodyless = status == 204 or status == 304
         self.close = False
         self.overrides: frozenset[bytes] = NO_NAMES
-        self.whole = b""  # as encoded last, and by whom and when: see `HeadEncoder`
+        self.whole = b""  # the encoded head, which is valid for `stamp`: see `HeadEncoder`
         self.stamp: object = None
-        # Most of this runs in C, once for all fields: names are looked up as keys of a dict, and a
-        # CR, LF or NUL in a value shows in the text of all of them.
+        # Most of this runs in C, once for all fields: names are looked up as keys of a dict, and
+        # the joined text shows whether a value has CR, LF or NUL.
         try:
             headers = list(headers)
             found = dict(headers)
@@ -137,7 +138,7 @@ class ResponseHead:
             raise bad_headers(headers, error) from None
         ends = len(lines) - 1
         if block.count(b"\n") != ends or block.count(b"\r") != ends or 0 in block:
-            checked_fields(headers)  # raises, and names the field
+            checked_fields(headers)  # raises an error that names the field
         self.fields: Fields = headers
         self.block = block
         length = found.get(b"content-length")
@@ -152,7 +153,7 @@ class ResponseHead:
         return f"<ResponseHead {self.status} fields={len(self.fields)} close={self.close}>"
 
     def copy(self) -> ResponseHead:
-        """One that may be changed; what `checked_head` gives is shared."""
+        """A copy that may be changed, because `checked_head` returns shared heads."""
         head = ResponseHead.__new__(ResponseHead)
         for name in ResponseHead.__slots__:
             setattr(head, name, getattr(self, name))
@@ -160,7 +161,7 @@ class ResponseHead:
         return head
 
     def with_length(self, length: int) -> ResponseHead:
-        """The same for a body that turned out to be `length` bytes long."""
+        """A copy with the Content-Length of a body whose length is known only now."""
         head = self.copy()
         head.content_length = length
         text = b"%d" % length
@@ -169,7 +170,7 @@ class ResponseHead:
         return head
 
     def _take_special(self, checked: Fields) -> Fields:
-        """Read the fields that are not simply sent, and leave out what may not be."""
+        """Read the fields that the server acts on, and leave out those that it must not send."""
         fields = []
         length = None
         for name, value in checked:
@@ -198,14 +199,14 @@ _heads: BoundedDict[tuple[int, tuple[Any, ...]], ResponseHead] = BoundedDict(512
 
 
 def checked_head(status: int, headers: Any) -> ResponseHead:
-    """A `ResponseHead` that others may share: not to be changed. Raises `ApplicationError`."""
+    """A `ResponseHead` that is shared, so it must not be changed. Raises `ApplicationError`."""
     try:
         key = status, tuple(headers)
     except TypeError as error:
         raise bad_headers(headers, error) from None
     try:
         head = _heads.get(key)
-    except TypeError:  # lists as pairs, or no bytes at all
+    except TypeError:  # the pairs are lists, or they hold objects without a hash
         return ResponseHead(status, list(key[1]))
     if head is None:
         head = ResponseHead(status, list(key[1]))
