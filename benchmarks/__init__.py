@@ -1,4 +1,4 @@
 """Benchmarks of asgiserver against its peers: ``python -m benchmarks`` lists the cases.
 
-Needs only the standard library; the servers run in an environment of their own.
+The package needs only the standard library; the servers run in an environment of their own.
 """

@@ -89,7 +89,7 @@ def run_case(settings: Settings, name: str, options: argparse.Namespace) -> Repo
 
 
 def check_cases(environment: Environment, names: list[str], options: argparse.Namespace) -> int:
-    """Start the servers of these cases and see their answers, without any load."""
+    """Start the servers of these cases and check their answers, without any load."""
     wrong = 0
     for case in (CASES[name] for name in names if name in CASES):
         problems = see_answers(environment, case, servers_of(case, options), progress)
@@ -132,7 +132,7 @@ def run(arguments: list[str]) -> int:
         "versions": ground.versions(environment),
         "machine": ground.machine(),
     }
-    # A part of the servers is not the record of a case.
+    # A run of only some servers is not kept as the record of a case.
     output = options.output or (None if options.servers else HERE / "results")
     started = time.monotonic()
     missed = failed = 0
@@ -159,7 +159,7 @@ def run(arguments: list[str]) -> int:
 
 
 def show_budget(arguments: list[str]) -> int:
-    """Count in the environment of the benchmarks: it has what asgiserver needs."""
+    """Count in the environment of the benchmarks, which has asgiserver's dependencies."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks budget")
     parser.add_argument("--python", default=ground.VERSION, help="version, default %(default)s")
     python = ground.prepare(parser.parse_args(arguments).python).python
@@ -173,7 +173,7 @@ def main(arguments: list[str]) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     ground.pin_load()
-    # The servers have sessions of their own: unwind, so that they are stopped too.
+    # The servers have sessions of their own, so they stop only when the stack is unwound.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, frame: sys.exit(128 + number))
     if arguments[:1] == ["budget"]:

@@ -1,4 +1,4 @@
-"""The applications under test, as raw ASGI: the server's cost, not a framework's, is measured."""
+"""The applications under test in raw ASGI, so that no framework's cost is measured."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ MEBIBYTE = b"m" * (1 << 20)
 
 
 async def lifespan(receive, send):
-    """Answer the lifespan events: every server then does the same at start and stop."""
+    """Answer the lifespan events, so that every server does the same at start and stop."""
     while True:
         message = await receive()
         await send({"type": message["type"] + ".complete"})
@@ -19,7 +19,7 @@ async def lifespan(receive, send):
 
 
 async def plain(scope, receive, send):
-    """13 bytes of plain text."""
+    """Send 13 bytes of plain text."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -29,7 +29,7 @@ async def plain(scope, receive, send):
 
 
 async def read_body(receive):
-    """The whole request body."""
+    """Read the whole request body."""
     chunks = []
     while True:
         message = await receive()
@@ -39,7 +39,7 @@ async def read_body(receive):
 
 
 async def echo(scope, receive, send):
-    """The request body back."""
+    """Send the request body back."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -50,7 +50,7 @@ async def echo(scope, receive, send):
 
 
 async def stream(scope, receive, send):
-    """20 chunks of 1 KiB, of no announced length."""
+    """Send 20 chunks of 1 KiB without a Content-Length."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -61,7 +61,7 @@ async def stream(scope, receive, send):
 
 
 async def mebibyte(scope, receive, send):
-    """1 MiB in one event."""
+    """Send 1 MiB in one event."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -71,7 +71,7 @@ async def mebibyte(scope, receive, send):
 
 
 async def sized(scope, receive, send):
-    """As many bytes as the query string says, in events of at most 64 KiB."""
+    """Send as many bytes as the query string says, in events of at most 64 KiB."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -85,7 +85,7 @@ async def sized(scope, receive, send):
 
 
 async def upload(scope, receive, send):
-    """The number of bytes received; the body is dropped as it arrives."""
+    """Send the number of bytes received; the body is dropped as it arrives."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return
@@ -102,7 +102,7 @@ async def upload(scope, receive, send):
 
 
 async def websocket_echo(scope, receive, send):
-    """Every message back; plain text for HTTP."""
+    """Send every WebSocket message back; answer HTTP with plain text."""
     if scope["type"] == "lifespan":
         await lifespan(receive, send)
         return

@@ -1,8 +1,8 @@
-"""What one request makes the server do, counted: the figures that no machine and no load changes.
+"""Counts of what one request makes the server do: no machine and no load changes these figures.
 
-A server as it is, but its event loop counts and its transports are in memory; the applications are
-those of the benchmarks. It knows nothing of the server's inside, nor of time. To be run by
-``python -m benchmarks budget``.
+The server is the real one, but its event loop counts and its transports are in memory; the
+applications are those of the benchmarks. This module knows neither the server's inside nor time.
+Run it with ``python -m benchmarks budget``.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 PACKAGE = os.path.dirname(asgiserver.__file__) + os.sep
 FULL = 256
-"""Requests after which caches of requests are full; more of a multiple leave them as full."""
+"""Requests after which caches are full; a multiple of as many more leaves them equally full."""
 TOOL = 4
-"""An identifier for `sys.monitoring` that neither debuggers nor coverage.py take."""
+"""An identifier for `sys.monitoring` that neither debuggers nor coverage.py use."""
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Of one request. All but the last three count calls."""
+    """The figures of one request. All but the last three count calls."""
 
-    writes: float  # of the transport: each is a system call
+    writes: float  # calls of the transport's `write`: each is a system call
     tasks: float
     futures: float
     timers: float  # call_later and call_at
-    callbacks: float  # call_soon; a task that has to be woken is one
+    callbacks: float  # call_soon; waking a task counts as one
     bytecodes: float  # executed in asgiserver's own functions
     held: float  # blocks of memory, of at most 512 bytes, when the answer is written
-    retained: float  # blocks that stay behind, garbage in cycles included
+    retained: float  # blocks that remain after the request, with garbage in cycles
 
 
 COLUMNS = tuple(field.name for field in fields(Counts))
@@ -51,7 +51,7 @@ COLUMNS = tuple(field.name for field in fields(Counts))
 
 @dataclass(frozen=True)
 class Scenario:
-    """A request as it arrives, piece by piece, and how often it is answered."""
+    """A request as it arrives, piece by piece, and the number of its answers."""
 
     name: str
     title: str
@@ -60,13 +60,13 @@ class Scenario:
     ends: bytes  # the last bytes of the answer
     answers: int = 1
     closes: bool = False  # each request has a connection of its own
-    number: bytes = b""  # what in the pieces is another number in each request
-    turns: int = 6  # of the event loop, after which all is done
-    opening: bytes = b""  # what opens the WebSocket
+    number: bytes = b""  # a part of the pieces that is replaced by the number of the request
+    turns: int = 6  # turns of the event loop after which the request is done
+    opening: bytes = b""  # the request that opens the WebSocket
 
 
 class Transport(asyncio.Transport):
-    """Takes every write at once, and counts it; what was written is kept until it is taken."""
+    """Takes every write at once and counts it; the bytes are kept until `take`."""
 
     def __init__(self, on_write: Callable[[], None]) -> None:
         super().__init__({"peername": ("127.0.0.1", 50000), "sockname": ("127.0.0.1", 8000)})
@@ -79,7 +79,7 @@ class Transport(asyncio.Transport):
         self.written.append(data)
 
     def take(self) -> bytes:
-        """All that was written since the last time."""
+        """The bytes written since the last call."""
         written = b"".join(self.written)
         self.written.clear()
         return written
@@ -109,12 +109,13 @@ class Transport(asyncio.Transport):
 
 
 class CountingLoop(asyncio.SelectorEventLoop):
-    """Counts what is asked of it. It makes no transports, and its time stands still."""
+    """Counts the calls of its methods. It makes no transports, and its time stands still."""
 
     def __init__(self) -> None:
         super().__init__()
         self.tasks = self.futures = self.timers = self.callbacks = 0
-        self.make_protocol: Callable[[], Any] | None = None  # what the server gave for connections
+        # The factory of protocols that the server gave for accepted connections.
+        self.make_protocol: Callable[[], Any] | None = None
 
     def time(self) -> float:
         return 1000.0
@@ -134,7 +135,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().create_future()
 
     def call_at(self, *args: Any, **options: Any) -> asyncio.TimerHandle:
-        self.timers += 1  # call_later ends here, too
+        self.timers += 1  # call_later calls this too
         return super().call_at(*args, **options)
 
     def call_soon(self, *args: Any, **options: Any) -> asyncio.Handle:
@@ -142,7 +143,7 @@ class CountingLoop(asyncio.SelectorEventLoop):
         return super().call_soon(*args, **options)
 
     def turn(self) -> None:
-        """Run what is ready now."""
+        """Run the callbacks that are ready now."""
         super().call_soon(self.stop)
         self.run_forever()
 
@@ -179,7 +180,7 @@ class Bench:
         return server
 
     def connect(self) -> None:
-        """A new connection; for a WebSocket an open one."""
+        """Make a new connection, and open the WebSocket of a WebSocket scenario."""
         self.transport = Transport(self.count_write)
         assert self.loop.make_protocol is not None
         self.protocol = self.loop.make_protocol()
@@ -195,7 +196,7 @@ class Bench:
         self.loop.close()
 
     def arrive(self, data: bytes) -> None:
-        """Bytes from the client, in a turn of their own."""
+        """Deliver bytes from the client in a turn of their own."""
         super(CountingLoop, self.loop).call_soon(self.protocol.data_received, data)
         self.loop.turn()
 
@@ -204,13 +205,13 @@ class Bench:
         self.most_blocks = max(self.most_blocks, sys.getallocatedblocks())
 
     def settle(self) -> bytes:
-        """Let the server do what it has to do; what it wrote."""
+        """Let the server finish the request, and return what it wrote."""
         for _ in range(self.scenario.turns):
             self.loop.turn()
         return self.transport.take()
 
     def request(self) -> None:
-        """One run of the scenario: every piece arrives in a turn of its own."""
+        """Run the scenario once; every piece arrives in a turn of its own."""
         scenario = self.scenario
         if scenario.closes:
             self.connect()
@@ -232,7 +233,7 @@ class Bench:
 
 @contextmanager
 def counted_tasks(loop: CountingLoop) -> Iterator[None]:
-    """Count tasks that are made without asking the loop: those that start at once (3.12)."""
+    """Count also the tasks that start at once (from 3.12), which are made without the loop."""
     original = asyncio.Task
 
     class CountedTask(original):  # type: ignore[type-arg, valid-type, misc]
@@ -251,7 +252,7 @@ def count(scenario: Scenario) -> Counts:
     """Run a scenario and count. Raises `AssertionError` for a wrong answer."""
     bench = Bench(scenario)
     try:
-        for _ in range(50):  # adaptive bytecode settles
+        for _ in range(50):  # until the adaptive bytecode has settled
             bench.request()
         found = [*count_calls(bench), count_bytecodes(bench), *count_blocks(bench)]
     finally:
@@ -293,10 +294,10 @@ def count_bytecodes(bench: Bench) -> float:
 
 
 def count_blocks(bench: Bench) -> tuple[float, float]:
-    """Blocks held when the answer is written, and blocks left after it, of one run."""
+    """Blocks that one run holds when the answer is written, and blocks that remain after it."""
     held = math.inf
-    for _ in range(3):  # the least: what ran before may have left a cache to be filled
-        gc.collect()  # this empties the free lists, whose content would pass for held
+    for _ in range(3):  # the least counts, because a run may fill a cache
+        gc.collect()  # empties the free lists, whose content would count as held
         gc.disable()
         before = sys.getallocatedblocks()
         bench.most_blocks = 0
@@ -308,7 +309,7 @@ def count_blocks(bench: Bench) -> tuple[float, float]:
         before = sys.getallocatedblocks()
         for _ in range(FULL):
             bench.request()
-        # What a table keeps once is no growth: it is less than one per request.
+        # The division drops what a table keeps once: less than one block per request is no growth.
         retained = int((sys.getallocatedblocks() - before) / FULL)
     finally:
         gc.enable()
@@ -355,7 +356,7 @@ SCENARIOS: dict[str, Scenario] = {
             number=b"00000000",
         ),
         Scenario("post", "POST of 10 KiB, echoed", apps.echo, (POST + BODY,), BODY),
-        Scenario("post-later", "the same, its body behind its head", apps.echo, (POST, BODY), BODY),
+        Scenario("post-later", "the same, its body after its head", apps.echo, (POST, BODY), BODY),
         Scenario("stream", "20 chunks of 1 KiB", apps.stream, (GET,), b"\r\n0\r\n\r\n"),
         Scenario(
             "pipelined",
@@ -386,10 +387,11 @@ SCENARIOS: dict[str, Scenario] = {
 }
 
 
-EAGER = sys.version_info >= (3, 12)  # tasks begin at once: an application that never waits is free
+# From 3.12 on tasks begin at once, so an application that never waits costs no turn of the loop.
+EAGER = sys.version_info >= (3, 12)
 
-# What may be used; bytecodes are those of 3.12 to 3.14. Lower it with every gain, raise it only
-# with a reason.
+# The most that a request may cost; bytecodes are those of 3.12 to 3.14. Lower a figure with every
+# gain, raise it only with a reason.
 BUDGET: dict[str, Counts] = (
     {
         "get": Counts(1, 1, 0, 0, 0, 770, 38, 0),
@@ -418,12 +420,12 @@ BUDGET: dict[str, Counts] = (
 
 
 def exceeded(found: Counts, budget: Counts) -> list[str]:
-    """The columns in which more was found than the budget has."""
+    """The columns in which `found` is above the budget."""
     return [name for name in COLUMNS if getattr(found, name) > getattr(budget, name)]
 
 
 def main() -> int:
-    """Print what every scenario costs, and its budget; 1 when one is exceeded."""
+    """Print the costs and the budget of every scenario; 1 when a budget is exceeded."""
     width = max(len(scenario.title) for scenario in SCENARIOS.values())
     print(f"{'count/budget':{width}}" + "".join(f"{name:>12}" for name in COLUMNS))
     over = False

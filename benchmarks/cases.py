@@ -1,6 +1,6 @@
-"""The cases: what is asked of the server, the right answer, the load, the peers and the targets.
+"""The cases: the request, the right answer, the load, the peers and the targets of each.
 
-A target is a ratio: CPU time per request of asgiserver divided by that of the other, same run.
+A target is a ratio: asgiserver's CPU time per request divided by the other server's in one run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ BROWSER_HEADERS = {
 
 @dataclass(frozen=True)
 class Target:
-    """At most `ratio` times the CPU time per request of `against`: a server, "best peer"."""
+    """At most `ratio` times the CPU time per request of `against`, a server or "best peer"."""
 
     against: str
     ratio: float
@@ -61,13 +61,13 @@ class Case:
     headers: dict[str, str] = field(default_factory=dict)
     body_bytes: int = 0  # of the request, or of one WebSocket message
     pipeline: int = 1  # requests sent at once; for h2load: concurrent streams
-    numbers: int = 0  # different values of X-Request-Id, in turn
+    numbers: int = 0  # the number of values of X-Request-Id that are sent in turn
     ours: str = "asgiserver"
     peers: tuple[str, ...] = HTTP_PEERS
     may_close: bool = False  # a server may close after each answer, as gunicorn's sync worker does
     limits: tuple[str, ...] = ("limit",)  # raw protocols that answer but do no HTTP work
     targets: tuple[Target, ...] = ()
-    unavailable: str = ""  # why asgiserver cannot run it yet
+    unavailable: str = ""  # why asgiserver cannot run the case yet
 
     def servers(self) -> tuple[str, ...]:
         """Names of the servers that take part, in the order of the rounds."""
@@ -129,7 +129,7 @@ CASES: dict[str, Case] = {
             headers=BROWSER_HEADERS,
             targets=targets(0.50, 0.80),
         ),
-        # More than any server would keep: no head is met again while it may still be known.
+        # No server keeps so many heads, so that no head comes again while the server still has it.
         replace(
             PLAINTEXT,
             name="request-ids",

@@ -1,4 +1,4 @@
-"""Small SVG charts, written by hand: horizontal bars, and lines over a logarithmic axis."""
+"""Small SVG charts without a library: horizontal bars, and lines over a logarithmic axis."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def source_of(revision: str | None) -> Iterator[Path]:
-    """The package at a git revision in a temporary directory; of the working tree for None.
+    """A copy of the package at a git revision, or of the working tree for None.
 
-    A copy, so that nothing changes under the rounds when somebody goes on editing.
+    It is a copy so that the rounds measure the same code while somebody edits the working tree.
     """
     with tempfile.TemporaryDirectory(prefix="asgiserver-ab-") as directory:
         if revision is None:
@@ -82,7 +82,7 @@ def main(options: argparse.Namespace) -> int:
             )
             progress("")
             report = measurement_report(measurement)
-            report.verdicts.clear()  # they speak of all peers, not of two servers
+            report.verdicts.clear()  # these verdicts are about all peers, not about two servers
             print(report.table())
             complete = complete and measurement.ratio_to(theirs.name) is not None
     return 0 if complete else 1

@@ -84,7 +84,8 @@ def measure_levels(
     """Load one server at each level. Raises `BenchmarkError` when it cannot be measured."""
     found = []
     seconds = QUICK_SECONDS if settings.quick else SECONDS
-    for level in LEVELS:  # each with fresh processes: a slow server still works off the last crowd
+    # Each level has fresh processes, because a slow server is still busy with the level before.
+    for level in LEVELS:
         settings.progress(f"{label}: {app}, {level} connections, {workers} workers")
         wanted = case(app, level, workers)
         with serving(settings.environment, SERVERS[server], wanted) as running:

@@ -1,4 +1,4 @@
-"""The ground of a run: the pinned environment, the tools, the certificate, and what machine it is.
+"""The ground of a run: the pinned environment, the tools, the certificate and the machine.
 
 It knows nothing of cases or servers.
 """
@@ -140,7 +140,7 @@ def versions(environment: Environment) -> dict[str, str]:
 
 
 def run_quietly(*command: str) -> str:
-    """What a command prints, whatever its exit code; "missing" when there is no such command."""
+    """The output of a command, whatever its exit code; "missing" when there is no such command."""
     try:
         return subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except OSError:
@@ -148,7 +148,7 @@ def run_quietly(*command: str) -> str:
 
 
 def machine() -> dict[str, object]:
-    """What the numbers depend on besides software: processor, cores, kernel, load."""
+    """The machine, on which the numbers depend too: processor, cores, kernel, load."""
     model = "unknown"
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):
@@ -162,7 +162,7 @@ def machine() -> dict[str, object]:
     }
 
 
-# Read before the benchmark pins itself to the load generator's core.
+# The cores are read before the benchmark pins itself to the load generator's core.
 ALL_CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
 
 

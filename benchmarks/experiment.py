@@ -1,4 +1,4 @@
-"""What all experiments besides the case table share."""
+"""The parts that all experiments besides the case table share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Settings:
-    """What every experiment is run with."""
+    """The settings that every experiment is run with."""
 
     environment: Environment
     rounds: int
@@ -36,7 +36,7 @@ class Study:
 
 
 def lowest(values: Mapping[str, float], what: str) -> list[dict[str, Any]]:
-    """The verdict on being the lowest of all: the first value against the lowest other one."""
+    """The verdict on the target "lowest of all": the first value against the lowest other one."""
     ours, *others = values
     if not others:
         return []

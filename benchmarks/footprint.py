@@ -36,7 +36,10 @@ def collect(
     rounds: int = 1,
     wanted_lowest: tuple[str, ...] = (),
 ) -> Report:
-    """Probe each server in turn, for some rounds; the medians are the rows, the first the bars."""
+    """Probe each server in turn, for some rounds.
+
+    The rows of the report are the medians; its bars are the first column.
+    """
     samples: dict[str, list[dict[str, float]]] = {server: [] for server in servers}
     problems: dict[str, str] = {}
     for number_of_round in range(rounds):
@@ -78,11 +81,11 @@ def collect(
 
 
 def probe_start(settings: Settings, server: str) -> dict[str, float]:
-    """From the start of the process to the first right answer; then what it holds when idle."""
+    """Time from the start of the process to the first right answer, then the idle memory."""
     with serving(settings.environment, SERVERS[server], PLAINTEXT) as running:
         elapsed = time.monotonic() - running.started
         cpu = running.cpu_seconds()
-        time.sleep(0.2)  # whatever a server still does after its first answer
+        time.sleep(0.2)  # a server may still be busy after its first answer
         rss, pss = running.resident_bytes()
         return {
             "idle memory MiB (PSS)": pss / MEBIBYTE,
@@ -118,7 +121,7 @@ def idle_connections(
 
 
 def still_open(sockets: list[socket.socket]) -> int:
-    """How many the server has not closed: a closed one is readable (end of file)."""
+    """The number of open connections; one that the server has closed is readable (end of file)."""
     poller = select.poll()
     for client in sockets:
         poller.register(client, select.POLLIN)
@@ -130,7 +133,7 @@ def memory_per_connection(case: Case, fields: str = "") -> Probe:
 
     def probe(settings: Settings, server: str) -> dict[str, float]:
         with serving(settings.environment, SERVERS[server], case) as running:
-            # The first ones fill caches, pools and what the start-up left free: not counted.
+            # The first connections are not counted: they fill caches, pools and freed memory.
             with idle_connections(running, IDLE_CONNECTIONS // 5, fields) as first:
                 time.sleep(0.2)
                 before = running.resident_bytes()[0]
@@ -162,7 +165,7 @@ def probe_crowd(settings: Settings, server: str) -> dict[str, float]:
 
 
 def probe_upload(settings: Settings, server: str) -> dict[str, float]:
-    """1 GiB sent as fast as it is taken; the application drops it as it arrives."""
+    """Send 1 GiB as fast as the server takes it; the application drops it as it arrives."""
     with serving(settings.environment, SERVERS[server], UPLOAD) as running:
         before, cpu_before = running.peak_bytes(), running.cpu_seconds()
         block = bytes(MEBIBYTE)

@@ -20,7 +20,7 @@ async def hello(name: str = "world") -> dict[str, str]:
 
 
 async def file_response(scope, receive, send):
-    """1 MiB from a file; Starlette uses ``http.response.pathsend`` where the server offers it."""
+    """Send 1 MiB from a file; Starlette uses ``http.response.pathsend`` if the server offers it."""
     if scope["type"] == "lifespan":
         await apps.lifespan(receive, send)
         return

@@ -21,7 +21,7 @@ MEBIBYTE = 1 << 20
 
 @dataclass(frozen=True)
 class Curve:
-    """The same request at growing sizes; `units` of a size say what the cost is divided by."""
+    """The same request at growing sizes; the cost at a size is divided by the size's `units`."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""The limits: uvloop protocols that do no HTTP work. What they cost, no server can save.
+"""The limits: uvloop protocols that do no HTTP work. No server can cost less than they do.
 
 Run as ``python limits.py KIND PORT [CERTIFICATE KEY]``; each protocol below is one kind.
 """
@@ -33,7 +33,7 @@ GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 class Constant(asyncio.Protocol):
-    """Answers whatever arrives with one constant, written at once."""
+    """Answers any bytes with one constant, written at once."""
 
     answer = ANSWER
 
@@ -45,13 +45,13 @@ class Constant(asyncio.Protocol):
 
 
 class Mebibyte(Constant):
-    """1 MiB in one write."""
+    """Sends 1 MiB in one write."""
 
     answer = MEBIBYTE
 
 
 class File(Constant):
-    """1 MiB of a file by sendfile(2), on the socket beside its transport."""
+    """Sends 1 MiB of a file by sendfile(2), on the socket and not through its transport."""
 
     file = None
 
@@ -83,13 +83,13 @@ class File(Constant):
 
 
 class Streamed(Constant):
-    """The bytes of 20 chunks of 1 KiB in one write."""
+    """Sends the bytes of 20 chunks of 1 KiB in one write."""
 
     answer = STREAMED
 
 
 class Chunks(Constant):
-    """The same bytes in a write for each chunk."""
+    """Sends 20 chunks of 1 KiB with a write for each chunk."""
 
     def data_received(self, data):
         write = self.transport.write
@@ -100,7 +100,7 @@ class Chunks(Constant):
 
 
 class Pipelined(Constant):
-    """One write for all requests that arrived together; it only counts their ends."""
+    """Answers all requests that arrive together with one write; it only counts their ends."""
 
     def data_received(self, data):
         self.transport.write(ANSWER * data.count(b"\r\n\r\n"))
@@ -115,7 +115,7 @@ class Closing(Constant):
 
 
 class Posted(Constant):
-    """Waits for 10 KiB of body behind the head, and answers with as many."""
+    """Waits for 10 KiB of body after the head, and answers with as many bytes."""
 
     left = 0
 
@@ -128,7 +128,7 @@ class Posted(Constant):
 
 
 class MaskedEcho(asyncio.Protocol):
-    """Echoes WebSocket payloads as they arrived, still masked: it frames, but unmasks nothing."""
+    """Echoes WebSocket payloads without unmasking them: it only reads and writes frames."""
 
     def connection_made(self, transport):
         self.transport = transport

@@ -1,4 +1,4 @@
-"""Runs a load generator for a bounded time and reads what it counted; checks answers first.
+"""Runs a load generator for a bounded time and reads its counts; checks the answers first.
 
 It talks to 127.0.0.1 only and knows nothing of CPU time or statistics.
 """
@@ -25,7 +25,7 @@ GRACE_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Load:
-    """What a load generator saw: requests (or messages), seconds, errors, latencies in us."""
+    """A load generator's counts: requests (or messages), seconds, errors, latencies in us."""
 
     requests: int
     seconds: float
@@ -35,7 +35,7 @@ class Load:
 
 
 def ready(environment: Environment, case: Case) -> None:
-    """See that the case's load generator is there. Raises `BenchmarkError` naming the fix."""
+    """Check that the case's load generator is there. Raises `BenchmarkError` naming the fix."""
     load_command(environment, case, 0, 1.0, "")
 
 
@@ -72,7 +72,7 @@ def load_command(
         return [environment.websocket_load(), *map(str, numbers), *masked], {}
     if case.tool == "h2load":
         line = [require("h2load", "nghttp2-client"), "-t1", f"-c{case.connections}"]
-        # A check asks for a fixed number, so that nothing is cut off in flight and counted wrong.
+        # A check sends a fixed number of requests, so that none is cut off and counted as an error.
         amount = f"-D{round(seconds)}" if seconds >= 1 else f"-n{case.connections * case.pipeline}"
         return [*line, f"-m{case.pipeline}", amount, url], {}
     line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]
@@ -87,7 +87,7 @@ def load_command(
 
 
 def parse_json(output: str) -> Load:
-    """The last line of wrk (with wrk.lua) and of ws_load is one JSON object; null is unknown."""
+    """Read the last line of wrk (with wrk.lua) or ws_load: a JSON object, null is unknown."""
     lines = output.strip().splitlines()
     try:
         found = json.loads(lines[-1])
@@ -106,7 +106,7 @@ UNIT = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 
 def parse_h2load(output: str) -> Load:
-    """h2load reports no percentiles: its mean time stands for p50, and p99 is not known (nan)."""
+    """Read h2load's output: its mean time stands for p50, and p99 is not known (nan)."""
     total, requests = H2_TOTAL.search(output), H2_REQUESTS.search(output)
     status, mean = H2_STATUS.search(output), H2_TIME.search(output)
     if not (total and requests and status and mean):
@@ -119,7 +119,7 @@ def parse_h2load(output: str) -> Load:
 
 
 def check(environment: Environment, case: Case, port: int, server: str) -> None:
-    """See that the server answers this case correctly. Raises `BenchmarkError` saying what not."""
+    """Check that the server answers this case correctly. Raises `BenchmarkError`."""
     if case.tool == "wrk":
         check_http(case, port)
         return
@@ -130,7 +130,7 @@ def check(environment: Environment, case: Case, port: int, server: str) -> None:
 
 
 def check_http(case: Case, port: int) -> None:
-    """Two requests on one connection (one when it closes): status 200 and exactly the body."""
+    """Check the status 200 and the body of two requests on one connection, or one if it closes."""
     closing = case.headers.get("Connection") == "close"
     method, body = ("POST", b"b" * case.body_bytes) if case.body_bytes else ("GET", None)
     connection: http.client.HTTPConnection

@@ -1,4 +1,4 @@
-"""Our server on uvloop and on the standard library's loop: what `--loop auto` should mean."""
+"""Our server on uvloop and on the standard library's loop, to decide what `--loop auto` means."""
 
 from __future__ import annotations
 

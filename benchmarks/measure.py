@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 5.0
 
 @contextmanager
 def serving(environment: Environment, server: Server, case: Case) -> Iterator[Running]:
-    """The server, pinned, started and seen to answer right. Raises `BenchmarkError` if it is not.
+    """The server, pinned and started, with its answers checked. Raises `BenchmarkError`.
 
     One worker has a core of its own; several share all cores, with the load generator too.
     """
@@ -44,7 +44,7 @@ def serving(environment: Environment, server: Server, case: Case) -> Iterator[Ru
 def see_answers(
     environment: Environment, case: Case, servers: Sequence[Server], progress: Progress
 ) -> dict[str, str]:
-    """Start each server of a case and see that it answers right: what is wrong, by server."""
+    """Start each server of a case and check its answers; the errors by server."""
     loadgen.ready(environment, case)
     problems = {}
     for server in servers:
@@ -78,7 +78,7 @@ def measure(
     with ExitStack() as whole_run:
         started: dict[str, Running] = {}
         for number in range(rounds):
-            # Back and forth, so that a steady drift of the machine favours nobody.
+            # The order alternates, so that a steady drift of the machine favours no server.
             for server in servers if number % 2 == 0 else reversed(servers):
                 result = results[server.name]
                 if result.unavailable:
@@ -95,7 +95,7 @@ def measure(
                     run_round(environment, case, started[server.name], seconds, result)
                 except BenchmarkError as error:
                     result.unavailable = str(error)
-                    result.rounds.clear()  # a server that broke half-way is not comparable
+                    result.rounds.clear()  # rounds before a failure are not comparable
     return Measurement(case, list(results.values()))
 
 

@@ -1,4 +1,4 @@
-"""What was found as text: terminal table and progress, JSON, Markdown. It measures nothing."""
+"""Results as text: terminal table and progress, JSON, Markdown. This module measures nothing."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def progress(words: str) -> None:
 
 
 def number(value: float) -> str:
-    """Three significant digits, without an exponent; "-" for what is not known."""
+    """Three significant digits, without an exponent; "-" for an unknown value."""
     if math.isnan(value):
         return "-"
     if value >= 100:
@@ -77,7 +77,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def sentence(verdict: dict[str, Any]) -> str:
-    """One target as a line: met or missed, what came out, what was wanted."""
+    """One target as a line: met or missed, the ratio found, the ratio wanted."""
     found = "-" if verdict["ratio"] is None else f"{verdict['ratio']:.2f}"
     text = f"{verdict['verdict']}: {found} of {verdict['against']}, target <= {verdict['target']}"
     if verdict["verdict"] == "missed" and verdict.get("floor") is not None:
@@ -126,7 +126,7 @@ def rounded(found: Spread | None) -> float | None:
 
 
 def verdicts(measurement: Measurement) -> list[dict[str, Any]]:
-    """What became of each target."""
+    """The verdict on each target."""
     found = []
     for target in measurement.case.targets:
         against, ratio, word = measurement.verdict(target)
@@ -160,7 +160,7 @@ def write(report: Report, directory: Path, context: dict[str, Any]) -> None:
 
 
 def without_nan(value: Any) -> Any:
-    """JSON has no NaN: what is not known becomes null."""
+    """Replace NaN, which JSON has not, with null."""
     if isinstance(value, dict):
         return {key: without_nan(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

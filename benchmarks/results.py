@@ -1,4 +1,4 @@
-"""What was measured, and the arithmetic on it: medians, spread, ratios within the run, verdicts."""
+"""The measurements and their arithmetic: medians, spread, ratios within the run, verdicts."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Raises `ValueError` for no values at all; with one value it is all three."""
+        """Of one value, all three are that value. Raises `ValueError` without values."""
         if not values:
             raise ValueError("no values")
         if any(map(math.isnan, values)):
@@ -59,7 +59,7 @@ class Spread:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Ours divided by theirs round by round: what drifts during the run cancels out."""
+    """Ours divided by theirs round by round, so that a drift during the run cancels out."""
     return Spread.of([mine / other for mine, other in zip(ours, theirs, strict=True)])
 
 
@@ -98,7 +98,7 @@ class Measurement:
         return min(costs, key=costs.__getitem__) if costs else None
 
     def verdict(self, target: Target) -> tuple[str, Spread | None, str]:
-        """Against whom, the ratio, and "met", "missed" or "not measured"."""
+        """The other server, the ratio, and "met", "missed" or "not measured"."""
         against = self.best_peer() if target.against == "best peer" else target.against
         measured = self.ratio_to(against) if against else None
         if against is None or measured is None:

@@ -1,6 +1,6 @@
-"""How each server is started in its best configuration, and the process it runs as.
+"""The best configuration of each server, and the process that the server runs as.
 
-It knows nothing of load or of statistics.
+This module knows nothing of load or of statistics.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from benchmarks.environment import HERE, ROOT, BenchmarkError, Environment
 
-# Others, such as WEB_CONCURRENCY or GUNICORN_CMD_ARGS, would change what is measured.
+# Other variables, such as WEB_CONCURRENCY or GUNICORN_CMD_ARGS, would change what is measured.
 KEPT_VARIABLES = ("PATH", "HOME", "LANG", "TMPDIR")
 START_SECONDS = 15.0
 STOP_SECONDS = 5.0
@@ -27,7 +27,7 @@ LOG_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a case asks of every server."""
+    """The demands of a case on every server."""
 
     app: str
     access_log: bool = False
@@ -40,7 +40,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Launch:
-    """All that a command line is made of."""
+    """The values that a command line is made of."""
 
     environment: Environment
     wanted: Wanted
@@ -82,12 +82,12 @@ def uvicorn_style(module: str, *options: str) -> Command:
 
 
 def granian(mode: str, *options: str) -> Command:
-    """granian as an ASGI server; which runtime mode is best depends on the case."""
+    """granian as an ASGI server; the best runtime mode depends on the case."""
 
     def command(launch: Launch) -> list[str]:
         wanted = launch.wanted
         line = launch.python("-m", "granian", wanted.app, "--port", str(launch.port))
-        # The backlog also bounds the connections served at a time; 1,024 would leave some waiting.
+        # granian's backlog also bounds the connections served at a time; with 1,024 some wait.
         line += ["--interface", "asgi", "--loop", "uvloop", "--runtime-mode", mode]
         line += ["--backlog", "8192"]
         line += ["--http", "2" if wanted.protocol == "http2" else "1"]
@@ -150,7 +150,7 @@ class Server:
     name: str
     command: Command
     source: Path = ROOT
-    distribution: str = ""  # whose version to report
+    distribution: str = ""  # the package whose version is reported
 
 
 FAST = ("--http", "httptools", "--loop", "uvloop")
@@ -247,7 +247,7 @@ class Running:
             self.process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             pass
-        finally:  # a second Ctrl-C leaves nothing behind either
+        finally:  # after a second Ctrl-C no process and no file must be left either
             self.signal(signal.SIGKILL)
             self.process.wait()
             self.directory.cleanup()
@@ -274,10 +274,10 @@ class Running:
         raise BenchmarkError(f"{self.server.name} did not start: {self.last_line()}")
 
     def wait_logged(self, lines: int) -> None:
-        """Wait until the log has grown by so many lines since the last time.
+        """Wait until the log has grown by `lines` since the last call.
 
-        What a server gathers and writes later belongs to the requests that it is about. Raises
-        `BenchmarkError` when that does not come.
+        A server that gathers lines writes them later, but the cost belongs to their requests.
+        Raises `BenchmarkError` when the lines do not come.
         """
         deadline = time.monotonic() + LOG_SECONDS
         with self.log.open("rb") as log:
@@ -297,7 +297,7 @@ class Running:
         return self._portable(lines[-1].strip())[:200] if lines else "it printed nothing"
 
     def _portable(self, text: str) -> str:
-        """Without the directories of this machine."""
+        """`text` without the directories of this machine."""
         text = text.replace(str(self.environment.directory), "ENV").replace(f"{ROOT}/", "")
         return text.replace(f"{self.directory.name}/", "")
 
@@ -306,7 +306,7 @@ class Running:
         return self._portable(" ".join(["python", *self.command[1:]]))
 
     def cpu_seconds(self) -> float:
-        """User and system time of the whole tree: every thread, every child, those reaped too."""
+        """User and system time of the whole tree, with all threads and with reaped children."""
         return sum(map(process_cpu_seconds, self.tree()))
 
     def resident_bytes(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""The named experiments besides the case table, and what each is run with."""
+"""The named experiments besides the case table, and the settings of each."""
 
 from __future__ import annotations
 
