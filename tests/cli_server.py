@@ -16,9 +16,9 @@ WAIT = 15.0
 
 
 class Command:
-    """``python -m asgiserver ...`` in `folder`; everything it prints goes to `output`.
+    """``python -m asgiserver ...`` in `folder`; the server prints to the file `output`.
 
-    But for `stdout` and `stderr`, where they are given: descriptors.
+    The descriptors `stdout` and `stderr`, where given, are used instead.
     """
 
     def __init__(self, folder, *args, env=None, pass_fds=(), ready=True, stdout=None, stderr=None):
@@ -54,7 +54,7 @@ class Command:
         return self.output_path.read_text()
 
     def wait_ready(self):
-        """Wait until requests are served; the addresses."""
+        """Wait until requests are served, and return the addresses."""
         data = b""
         while part := os.read(self._ready, 4096):
             data += part
@@ -84,7 +84,7 @@ class Command:
         self.process.send_signal(number)
 
     def wait(self):
-        """Wait for the end; the exit code."""
+        """Wait for the end of the process, and return its exit code."""
         return self.process.wait(WAIT)
 
     def connect(self, address=None):

@@ -1,4 +1,4 @@
-"""Fixtures for every test: servers, peers, and the ways in which an application can be started."""
+"""Fixtures for every test: servers, peers, parsers, and the ways to start an application."""
 
 import asyncio
 import os
@@ -40,7 +40,7 @@ def parser(request):
 
 @pytest.fixture(params=["eager", "scheduled"] if sys.version_info >= (3, 12) else ["scheduled"])
 def task_start(request, monkeypatch):
-    """Applications start at once where Python can (3.12), else in the next turn of the loop."""
+    """Both ways to start an application: at once (from Python 3.12 on), and in the next turn."""
     if request.param == "scheduled":
         monkeypatch.setattr(ServerContext, "start_now", ServerContext.start_soon)
     return request.param

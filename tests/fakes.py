@@ -1,6 +1,6 @@
-"""Stand-ins for what surrounds a connection: a transport, a clock, and a client on the other end.
+"""Stand-ins for the surroundings of a connection: a transport, a clock, and a client.
 
-They do no I/O, so a test says itself when bytes come, when time passes and when the peer is gone.
+They do no I/O: the test decides when bytes arrive, when time passes and when the peer is gone.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ from asgiserver.h1.connection import H1Connection
 from asgiserver.server.limits import apply_limits
 
 WAIT = 5.0
-"""Seconds after which a test gives up waiting; none depends on how long anything takes."""
+"""Seconds after which a test gives up waiting; no result depends on how long anything takes."""
 
 
 class FakeTransport(asyncio.Transport):
-    """Records what is written and done to it; the test plays the peer and the kernel.
+    """Records what the connection writes and calls; the test plays the peer and the kernel.
 
-    `unread` is what the peer has not read: set it with `stall`, and the writer is paused as soon as
-    more than `high_water` bytes wait.
+    `unread` is the number of bytes that the peer has not read. It grows after `stall`, and the
+    writer is paused as soon as it is more than `high_water`.
     """
 
     high_water = 65536
@@ -39,7 +39,7 @@ class FakeTransport(asyncio.Transport):
         self.stalled = False
         self.paused_writer = False
         self.reading = True
-        self.arriving = []  # what the peer has sent; None is the end
+        self.arriving = []  # sent by the peer and not delivered yet; None is the end
         self.eof_written = False
         self.closing = False
         self.aborted = False
@@ -110,7 +110,7 @@ class FakeTransport(asyncio.Transport):
     # Called by the test.
 
     def arrive(self, data):
-        """The peer has sent `data`; None closes its side. It waits while reading is paused."""
+        """The peer has sent `data`, or has closed its side (None). Delivered once reading is on."""
         self.arriving.append(data)
         self._deliver()
 
@@ -123,7 +123,7 @@ class FakeTransport(asyncio.Transport):
                 self.close()
 
     def lose(self, error=None):
-        """The connection is gone, as the event loop tells it."""
+        """The connection is gone: report it as the event loop does."""
         if not self.lost:
             self.closing = self.lost = True
             self.protocol.connection_lost(error)
@@ -134,7 +134,7 @@ class FakeTransport(asyncio.Transport):
         self.stalled = True
 
     def read_some(self, size):
-        """The peer has read `size` bytes of what waits."""
+        """The peer has read `size` of the unread bytes."""
         self.unread = max(0, self.unread - size)
         if self.paused_writer and self.unread <= self.high_water // 4:
             self.paused_writer = False
@@ -170,7 +170,7 @@ class FakeClock:
 
 
 async def until(condition, message="the condition did not come true"):
-    """Let the loop run until `condition()` is true: for what no event announces."""
+    """Let the loop run until `condition()` is true, for a change that no event announces."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(WAIT):
             while not condition():
@@ -186,7 +186,7 @@ async def turns(count=5):
 
 
 class Reply:
-    """A parsed response; `complete` is false when the connection ended within it."""
+    """A parsed response; `complete` is false when the connection ended inside the response."""
 
     trailers = ()
 
@@ -213,7 +213,8 @@ class Reply:
 def read_reply(data, *, head=False, eof=False):
     """The first response in `data`, strictly parsed; None while it is not complete.
 
-    `head`: it answers a HEAD. `eof`: nothing more comes, so an incomplete one is returned as such.
+    `head` says that the response answers a HEAD. `eof` says that the connection has ended, so that
+    an incomplete response is returned too.
     """
     block, blank, rest = data.partition(b"\r\n\r\n")
     if not blank:
@@ -248,7 +249,7 @@ def _field(line):
 
 
 def _unchunk(data):
-    """Body, trailer fields, what follows, and whether the end has come."""
+    """The body, the trailer fields, the bytes after the end, and whether the end has come."""
     body = b""
     trailers = []
     while True:
@@ -304,15 +305,15 @@ class FakePeer:
 
     @property
     def received(self):
-        """What has not been taken by `reply`."""
+        """The bytes that `reply` and `take` have not taken yet."""
         return self.transport.written[self._taken :]
 
     def take(self, size):
-        """The next `size` bytes have been read by the test."""
+        """Skip the next `size` bytes, which the test has looked at."""
         self._taken += size
 
     async def reply(self, *, head=False):
-        """The next response, or what there is of it when the connection is closed."""
+        """The next response, or its beginning when the connection is closed."""
         transport = self.transport
         async with asyncio.timeout(WAIT):
             while True:
@@ -331,7 +332,7 @@ class FakePeer:
 
 
 class FakeServer:
-    """The part of a server that connections know: several `FakePeer` can share one."""
+    """The part of a server that connections use; several `FakePeer` can share one."""
 
     def __init__(self, app, parser="httptools", **options):
         config = Config(app, http=parser, **options)
@@ -345,7 +346,7 @@ class FakeServer:
         self.codecs.encoder.set_date(self.clock.date)
 
     async def finish(self):
-        """Cancel what runs, and drop the connections."""
+        """Drop the connections, and cancel the running tasks."""
         connections: list[Any] = list(self.context.connections)
         for connection in connections:
             connection.output.transport.lose()

@@ -1,4 +1,4 @@
-"""The corpus of odd requests, and the table of them in docs/http1.md.
+"""The corpus of odd requests, and the tables about them in docs/http1.md.
 
 ``python tests/http1_corpus.py`` writes that page anew.
 """
@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
 
 def groups():
-    """Each file of the corpus: its title, its one-line text and its cases."""
+    """The title, the one-line text and the cases of each file of the corpus."""
     files = [
         tomllib.loads(path.read_text(encoding="utf-8"))
         for path in (ROOT / "tests" / "corpus").glob("http1_*.toml")

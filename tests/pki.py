@@ -1,4 +1,4 @@
-"""A certificate authority for tests: it issues what is asked for, right or wrong."""
+"""A certificate authority for tests, which issues valid and invalid certificates."""
 
 import datetime
 import ipaddress
@@ -34,7 +34,7 @@ class Issued:
         return self.certificate.public_bytes(serialization.Encoding.DER)
 
     def write(self, directory, label, *, password=None):
-        """Write ``label.crt`` (with the chain) and ``label.key``; their paths."""
+        """Write ``label.crt`` (with the chain) and ``label.key``, and return their paths."""
         encryption = (
             serialization.BestAvailableEncryption(password.encode())
             if password

@@ -1,9 +1,9 @@
-"""Probes of public test suites: requests, and what the suites take for a right answer.
+"""Probes of public test suites: requests, and the answers that the suites accept.
 
-An outcome is written as the statuses of all answers, ``200`` or ``100,200``, with ``+closed`` when
-the server then ended the connection; ``closed`` without any answer, ``waits`` when nothing came. A
-pattern of the data files fits a whole outcome: ``x`` is any digit, ``!101`` anything that does not
-begin so; where it does not say ``+closed``, it is all the same.
+An outcome is written as the statuses of all answers, such as ``200`` or ``100,200``, with
+``+closed`` when the server then ended the connection; ``closed`` without any answer, ``waits`` when
+nothing came. A pattern of the data files fits a whole outcome: ``x`` is any digit, ``!101`` is
+anything that does not begin with 101. A pattern without ``+closed`` also fits a closed connection.
 """
 
 import re
@@ -17,16 +17,17 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "probes.md"
 
 VERDICTS = ("ok", "tolerated", "refused otherwise", "disputed", "wrongly accepted")
-"""What becomes of a probe: as the suite wants it; as it tolerates it, with a warning; refused, but
-with another status; our choice, for a reason that the row gives; or what must never happen."""
+"""The verdicts on a probe: the answer that the suite wants; one that the suite tolerates with a
+warning; a refusal with another status; our choice, for the reason in the row; and an answer that
+must never be given."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One request, or two: `then` follows the first answer while the connection is open.
+    """One request, or two: `then` is sent after the first answer while the connection is open.
 
-    The answer's body must be `echo`, `contains` a text, or be `without` it; its head `has` a field
-    or `lacks` it.
+    The body of the answer must be `echo`, must contain `contains`, and must not contain `without`.
+    Its head must have the field `has`, and must not have the field `lacks`.
     """
 
     name: str
@@ -87,7 +88,7 @@ def _fits(pattern, outcome):
 
 @dataclass(frozen=True)
 class Suite:
-    """One public suite: where its probes come from, and what is published of them."""
+    """One public suite: the source of its probes, and the published numbers of their verdicts."""
 
     name: str
     source: str
@@ -113,7 +114,7 @@ def _read(path):
 
 
 def _probes(row):
-    """One probe for each of `bytes`, as ``00-1f 7f``; one when that is not given."""
+    """One probe for each byte in `bytes`, such as ``00-1f 7f``; one probe without `bytes`."""
     texts = {"then", "echo", "contains", "without", "has", "lacks"}
     values = {
         name: value.encode("latin-1") if name in texts else value for name, value in row.items()

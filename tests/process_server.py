@@ -1,4 +1,4 @@
-"""Runs ``python -m asgiserver`` for tests of its processes: nothing is waited for by sleeping."""
+"""Runs ``python -m asgiserver`` for tests of its processes, and waits for events, not for time."""
 
 from __future__ import annotations
 
@@ -79,9 +79,10 @@ class ServerProcess:
     """One server process and its log. Use it as a context manager."""
 
     def __init__(self, folder: Path, *options: str, through: str = "", **environ: str) -> None:
-        """`through` is a program that is started first, and then becomes the server.
+        """Start the server.
 
-        Its arguments are those of an interpreter.
+        `through` is a Python program that is started instead, and then becomes the server; its
+        arguments are those for the interpreter.
         """
         self.folder = folder
         if not (folder / "app.py").exists():
@@ -137,7 +138,7 @@ class ServerProcess:
     # Waiting -----------------------------------------------------------------------------------
 
     def ready(self) -> ServerProcess:
-        """Wait until it announces itself."""
+        """Wait until the server announces that it is ready."""
         line = self._ready.readline()
         assert line, f"the server has ended:\n{self.log}"
         self.address = json.loads(line)["addresses"][0]
@@ -159,7 +160,7 @@ class ServerProcess:
                 self._news.wait(left)
 
     def wait(self) -> int:
-        """Wait for its end; the exit code."""
+        """Wait for the end of the process, and return its exit code."""
         try:
             code = self.process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -173,7 +174,7 @@ class ServerProcess:
         os.kill(self.process.pid, number)
 
     def signal_group(self, number: int) -> None:
-        """As a terminal does it: to the workers, too."""
+        """Send a signal to the workers too, as a terminal does."""
         os.killpg(self.process.pid, number)
 
     def stop(self) -> int:
@@ -181,7 +182,7 @@ class ServerProcess:
         return self.wait()
 
     def restart(self) -> None:
-        """One rolling restart, to its end."""
+        """Ask for a rolling restart, and wait until it is complete."""
         since = len(self.lines)
         self.signal(signal.SIGHUP)
         self.see("Restart complete", since=since)
@@ -195,7 +196,7 @@ class ServerProcess:
         return socket.create_connection((parts.hostname, parts.port), DEADLINE)
 
     def send_request(self, path: str) -> socket.socket:
-        """A connection with a request on it whose answer nobody waits for."""
+        """A connection on which a request was sent; its answer is not read."""
         client = self.open_socket()
         client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         return client
@@ -211,7 +212,7 @@ class ServerProcess:
             connection.close()
 
     def worker_pids(self) -> list[int]:
-        """All children of the supervisor, by the kernel's account."""
+        """All children of the supervisor, as the kernel lists them."""
         return child_pids(self.process.pid)
 
     def fd_count(self) -> int:
@@ -219,13 +220,13 @@ class ServerProcess:
 
 
 def child_pids(pid: int) -> list[int]:
-    """The children of a process, those included that have ended and were not reaped."""
+    """The children of a process, including children that have ended and were not reaped."""
     text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
     return [int(child) for child in text.split()]
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    """Wait for the end of processes that are not our children."""
+    """Wait for the end of processes that need not be children of this one."""
     end = time.monotonic() + DEADLINE
     fds = []
     for pid in pids:

@@ -1,4 +1,4 @@
-"""Programs that start a server: run to their end, in a process group that ends with the test."""
+"""Runs programs that start a server to their end, in a process group that ends with the test."""
 
 import os
 import signal
@@ -13,7 +13,7 @@ WAIT = 40.0
 
 
 class Ended:
-    """How a program ended: `code`, and all that it and its children printed."""
+    """The end of a program: its exit code, and all that the program and its children printed."""
 
     def __init__(self, code, output):
         self.code = code
@@ -21,9 +21,9 @@ class Ended:
 
 
 def run_program(folder, *words, python=(), env=None, stop_at=None):
-    """``python WORDS`` in `folder`, to its end; `python` are flags of the interpreter.
+    """Run ``python WORDS`` in `folder` to its end; `python` are flags of the interpreter.
 
-    It is told to stop once it has printed `stop_at`.
+    The program gets SIGTERM once it has printed `stop_at`.
     """
     environment = {
         name: value
@@ -58,5 +58,5 @@ def run_program(folder, *words, python=(), env=None, stop_at=None):
         process.wait()
         process.stdout.close()
     output = "".join(lines)
-    assert process.returncode != -signal.SIGKILL, f"it does not end: {output}"
+    assert process.returncode != -signal.SIGKILL, f"the program does not end: {output}"
     return Ended(process.returncode, output)

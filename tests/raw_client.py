@@ -1,4 +1,4 @@
-"""An HTTP/1 client that sends the bytes it is given, and leaves as rudely as it is told to."""
+"""An HTTP/1 client that sends any bytes, and can leave with or without a farewell."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ class RawClient:
         await self.send(b"GET %b HTTP/%b\r\nhost: a\r\n%b\r\n" % (target, version, fields))
 
     async def reply(self, *, head=False):
-        """The next response, or what there is of it when the connection ends."""
+        """The next response, or its beginning when the connection ends."""
         async with asyncio.timeout(WAIT):
             while True:
                 reply = read_reply(self.received, head=head)
@@ -57,7 +57,7 @@ class RawClient:
                 return reply
 
     async def read_until(self, mark):
-        """Read on until `mark` has come."""
+        """Read until `mark` has arrived."""
         async with asyncio.timeout(WAIT):
             while mark not in self.received:
                 data = await self._reader.read(65536)
@@ -65,7 +65,7 @@ class RawClient:
                 self.received += data
 
     async def count_until(self, ending):
-        """Read what is too large to keep, until it ends with `ending`; its size in bytes."""
+        """Read, without keeping it, all up to `ending`; the number of bytes."""
         size, data = 0, b""
         async with asyncio.timeout(WAIT):
             while not data.endswith(ending):

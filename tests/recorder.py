@@ -1,4 +1,4 @@
-"""Drives a request parser as a connection does, and records what comes out. It knows no I/O."""
+"""Drives a request parser as a connection does, and records what it reports, without I/O."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from asgiserver.h1.parser import RequestParser
 
 
 class Parsed(NamedTuple):
-    """Every request with its body; one whose end has not come; and the refusal."""
+    """The complete requests with their bodies, the unfinished request, and the refusal."""
 
     requests: list
     unfinished: tuple | None
@@ -17,12 +17,12 @@ class Parsed(NamedTuple):
 
     @property
     def answer(self):
-        """In one word, as the corpus writes it: the requests' number, or the refusal's status."""
+        """The answer as the corpus writes it: the number of requests, or the refusal's status."""
         return self.refusal[0] if self.refusal else len(self.requests)
 
 
 class Recorder:
-    """A sink that keeps everything."""
+    """A sink that keeps all that the parser reports."""
 
     def __init__(self):
         self.ended = []
@@ -48,16 +48,16 @@ class Recorder:
 
 
 def describe(head):
-    """A head as a plain value."""
+    """A head as a tuple that can be compared."""
     line = head.method, head.target, head.http_version, head.fields
     framing = head.framing
     return *line, *(getattr(framing, name) for name in sorted(framing.__slots__))
 
 
 def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
-    """What `data`, cut at the offsets `pieces`, is parsed to.
+    """The result of parsing `data` in `pieces`, see `cut`.
 
-    `pieces` may be ``1``: single bytes. Raises whatever is not a `PeerError`.
+    An exception other than `PeerError` is raised.
     """
     sink = Recorder()
     requests = RequestParser(sink, HeadReader(make_head_parser(parser), limits or Limits()))
@@ -66,7 +66,7 @@ def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
         for piece in cut(data, pieces):
             requests.feed(piece)
             ended = -1
-            while ended < len(sink.ended):  # those behind it, as their turn comes
+            while ended < len(sink.ended):  # the pipelined requests after the first one
                 ended = len(sink.ended)
                 requests.feed(b"")
         if eof:
@@ -80,7 +80,7 @@ def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
         assert not requests.rest
     unfinished = None
     if sink.head is not None:
-        # How much of a body came through before its fault depends on the pieces.
+        # How much of a body was reported before the fault depends on the pieces.
         body = None if refusal else b"".join(sink.body)
         unfinished = (*describe(sink.head), body)
     return Parsed(sink.ended, unfinished, refusal)

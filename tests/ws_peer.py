@@ -1,4 +1,4 @@
-"""The client's side of a WebSocket for tests: frames to feed, and a sink that remembers."""
+"""The client's side of a WebSocket for tests: frames to feed, and a sink that keeps messages."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def close_frame(code: int, reason: bytes = b"") -> bytes:
 
 
 class Recorder:
-    """A `MessageSink` that notes all it is told."""
+    """A `MessageSink` that keeps every event."""
 
     def __init__(self) -> None:
         self.events: list[tuple[object, ...]] = []
@@ -68,7 +68,7 @@ def outcome(
     max_size: float = float("inf"),
     deflate: object = None,
 ) -> list[tuple[object, ...]]:
-    """What a codec makes of `pieces`; a violation is the last event."""
+    """The events that a codec reports for `pieces`; a violation is the last event."""
     sink = Recorder()
     codec = factory(sink, max_size, deflate)  # type: ignore[arg-type]
     try:
@@ -86,7 +86,7 @@ def outcome(
 def next_frame(data: bytes) -> tuple[int, bytes, int] | None:
     """Opcode, payload and size of the first frame a server sent; None while it is incomplete.
 
-    It is a whole message and not compressed.
+    The frame must be a whole message that is not compressed.
     """
     if len(data) < 2:
         return None
@@ -100,7 +100,7 @@ def next_frame(data: bytes) -> tuple[int, bytes, int] | None:
 
 
 def server_frames(data: bytes) -> list[tuple[int, bytes]]:
-    """First byte and payload of each frame that a server sent."""
+    """The first byte and the payload of each frame that a server sent."""
     frames = []
     while data:
         size = data[1]

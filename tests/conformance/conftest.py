@@ -1,7 +1,7 @@
-"""The wires that the suite runs on. A new one adds a client of its own here and passes the suite.
+"""The wires that the suite runs on. A new wire adds its client here, and then passes the suite.
 
-A client speaks of methods, targets, fields, bodies and messages; only its module knows bytes. What
-a test may ask of it is what `h1_wire.H1Wire` and the classes that it returns offer.
+A client speaks of methods, targets, fields, bodies and messages; only its module knows bytes. The
+tests use the methods of `h1_wire.H1Wire` and of the classes that it returns.
 """
 
 import pytest
@@ -12,7 +12,7 @@ WIRES = {"h1-httptools": lambda: H1Wire("httptools"), "h1-h11": lambda: H1Wire("
 
 @pytest.fixture(params=WIRES)
 async def wire(request, task_start):
-    """A client of one wire; applications start in both ways."""
+    """A client of each wire, with both ways to start an application."""
     wire = WIRES[request.param]()
     yield wire
     for server in wire.servers:

@@ -1,4 +1,4 @@
-"""Applications of frameworks, each served by the command, in a process of its own."""
+"""Serves applications of frameworks, each by the command in a process of its own."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDED_IN = 20  # seconds; far more than any of it takes
+ENDED_IN = 20  # seconds; far more than a request or a stop takes
 
 
 class Running:
-    """An application that is being served; `log` is complete once it has been stopped."""
+    """An application that is being served; `log` is complete after the stop."""
 
     def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         self.process = process
@@ -32,11 +32,11 @@ class Running:
 
     @property
     def log(self) -> str:
-        """What the server has said so far."""
+        """The server's log so far."""
         return self._log.read_text()
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Stop it as `number` does; it has to exit with 0."""
+        """Stop the server with the signal `number`; its exit code must be 0."""
         self.process.send_signal(number)
         assert self.process.wait(ENDED_IN) == 0, self.log
 
@@ -49,7 +49,7 @@ class Running:
 
 @contextlib.contextmanager
 def running(target: str, log: Path, *flags: str) -> Iterator[Running]:
-    """Serve ``examples.frameworks.<target>``; in the end it has to stop with 0 and in peace."""
+    """Serve ``examples.frameworks.<target>``; it must stop with 0 and without logged errors."""
     reader, writer = os.pipe()
     command = [sys.executable, "-m", "asgiserver", f"examples.frameworks.{target}"]
     ours = ("ASGISERVER_", "UVICORN_", "PORT", "WEB_CONCURRENCY", "PYTHONWARNINGS")
@@ -67,7 +67,7 @@ def running(target: str, log: Path, *flags: str) -> Iterator[Running]:
         os.close(writer)
         with process:
             try:
-                report = ready.read()  # until the server, or its end, closes the other side
+                report = ready.read()  # ends when the server closes the other side, or ends itself
                 assert report, log.read_text()
                 server = Running(process, json.loads(report)["addresses"][0], log)
                 yield server

@@ -1,4 +1,4 @@
-"""What the tests over real sockets share."""
+"""Fixtures of the tests over real sockets."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture
 def duplicates(monkeypatch):
-    """The descriptors that were duplicated to wait for a socket; all closed again at the end."""
+    """The descriptors duplicated to wait for a socket; all of them must be closed at the end."""
     dup, close = os.dup, os.close
     taken, still_open = [], set()
 

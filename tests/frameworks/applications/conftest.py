@@ -23,7 +23,7 @@ else:
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-PATIENCE = 240  # seconds for a test; to import an application takes many on a busy machine
+PATIENCE = 240  # seconds for a test; the import of an application is slow on a busy machine
 PAGE_SHOWN_IN = 60  # seconds
 
 
@@ -36,6 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 async def browser(tmp_path: Path) -> AsyncIterator[Browser]:
-    """A headless Chromium; where there is none, the test is skipped."""
+    """A headless Chromium; without a browser the test is skipped."""
     async with chromium(tmp_path / "profile", PAGE_SHOWN_IN) as browser:
         yield browser
