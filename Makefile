@@ -4,6 +4,7 @@
 
 PYTHON ?= python3
 T ?= 60
+N ?= 1000000
 ARGS ?=
 
 # Such as .venv-3.11, or .venv-3.13t: interpreters do not share one.
@@ -13,6 +14,8 @@ APPLICATIONS := $(VENV)-applications
 RUN := $(VENV)/bin/python
 PIP = $(@D)/bin/python -m pip --quiet --quiet --disable-pip-version-check
 LOCKED := --constraint constraints.txt
+# What the compiled core is built from; an environment is renewed when it changes.
+CORE := setup.py $(wildcard asgiserver/speedups/*.[ch])
 comma := ,
 space := $(subst ,, )
 
@@ -22,6 +25,7 @@ FLOOR := 85
 PURE := \
 	asgiserver/asgi/ending.py \
 	asgiserver/h1/chunked.py \
+	asgiserver/h1/core_reader.py \
 	asgiserver/h1/encoder.py \
 	asgiserver/h1/head.py \
 	asgiserver/h1/head_reader.py \
@@ -35,7 +39,7 @@ PURE := \
 	asgiserver/ws/python_codec.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-applications check coverage wheel format bench autobahn fuzz soak lock clean
+.PHONY: help demo test test-system test-applications check coverage wheel format bench autobahn fuzz fuzz-native soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -92,6 +96,24 @@ fuzz: $(VENV)/.test ## Run the property tests with new random input for T=60 sec
 	done; \
 	echo "fuzz: $$rounds rounds without a finding"
 
+# The core built with sanitizers lies in a copy of the package, which its process finds first.
+# Without pymalloc each object has memory of its own, so a step beside it is seen.
+SANITIZE := -g -O1 -Wall -Wextra -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+NATIVE := build/native-$(VERSION)
+SANITIZED = PYTHONSAFEPATH=1 PYTHONPATH=$(NATIVE) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
+
+fuzz-native: $(VENV)/.test ## Run the tests of the compiled core under ASan and UBSan, with N=1000000 heads in C
+	@rm -rf $(NATIVE) && mkdir -p $(NATIVE)/heads && cp -r asgiserver $(NATIVE) && rm -f $(NATIVE)/asgiserver/speedups/*.so
+	@cd tests && ../$(RUN) -c 'from pathlib import Path; from real_heads import REAL_HEADS; \
+		[Path("../$(NATIVE)/heads", str(n)).write_bytes(head) for n, head in enumerate(REAL_HEADS.values())]'
+	$(CC) $(SANITIZE) -o $(NATIVE)/fuzz_head tests/native/fuzz_head.c asgiserver/speedups/head.c
+	$(NATIVE)/fuzz_head $(N) $$(date +%s) $(NATIVE)/heads/*
+	$(CC) $(SANITIZE) -shared -fPIC asgiserver/speedups/*.c \
+		$$($(RUN) -c 'import sysconfig as s; print("-I" + s.get_path("include"), "-o", "$(NATIVE)/asgiserver/speedups/_core" + s.get_config_var("EXT_SUFFIX"))')
+	$(SANITIZED) $(RUN) -c 'from asgiserver.speedups import _core; assert "$(NATIVE)" in _core.__file__, _core.__file__'
+	$(SANITIZED) $(RUN) -m pytest -q -p no:cacheprovider tests/fuzz/test_fuzz_core.py tests/unit/h1/test_core_reader.py $(ARGS)
+
 soak: $(VENV)/.test ## Run the tests that take minutes: 500,000 requests, 10,000 idle connections
 	$(RUN) -m pytest -q -s -m soak $(ARGS)
 
@@ -106,7 +128,7 @@ lock: ## Renew constraints.txt with the newest versions; of the oldest Python, a
 	@rm -rf .venv-lock
 
 clean: ## Remove the virtual environments and everything that was built
-	rm -rf .venv-* build dist *.egg-info .*_cache .hypothesis .coverage*
+	rm -rf .venv-* build dist *.egg-info asgiserver/speedups/*.so .*_cache .hypothesis .coverage*
 	find asgiserver benchmarks examples tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment. pip installs dependency groups since 25.1, so it is renewed first.
@@ -120,12 +142,12 @@ $(VENV)/.pip $(APPLICATIONS)/.pip: %/.pip: constraints.txt | %/bin/python
 	@$(PIP) install $(LOCKED) --upgrade pip
 	@touch $@
 
-$(VENV)/.demo: pyproject.toml $(VENV)/.pip
+$(VENV)/.demo: pyproject.toml $(CORE) $(VENV)/.pip
 	@echo 'Installing asgiserver and the example into $(VENV)'
 	@$(PIP) install $(LOCKED) --editable . --group demo
 	@touch $@
 
-$(VENV)/.test: pyproject.toml $(VENV)/.pip
+$(VENV)/.test: pyproject.toml $(CORE) $(VENV)/.pip
 	@echo 'Installing asgiserver and its tests into $(VENV)'
 	@$(PIP) install $(LOCKED) --editable . --group test
 	@touch $@

@@ -154,22 +154,21 @@ class Server:
 
 
 FAST = ("--http", "httptools", "--loop", "uvloop")
-ASGISERVER = Server("asgiserver", uvicorn_style("asgiserver", *FAST), distribution="asgiserver")
+OURS = ("--http", "auto", "--loop", "uvloop")  # the compiled core, where it was built
+ASGISERVER = Server("asgiserver", uvicorn_style("asgiserver", *OURS), distribution="asgiserver")
 
 SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         ASGISERVER,
-        Server(
-            "asgiserver-asyncio",
-            uvicorn_style("asgiserver", "--http", "httptools", "--loop", "asyncio"),
-        ),
+        Server("asgiserver-httptools", uvicorn_style("asgiserver", *FAST)),
+        Server("asgiserver-asyncio", uvicorn_style("asgiserver", "--loop", "asyncio")),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
-        Server("asgiserver-pathsend", uvicorn_style("asgiserver", *FAST, "--pathsend")),
-        Server("asgiserver-wsproto", uvicorn_style("asgiserver", *FAST, "--ws", "wsproto")),
+        Server("asgiserver-pathsend", uvicorn_style("asgiserver", *OURS, "--pathsend")),
+        Server("asgiserver-wsproto", uvicorn_style("asgiserver", *OURS, "--ws", "wsproto")),
         Server(
             "asgiserver-wsgi",
-            uvicorn_style("asgiserver", *FAST, "--interface", "wsgi", "--wsgi-threads", "40"),
+            uvicorn_style("asgiserver", *OURS, "--interface", "wsgi", "--wsgi-threads", "40"),
         ),
         Server("uvicorn", uvicorn_style("uvicorn", *FAST), distribution="uvicorn"),
         Server(

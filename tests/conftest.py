@@ -9,8 +9,11 @@ import uvloop
 from fakes import FakePeer, FakeServer
 from raw_client import RawClient
 
-from asgiserver import Config, Server
+from asgiserver import Config, Server, speedups
 from asgiserver.context import ServerContext
+
+# With the compiled core first, when it is used.
+READERS = [pytest.param("auto", id="core")] if speedups.is_used else []
 
 # A module that asks for both with ``pytest.mark.asyncio(loop_factories=...)`` runs on each;
 # everything else runs on the standard library's loop.
@@ -26,15 +29,16 @@ def pytest_asyncio_loop_factories(config, item):
 
 @pytest.fixture(autouse=True)
 def _no_options_from_outside(monkeypatch):
-    """Nothing of the environment is meant for the server, nor to measure what a test starts."""
+    """Nothing of the environment is meant for the server, nor to measure what a test starts; but
+    whether the compiled core is used is asked of the whole run."""
     for name in list(os.environ):
-        if name.startswith(("ASGISERVER_", "UVICORN_", "COVERAGE_")):
+        if name.startswith(("ASGISERVER_", "UVICORN_", "COVERAGE_")) and name != speedups.VARIABLE:
             monkeypatch.delenv(name)
 
 
-@pytest.fixture(params=["httptools", "h11"])
+@pytest.fixture(params=[*READERS, "httptools", "h11"])
 def parser(request):
-    """The head parsers; what is tested must not depend on which it is."""
+    """What reads heads; what is tested must not depend on which it is."""
     return request.param
 
 

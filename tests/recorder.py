@@ -4,8 +4,11 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from asgiserver.errors import PeerError
-from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
+from asgiserver.h1.codecs import make_head_reader
+from asgiserver.h1.head_reader import Limits
 from asgiserver.h1.parser import RequestParser
+from asgiserver.http.framing import FORWARDING
+from asgiserver.http.target import split_target
 
 
 class Parsed(NamedTuple):
@@ -51,7 +54,10 @@ def describe(head):
     """A head as a tuple that can be compared."""
     line = head.method, head.target, head.http_version, head.fields
     framing = head.framing
-    return *line, *(getattr(framing, name) for name in sorted(framing.__slots__))
+    forwarded = {name: head.forwarded.get(name) for name in FORWARDING} if head.forwarded else None
+    parts = split_target(head.target)
+    assert head.parts in (None, parts)
+    return *line, forwarded, parts, *(getattr(framing, name) for name in framing.__slots__)
 
 
 def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
@@ -60,7 +66,7 @@ def parse(data, pieces=None, parser="httptools", limits=None, eof=True):
     An exception other than `PeerError` is raised.
     """
     sink = Recorder()
-    requests = RequestParser(sink, HeadReader(make_head_parser(parser), limits or Limits()))
+    requests = RequestParser(sink, make_head_reader(parser, limits or Limits()))
     refusal = None
     try:
         for piece in cut(data, pieces):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.asgi.scope import http_scope, websocket_scope
-from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
     from asgiserver.asgi.channel import Channel
@@ -34,11 +33,10 @@ def open_session(
     """
     context.stats.requests += 1
     framing = head.framing
-    if framing is not PLAIN:
-        if framing.forwarded and peer_reader is not None:
-            peer = peer_reader(head, peer) or peer
-        if framing.upgrade == b"websocket" and context.config.ws != "none":
-            return _open_websocket(context, channel, head, peer)
+    if head.forwarded is not None and peer_reader is not None:
+        peer = peer_reader(head, peer) or peer
+    if framing.upgrade == b"websocket" and context.config.ws != "none":
+        return _open_websocket(context, channel, head, peer)
     return Exchange(context, channel, head, http_scope(context, head, peer))
 
 

@@ -26,11 +26,7 @@ _HTTP_ASGI = {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION}
 
 def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
     """The scope of an HTTP request (ASGI www: HTTP connection scope)."""
-    target = head.target
-    if target[0] == 0x2F and 0x3F not in target and 0x25 not in target:
-        path, raw_path, query = target.decode(), target, b""  # HOT 1 %: there is nothing to split
-    else:
-        path, raw_path, query = split_target(target)
+    path, raw_path, query = head.parts or split_target(head.target)
     if peer.root_path and path != "*" and not has_prefix(path, peer.root_path):
         path = peer.root_path + path
     extensions = context.http_extensions.copy()

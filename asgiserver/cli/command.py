@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from asgiserver import speedups
 from asgiserver._version import __version__
 from asgiserver.config.options import FIELDS, flag_names, format_default, format_help, groups
 from asgiserver.errors import ConfigError
@@ -50,7 +51,7 @@ def version_line() -> str:
     from importlib import metadata
 
     python = f"{platform.python_implementation()} {platform.python_version()}"
-    parts = []
+    parts = [f"compiled core {speedups.about}"]
     for name in DEPENDENCIES:
         try:
             parts.append(f"{name} {metadata.version(name)}")

@@ -12,6 +12,7 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from asgiserver import speedups
 from asgiserver.config.files import current_directory
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
@@ -135,7 +136,8 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
     resolved = read()
     if print_config:
         _escape_output()
-        sys.stdout.write(describe(resolved) + "\n")
+        core = f"# compiled core: {speedups.about}"
+        sys.stdout.write(f"{core:<44} # --http auto\n{describe(resolved)}\n")
         return 0
     if resolved.config.app is None:
         raise ConfigError("APP is missing: write asgiserver module:attribute, such as main:app")

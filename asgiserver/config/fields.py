@@ -100,7 +100,7 @@ class Config:
     ready_fd: int | None = option(None, "Write the same JSON as --ready-file to this inherited file descriptor, and close it", "Listening", "int", in_workers=False)
 
     # Protocol
-    http: str = option("auto", "Parser of HTTP/1 request heads", "Protocol", choices=("auto", "httptools", "h11"), renamed=(("zttp", "auto"),))
+    http: str = option("auto", "Reader of HTTP/1 request heads; auto: the compiled core where it was built, else httptools, else h11", "Protocol", choices=("auto", "httptools", "h11"), renamed=(("zttp", "auto"),))
     http2: bool = option(False, "Serve HTTP/2", "Protocol", no_effect=LATER_HTTP2)
     server_header: bool = option(True, "Send a Server field unless the application does", "Protocol")
     date_header: bool = option(True, "Send a Date field unless the application does", "Protocol")

@@ -32,7 +32,7 @@ PREFIX = "ASGISERVER_"
 UVICORN_PREFIX = "UVICORN_"
 
 # Variables that begin with the prefix although they are not options.
-OTHER_VARIABLES = (f"{PREFIX}APP", CONFIG_VARIABLE, f"{PREFIX}WORKER_INDEX")
+OTHER_VARIABLES = (f"{PREFIX}APP", CONFIG_VARIABLE, f"{PREFIX}WORKER_INDEX", f"{PREFIX}SPEEDUPS")
 
 # Kubernetes and container links set such variables by themselves, for a service of any name.
 SERVICE_VARIABLE = (

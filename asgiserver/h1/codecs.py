@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
+from asgiserver import speedups
 from asgiserver.h1.encoder import HeadEncoder, default_fields
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.wire.waiting import times_of
@@ -11,6 +13,8 @@ from asgiserver.wire.waiting import times_of
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.wire.waiting import Times
+
+logger = logging.getLogger("asgiserver")
 
 
 class H1Codecs:
@@ -40,5 +44,16 @@ def make_codecs(config: Config) -> H1Codecs:
         config.limit_request_fields,
         config.limit_request_body,
     )
-    reader = HeadReader(make_head_parser(config.http), limits, config.header_underscore)
+    reader = make_head_reader(config.http, limits, config.header_underscore)
     return H1Codecs(reader, encoder, times_of(config))
+
+
+def make_head_reader(name: str, limits: Limits, underscores: str = "drop") -> HeadReader:
+    """The head reader called `name`: httptools or h11; or auto, the compiled core if it is used."""
+    if name == "auto" and speedups.is_used:
+        from asgiserver.h1.core_reader import CoreReader
+
+        return CoreReader(make_head_parser("auto"), limits, underscores)
+    if name == "auto" and speedups.is_stale:
+        logger.warning("The compiled core is not used: %s", speedups.about)
+    return HeadReader(make_head_parser(name), limits, underscores)

@@ -1,7 +1,8 @@
 """Bytes to requests: one framing for every head parser (RFC 9112). It knows no I/O.
 
-Heads are found and measured here, then split by httptools or by h11; bodies are delimited here.
-So limits, pipelining and what is refused are the same for both, whatever the pieces bytes come in.
+Heads are found and measured here, then read by the core, httptools or h11; bodies are delimited
+here. So limits, pipelining and what is refused are the same for all, whatever the pieces bytes come
+in.
 """
 
 from __future__ import annotations
@@ -51,7 +52,6 @@ class RequestParser:
 
     __slots__ = (
         "_chunks",
-        "_known",
         "_left",
         "_limits",
         "_read",
@@ -64,7 +64,6 @@ class RequestParser:
 
     def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
-        self._known = reader.known
         self._read = reader.read
         self._limits = reader.limits
         self._state = _HEAD
@@ -97,13 +96,16 @@ class RequestParser:
             if self._state != _HEAD:
                 if self._state != _REFUSED:
                     self._feed_body(data, 0)
-            elif self.rest or not data.endswith(_END) or len(data) > self._limits.line:
+            elif (
+                self.rest
+                or data.find(_END) != len(data) - 4
+                or len(data) > self._limits.line
+                or data[0] not in _FIRST_BYTES
+            ):
                 self._feed_head(self.rest + data)
-            else:  # one head, by far the most are that and known: 2 % less of a request
-                request = self._known(data)
-                if request is None:
-                    self._feed_head(data, looked_up=True)
-                elif request.framing.has_body:
+            else:  # one head and nothing else, as by far the most are
+                request = self._read(data)
+                if request.framing.has_body:
                     self._feed_first_body(request, data, len(data))
                 else:
                     self._sink.on_request(request)
@@ -139,7 +141,7 @@ class RequestParser:
         self.rest = b""
         del self._sink
 
-    def _feed_head(self, data: bytes, looked_up: bool = False) -> None:
+    def _feed_head(self, data: bytes) -> None:
         """Parse the first head in `data`, when it is complete, and what has come of its body."""
         scanned, self._scanned = self._scanned, 0
         end = data.find(_END, scanned)
@@ -152,9 +154,7 @@ class RequestParser:
         head = data[:end]
         if end > self._limits.line:
             self._check_begun(head, 0)
-        request = None if looked_up and end == len(data) else self._known(head)
-        if request is None:
-            request = self._read(head)
+        request = self._read(head)
         if request.framing.has_body:
             self._feed_first_body(request, data, end)
         else:

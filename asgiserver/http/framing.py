@@ -57,9 +57,10 @@ def read_request_head(
     if target[0] != 0x2F or 0x23 in target:  # by far the most are paths
         check_target(method, target, host)
     framing = PLAIN
-    if http_version != "1.1" or not _READ_HERE.isdisjoint(found):
+    if http_version != "1.1" or not _FRAMING.isdisjoint(found):
         framing = _read_framing(http_version == "1.1", found)
-    return RequestHead(method, target, http_version, fields, framing)
+    forwarded = None if FORWARDING.isdisjoint(found) else found
+    return RequestHead(method, target, http_version, fields, framing, forwarded)
 
 
 def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
@@ -83,8 +84,6 @@ def _combine(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 def _read_framing(modern: bool, found: dict[bytes, bytes]) -> Framing:
     """`modern` is HTTP/1.1: much is not for HTTP/1.0."""
     framing = Framing(keep_alive=modern)
-    if not FORWARDING.isdisjoint(found):
-        framing.forwarded = found
     length = found.get(b"content-length")
     coding = found.get(b"transfer-encoding")
     if length is not None or coding is not None:

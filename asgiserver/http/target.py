@@ -63,6 +63,8 @@ def split_target(target: bytes) -> tuple[str, bytes, bytes]:
     `path` is percent-decoded UTF-8; bytes that are not UTF-8 become U+FFFD. `raw_path` is as
     received, without scheme, authority and query.
     """
+    if target[0] == 0x2F and 0x3F not in target and 0x25 not in target:
+        return target.decode(), target, b""  # nothing to split, as mostly
     if target[0] != 0x2F and target != b"*":
         absolute = _ABSOLUTE(target)
         assert absolute is not None  # check_target has passed

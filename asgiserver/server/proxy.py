@@ -169,7 +169,7 @@ class Proxies:
 
         A forwarded host takes the place of the Host field. Raises `PeerError` (400).
         """
-        fields = head.framing.forwarded
+        fields = head.forwarded
         if fields is None:
             return peer
         said = self._read(fields, self._trusted.trusts, self._hops)

@@ -19,12 +19,12 @@ async def app(scope, receive, send):
 """
 
 OURS = """
-    context errors
+    context errors speedups speedups._core
     asgi.channel asgi.exchange asgi.failure asgi.files asgi.lifespan asgi.older.interface
     asgi.opening asgi.response asgi.scope
     cli.main
     config.fields config.files config.options config.values
-    h1.channel h1.chunked h1.codecs h1.connection h1.encoder h1.head h1.head_reader
+    h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.head h1.head_reader
     h1.httptools_parser h1.parser
     http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
     http.peer http.target

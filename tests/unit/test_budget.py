@@ -9,8 +9,14 @@ from dataclasses import replace
 
 import pytest
 
+from asgiserver import speedups
 from benchmarks import apps, budget
 from benchmarks.budget import BUDGET, COLUMNS, EAGER, SCENARIOS, Counts, count, exceeded
+
+pytestmark = pytest.mark.skipif(
+    not speedups.is_used,
+    reason=f"the budget is that of the compiled core, which is {speedups.about}",
+)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

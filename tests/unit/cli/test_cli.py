@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asgiserver import speedups
 from asgiserver._version import __version__
 from asgiserver.cli import command
 from asgiserver.cli import main as cli
@@ -182,6 +183,7 @@ def test_print_config_shows_origins_and_serves_nothing(runner, capsys, monkeypat
     assert lines["port = 80"] == "PORT"
     assert lines["date_header = false"] == "flag --no-date-header"
     assert lines["backlog = 2048"] == "default"
+    assert lines[f"# compiled core: {speedups.about}"] == "--http auto"
     assert runner.config is None
 
 
@@ -196,6 +198,7 @@ def test_version_names_what_it_runs_on(capsys):
     assert out.startswith(f"asgiserver {__version__} (")
     for word in (sys.version.split()[0], sys.implementation.name, "uvloop", "httptools", "h11"):
         assert word.lower() in out.lower()
+    assert f"; compiled core {speedups.about}, uvloop" in out
 
 
 def test_version_without_a_dependency(monkeypatch):

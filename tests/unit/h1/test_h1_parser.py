@@ -7,8 +7,9 @@ import pytest
 from recorder import Recorder, cut, parse
 
 from asgiserver.errors import PeerError
+from asgiserver.h1.codecs import make_head_reader
 from asgiserver.h1.h11_parser import H11HeadParser
-from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
+from asgiserver.h1.head_reader import Limits, make_head_parser
 from asgiserver.h1.httptools_parser import HttptoolsHeadParser
 from asgiserver.h1.parser import RequestParser
 
@@ -24,7 +25,7 @@ def sink():
 
 @pytest.fixture
 def requests(sink, parser):
-    return RequestParser(sink, HeadReader(make_head_parser(parser), Limits()))
+    return RequestParser(sink, make_head_reader(parser, Limits()))
 
 
 def test_stops_behind_each_request(requests, sink):
@@ -121,7 +122,7 @@ def test_every_kind_of_request_leaves_the_next_alone(parser):
 
 
 def test_one_head_parser_serves_many_connections(parser):
-    shared = HeadReader(make_head_parser(parser), Limits())
+    shared = make_head_reader(parser, Limits())
     sinks = [Recorder() for _ in range(3)]
     connections = [RequestParser(sink, shared) for sink in sinks]
     streams = [
@@ -174,7 +175,7 @@ def test_a_sink_may_refuse(parser):
         def on_body(self, data):
             raise PeerError(413, "too large")
 
-    requests = RequestParser(Refusing(), HeadReader(make_head_parser(parser), Limits()))
+    requests = RequestParser(Refusing(), make_head_reader(parser, Limits()))
     with pytest.raises(PeerError, match="413"):
         requests.feed(POST + b"hello" + GET)
     requests.feed(GET)

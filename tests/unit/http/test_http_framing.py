@@ -62,9 +62,13 @@ def test_upgrade_needs_connection_and_version():
 
 
 def test_fields_of_proxies_are_noticed():
-    assert not read((b"x-real-ip", b"1.1.1.1")).forwarded
-    assert read((b"x-forwarded-proto", b"https")).forwarded
-    assert read((b"forwarded", b"for=1.1.1.1")).forwarded
+    def forwarded(*fields):
+        return read_request_head("GET", b"/", "1.1", [(b"host", b"a"), *fields]).forwarded
+
+    assert forwarded((b"x-real-ip", b"1.1.1.1")) is None
+    assert forwarded((b"x-forwarded-proto", b"https"))[b"x-forwarded-proto"] == b"https"
+    twice = forwarded((b"forwarded", b"for=1.1.1.1"), (b"forwarded", b"for=_a"))
+    assert twice[b"forwarded"] == b"for=1.1.1.1,for=_a"
 
 
 def test_continue_is_expected_only_before_a_body():

@@ -1,0 +1,285 @@
+/* Request heads as Python objects: what `head.c` has recognised, or None.
+
+   The module keeps its objects in its state, so each interpreter has its own; after the module has
+   been made they are only read, and what a call makes belongs to that call. So threads need no
+   lock, with or without the GIL. */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "head.h"
+
+/* `asgiserver.speedups.BUILD` has to be the same: change both whenever what `read_head` takes or
+   returns changes. */
+enum { BUILD = 1 };
+
+typedef struct {
+    PyObject *names[NAMES];
+    PyObject *methods[METHODS];
+    PyObject *version_1_0, *version_1_1;
+    PyObject *comma;
+    NameTable table;
+} State;
+
+static PyObject *bytes_of(Span span) {
+    return PyBytes_FromStringAndSize((const char *)span.begin, (Py_ssize_t)span.size);
+}
+
+static PyObject *lower_bytes_of(Span span) {
+    PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
+    if (bytes == NULL) {
+        return NULL;
+    }
+    if (!span_copy_lower(span, PyBytes_AS_STRING(bytes), (size_t)PyBytes_GET_SIZE(bytes))) {
+        Py_DECREF(bytes);
+        PyErr_SetString(PyExc_SystemError, "no room for a name");
+        return NULL;
+    }
+    return bytes;
+}
+
+/* A tuple of `size` objects, which it takes over; NULL when one of them is NULL or memory ends. */
+static PyObject *tuple_of(PyObject *const *items, Py_ssize_t size) {
+    bool is_whole = true;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        is_whole = is_whole && items[i] != NULL;
+    }
+    PyObject *tuple = is_whole ? PyTuple_New(size) : NULL;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        if (tuple != NULL) {
+            PyTuple_SET_ITEM(tuple, i, items[i]);
+        } else {
+            Py_XDECREF(items[i]);
+        }
+    }
+    return tuple;
+}
+
+/* Name and value of a line. */
+static PyObject *make_field(const State *state, const Line *line) {
+    PyObject *items[2];
+    if (line->known >= 0) {
+        items[0] = Py_NewRef(state->names[line->known]);
+    } else {
+        items[0] = lower_bytes_of(line->name);
+    }
+    items[1] = items[0] == NULL ? NULL : bytes_of(line->value);
+    return tuple_of(items, 2);
+}
+
+static PyObject *make_fields(const State *state, const Head *head) {
+    PyObject *fields = PyList_New((Py_ssize_t)head->count);
+    for (size_t i = 0; fields != NULL && i < head->count; i++) {
+        PyObject *field = make_field(state, &head->lines[i]);
+        if (field == NULL) {
+            Py_CLEAR(fields);
+        } else {
+            PyList_SET_ITEM(fields, (Py_ssize_t)i, field);
+        }
+    }
+    return fields;
+}
+
+/* Adds a forwarding field; the values of one name are joined with commas. */
+static bool add_forwarded(const State *state, PyObject *forwarded, PyObject *field) {
+    PyObject *name = PyTuple_GET_ITEM(field, 0), *value = PyTuple_GET_ITEM(field, 1);
+    PyObject *earlier = PyDict_GetItemWithError(forwarded, name);
+    if (earlier == NULL) {
+        return !PyErr_Occurred() && PyDict_SetItem(forwarded, name, value) == 0;
+    }
+    PyObject *joined = Py_NewRef(earlier);
+    PyBytes_Concat(&joined, state->comma);
+    if (joined != NULL) {
+        PyBytes_Concat(&joined, value);
+    }
+    bool is_added = joined != NULL && PyDict_SetItem(forwarded, name, joined) == 0;
+    Py_XDECREF(joined);
+    return is_added;
+}
+
+static PyObject *make_forwarded(const State *state, const Head *head, PyObject *fields) {
+    if (!head->is_forwarded) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *forwarded = PyDict_New();
+    for (size_t i = 0; forwarded != NULL && i < head->count; i++) {
+        if (head->lines[i].meaning == FORWARDING
+            && !add_forwarded(state, forwarded, PyList_GET_ITEM(fields, (Py_ssize_t)i))) {
+            Py_CLEAR(forwarded);
+        }
+    }
+    return forwarded;
+}
+
+/* Path, raw path and query; None when the path has to be decoded. */
+static PyObject *make_parts(const Head *head, PyObject *target) {
+    if (!head->is_plain) {
+        return Py_NewRef(Py_None);
+    }
+    PyObject *items[3] = {NULL, NULL, NULL};
+    items[0] = PyUnicode_DecodeASCII(
+        (const char *)head->path.begin, (Py_ssize_t)head->path.size, NULL);
+    if (items[0] != NULL) {
+        items[1] = head->has_query ? bytes_of(head->path) : Py_NewRef(target);
+    }
+    if (items[1] != NULL) {
+        items[2] = bytes_of(head->query);
+    }
+    return tuple_of(items, 3);
+}
+
+static PyObject *make_request(const State *state, const Head *head) {
+    PyObject *version = head->facts & FACT_OLD ? state->version_1_0 : state->version_1_1;
+    PyObject *items[9] = {NULL};
+    Py_ssize_t size = 0;
+    items[size++] = Py_NewRef(state->methods[head->method]);
+    PyObject *target = items[size++] = bytes_of(head->target);
+    items[size++] = Py_NewRef(version);
+    PyObject *fields = items[size++] = target == NULL ? NULL : make_fields(state, head);
+    if (fields != NULL) {
+        items[size++] = PyLong_FromUnsignedLong(head->facts);
+        items[size++] = PyLong_FromUnsignedLongLong(head->content_length);
+        items[size++] = lower_bytes_of(head->upgrade);
+        items[size++] = make_forwarded(state, head, fields);
+        items[size++] = make_parts(head, target);
+    }
+    return tuple_of(items, size);
+}
+
+PyDoc_STRVAR(read_head_doc,
+"read_head(head, most_fields, keep_underscores)\n--\n\n"
+"(method, target, version, fields, facts, content_length, upgrade, forwarded, parts)\n"
+"of a complete request head, or None when Python has to look at it.");
+
+static PyObject *read_head(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 3) {
+        PyErr_SetString(PyExc_TypeError, "read_head takes 3 arguments");
+        return NULL;
+    }
+    Py_ssize_t most_fields = PyLong_AsSsize_t(args[1]);
+    if (most_fields == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (!PyBytes_CheckExact(args[0]) || most_fields < 0) {
+        Py_RETURN_NONE;
+    }
+    const State *state = PyModule_GetState(module);
+    Span bytes = {
+        (const uint8_t *)PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0])};
+    Head head;
+    if (!scan_head(&state->table, bytes, (size_t)most_fields, args[2] == Py_True, &head)) {
+        Py_RETURN_NONE;
+    }
+    return make_request(state, &head);
+}
+
+static PyMethodDef functions[] = {
+    {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int add_constants(PyObject *module) {
+    const struct {
+        const char *name;
+        long value;
+    } constants[] = {
+        {"BUILD", BUILD},
+        {"CLOSE", FACT_CLOSE},
+        {"CHUNKED", FACT_CHUNKED},
+        {"EXPECT", FACT_EXPECT},
+        {"TRAILERS", FACT_TRAILERS},
+        {"OLD", FACT_OLD},
+        {"LONGEST_NAME", LONGEST_NAME},
+        {"MOST_LINES", MOST_LINES},
+    };
+    for (size_t i = 0; i < sizeof constants / sizeof *constants; i++) {
+        if (PyModule_AddIntConstant(module, constants[i].name, constants[i].value) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int execute(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    fill_name_table(&state->table);
+    for (int i = 0; i < NAMES; i++) {
+        const Name *name = &common_names[i];
+        state->names[i] = PyBytes_FromStringAndSize(name->text, (Py_ssize_t)name->size);
+        if (state->names[i] == NULL) {
+            return -1;
+        }
+    }
+    for (int i = 0; i < METHODS; i++) {
+        state->methods[i] = PyUnicode_InternFromString(supported_methods[i].text);
+        if (state->methods[i] == NULL) {
+            return -1;
+        }
+    }
+    state->version_1_0 = PyUnicode_InternFromString("1.0");
+    state->version_1_1 = PyUnicode_InternFromString("1.1");
+    state->comma = PyBytes_FromStringAndSize(",", 1);
+    if (state->version_1_0 == NULL || state->version_1_1 == NULL || state->comma == NULL) {
+        return -1;
+    }
+    return add_constants(module);
+}
+
+static int traverse(PyObject *module, visitproc visit, void *arg) {
+    State *state = PyModule_GetState(module);
+    for (int i = 0; i < NAMES; i++) {
+        Py_VISIT(state->names[i]);
+    }
+    for (int i = 0; i < METHODS; i++) {
+        Py_VISIT(state->methods[i]);
+    }
+    Py_VISIT(state->version_1_0);
+    Py_VISIT(state->version_1_1);
+    Py_VISIT(state->comma);
+    return 0;
+}
+
+static int clear(PyObject *module) {
+    State *state = PyModule_GetState(module);
+    for (int i = 0; i < NAMES; i++) {
+        Py_CLEAR(state->names[i]);
+    }
+    for (int i = 0; i < METHODS; i++) {
+        Py_CLEAR(state->methods[i]);
+    }
+    Py_CLEAR(state->version_1_0);
+    Py_CLEAR(state->version_1_1);
+    Py_CLEAR(state->comma);
+    return 0;
+}
+
+static void release(void *module) {
+    clear(module);
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, execute},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "asgiserver.speedups._core",
+    .m_doc = "Request heads, read in C; see docs/adr/0023.",
+    .m_size = sizeof(State),
+    .m_methods = functions,
+    .m_slots = slots,
+    .m_traverse = traverse,
+    .m_clear = clear,
+    .m_free = release,
+};
+
+PyMODINIT_FUNC PyInit__core(void) {
+    return PyModuleDef_Init(&definition);
+}
