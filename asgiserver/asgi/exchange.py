@@ -169,8 +169,8 @@ class Exchange(Response, Session):
 
     def _note_disconnect(self) -> None:
         """Note that the application receives `http.disconnect`; its body is counted from now on."""
-        if not self.told_gone:
-            self.told_gone = True
+        if not self.disconnect_received:
+            self.disconnect_received = True
             self._sent_at_disconnect = self.sent
             if self.state == BODY and self._left is None and self._stop_reason == "client_gone":
                 self._left = UNKNOWN
@@ -182,7 +182,7 @@ class Exchange(Response, Session):
         response is not complete either: middleware ends a response in good order when the stream
         beneath it was cancelled, and the client must not take such a response for whole.
         """
-        if self.told_gone and self._stop_reason == "client_gone":
+        if self.disconnect_received and self._stop_reason == "client_gone":
             left = self._left
             if left == UNKNOWN:
                 early = not size and self.sent == self._sent_at_disconnect
@@ -266,9 +266,9 @@ class Exchange(Response, Session):
         return Stage.UNSENT if self.unsent else Stage.BEGUN
 
     @property
-    def told(self) -> Way | None:
-        """See `Session.told`: `receive` or `send` has told the application."""
-        if not (self.gone or self.told_gone):
+    def stop_way(self) -> Way | None:
+        """See `Session.stop_way`: `receive` or `send` has told the application."""
+        if not (self.gone or self.disconnect_received):
             return None
         return Way.DRAINED if self._stop_reason == "shutdown" and not self.gone else Way.LEFT
 

@@ -1,7 +1,7 @@
-"""The receiving half of a WebSocket: bytes of the tunnel to events of `receive`, within bounds.
+"""The receiving half of a WebSocket: turns bytes of the tunnel into events of `receive`.
 
-Kept apart from `WebSocketSession` because all that bounds one peer's use of memory and of the event
-loop stands here. It knows neither what is sent nor the closing handshake.
+It stands apart from `WebSocketSession` because it has all limits on what one peer may use of memory
+and of the event loop. It knows neither what is sent nor the closing handshake.
 """
 
 from __future__ import annotations
@@ -23,40 +23,41 @@ if TYPE_CHECKING:
     from asgiserver.ws.deflate import Deflate
 
 CREDIT = 32768
-"""Bytes taken from the channel before it is told so: well below what makes it pause reading."""
+"""Bytes taken from the channel before `Channel.consumed` is called. This is well below the number
+at which the channel pauses reading."""
 
 MAX_WAITING = 2**20
-"""Bytes of messages that wait for the application before no more are decoded. What one read brings
-is less, unless it is compressed: it may inflate to a thousand times its size."""
+"""Bytes of messages that may wait for the application; above this no more frames are decoded. One
+read brings fewer bytes unless they are compressed: they may inflate to a thousand times as many."""
 
 MAX_PONGS = 32
-"""Pings answered of those that come at once, or while the peer does not read; of more than that
-the latest (RFC 6455 section 5.5.3)."""
+"""Pings that are answered when many come at once, or while the peer does not read; of any further
+pings only the latest is answered (RFC 6455 section 5.5.3)."""
 
 
 CONNECT: Message = {"type": "websocket.connect"}
 
 
 class Owner(Protocol):
-    """What an inbox tells its session."""
+    """What an inbox calls in its session."""
 
     def on_close(self, code: int, reason: str) -> None:
         """The peer has sent a close frame."""
 
     def on_violation(self, violation: ProtocolViolation) -> None:
-        """The peer broke the protocol; nothing is decoded any more."""
+        """The peer broke the protocol; nothing more is decoded."""
 
     def answer_pings(self, payloads: list[bytes]) -> None:
-        """Answer `payloads` and clear them, when the peer reads."""
+        """Answer the pings with these `payloads` and clear the list, if the peer reads."""
 
 
 class Inbox:
-    """Messages received and not taken yet; the sink of its codec.
+    """Messages that were received and not taken yet; the `MessageSink` of its codec.
 
     The codec is paused while as many messages wait as the configuration allows, or `MAX_WAITING`
-    bytes, and while others have their turn of the loop; what arrives then is kept undecoded.
-    `buffered` counts messages and kept bytes: above a limit of its own the channel stops reading.
-    A message for which the application waits already goes straight to it and is not counted.
+    bytes, and while other connections have their turn of the loop; bytes that arrive then are kept
+    undecoded. `buffered` counts messages and kept bytes; the channel stops reading above a limit of
+    its own. A message for which the application waits already goes to it directly, uncounted.
     """
 
     __slots__ = (
@@ -86,12 +87,12 @@ class Inbox:
         config: Config,
         deflate: Deflate | None,
     ) -> None:
-        self.open = False  # messages are wanted: from the handshake on, until closing begins
-        self.closed = False  # nothing is looked at any more
+        self.open = False  # whether messages are read: after the handshake, until closing begins
+        self.closed = False  # whether all that comes is ignored
         self.buffered = 0
         self.received = 0  # bytes
         self.messages_received = 0
-        self.pings: list[bytes] = []  # that are not answered yet
+        self.pings: list[bytes] = []  # payloads of pings that are not answered yet
         self.codec = codec_factory(config.ws)(self, config.ws_max_size, deflate)
         self.codec.paused = True  # until the handshake is done
         self._owner = owner
@@ -100,9 +101,9 @@ class Inbox:
         self._max_queue: int = config.ws_max_queue
         self._messages: list[str | bytes] = []  # a deque costs 700 bytes even when it is empty
         self._kept = 0  # bytes of the codec's backlog that `buffered` counts
-        self._consumed = 0  # bytes received that the channel was told of
+        self._consumed = 0  # bytes received that were reported to the channel as consumed
         self._waiters: list[Future[str | bytes | None]] = []
-        # What the application is told after the messages; None: it has been told of the end.
+        # Events that follow the messages; None stands after the disconnect, which is the last one.
         self._events: tuple[Message | None, ...] = (CONNECT,)
 
     def __repr__(self) -> str:
@@ -111,7 +112,7 @@ class Inbox:
     # From the wire.
 
     def feed(self, data: bytes) -> None:
-        """Raw bytes of the tunnel. A bounded part is decoded now; the application runs later."""
+        """Take raw bytes of the tunnel; a bounded part of them is decoded at once."""
         self.received += len(data)
         if self.closed:
             return
@@ -130,17 +131,17 @@ class Inbox:
             self.consume()
 
     def _keep(self, more: bool) -> None:
-        """Count what the codec keeps; `more` when that holds frames it could go on with."""
+        """Count the bytes that the codec keeps; `more` if it could decode further frames."""
         codec = self.codec
         if more and not codec.paused:
-            codec.paused = True  # enough for one turn: the others first
+            codec.paused = True  # enough for one turn: other connections come first
             self._loop.call_soon(self.resume)
         kept = codec.backlog if codec.paused else 0
         self.buffered += kept - self._kept
         self._kept = kept
 
     def resume(self) -> None:
-        """Decode what was kept, unless the application has to take messages first."""
+        """Decode the kept bytes, unless the application has to take messages first."""
         has_room = (
             len(self._messages) < self._max_queue and self.buffered - self._kept < MAX_WAITING
         )
@@ -149,7 +150,7 @@ class Inbox:
             self.feed(b"")
 
     def consume(self) -> None:
-        """Tell the channel what was taken."""
+        """Tell the channel how many bytes were taken since the last call."""
         size = self.received - self._consumed
         self._consumed = self.received
         self._channel.consumed(size)
@@ -181,7 +182,7 @@ class Inbox:
             self.pings[-1] = payload
 
     def on_pong(self, payload: bytes) -> None:
-        """See `MessageSink`; that something came is all that counts."""
+        """See `MessageSink`; a pong counts only as a sign of life, like all that comes."""
 
     def on_close(self, code: int, reason: str) -> None:
         """See `MessageSink`."""
@@ -192,7 +193,7 @@ class Inbox:
     async def receive(self) -> Message:
         """The application's `receive`: connect, messages, then one disconnect.
 
-        Raises `ApplicationError` when it is called once more after the disconnect.
+        Raises `ApplicationError` when it is called again after the disconnect.
         """
         data: str | bytes | None = None
         while data is None:
@@ -213,7 +214,7 @@ class Inbox:
         return {"type": "websocket.receive", "bytes": data}
 
     def _next_event(self) -> Message:
-        """The next event that is no message; there is one."""
+        """Take the next event that is no message; there must be one."""
         event = self._events[0]
         if event is None:
             raise ApplicationError("receive() after websocket.disconnect")
@@ -221,13 +222,13 @@ class Inbox:
         return dict(event)
 
     def end(self, code: int, reason: str) -> None:
-        """No message comes after those that have come: the application is told of the end."""
+        """Add the disconnect event, which the application receives after all messages."""
         disconnect = {"type": "websocket.disconnect", "code": code, "reason": reason}
         self._events = (*self._events, disconnect, None)
         self.wake()
 
     def _take(self) -> str | bytes:
-        """The next message; there is one."""
+        """Take the next message; there must be one."""
         messages = self._messages
         data = messages.pop(0)
         before = self.buffered
@@ -240,7 +241,7 @@ class Inbox:
         return data
 
     def _withdraw(self, waiter: Future[str | bytes | None]) -> None:
-        """The task that waited was cancelled: the message it has not seen is the next again."""
+        """The task that waited was cancelled: keep the message that it has not seen as the next."""
         if waiter in self._waiters:
             self._waiters.remove(waiter)
         elif waiter.done() and not waiter.cancelled() and (data := waiter.result()) is not None:
@@ -249,5 +250,5 @@ class Inbox:
             self.wake()
 
     def wake(self) -> None:
-        """All who wait have to look again."""
+        """Wake all tasks that wait in `receive`."""
         wake(self._waiters)

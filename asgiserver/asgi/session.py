@@ -139,12 +139,12 @@ class Session:
             self._failed(error)
         else:
             if self.state != OVER:
-                self.end(self.told or Way.UNFINISHED)
+                self.end(self.stop_way or Way.UNFINISHED)
 
     def _failed(self, error: BaseException) -> None:
-        told = self.told
-        if told is not None and is_disconnect(error):
-            self.end(told)
+        way = self.stop_way
+        if way is not None and is_disconnect(error):
+            self.end(way)
         else:
             self.end(Way.FAILED, error)
 
@@ -183,7 +183,7 @@ class Session:
         raise NotImplementedError
 
     @property
-    def told(self) -> Way | None:
+    def stop_way(self) -> Way | None:
         """How the session ends if the application stops now.
 
         None until the application has been told that its client left or the server stops.

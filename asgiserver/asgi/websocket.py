@@ -1,6 +1,6 @@
 """One WebSocket as an ASGI application sees it, on every wire (ASGI www 2.5).
 
-It turns messages into events and keeps the closing handshake, keep-alive and bounds; it does not
+The session turns messages into events, and does the closing handshake and keep-alive. It does not
 know whether its frames travel over HTTP/1.1 or HTTP/2, nor how they are encoded.
 
 ==========  =============  ==========  ==============  ============  ==========  ===========
@@ -14,7 +14,7 @@ CLOSED      `ClientDisconnected`, quiet                -             log only   
 ==========  =============  ==========  ==============  ============  ==========  ===========
 
 DENYING is the denial response (``websocket.http.response``). A peer that is lost makes any state
-CLOSED. The application gets one ``websocket.disconnect``, behind all messages received before.
+CLOSED. The application gets one ``websocket.disconnect``, after all messages received before it.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ CONNECTING, DENYING, OPEN, CLOSING = range(4)
 CLOSED = OVER
 STATE_NAMES = {0: "CONNECTING", 1: "DENYING", 2: "OPEN", 3: "CLOSING", CLOSED: "CLOSED"}
 
-# Outcomes in words, for the reason of websocket.disconnect.
+# The reason of websocket.disconnect for an outcome.
 _REASONS: dict[Outcome, str] = {"client_gone": "connection lost", "timeout": "send timeout"}
 
-# The reason in a close frame of the server's own, by its code.
+# The reason in a close frame that the server itself sends, by its code.
 _CLOSE_REASONS = {1000: "", 1011: "internal server error", 1012: "service unavailable"}
 
 _STAGES = {
@@ -68,8 +68,8 @@ _NO_MESSAGE = "websocket.send needs either text (str) or bytes"
 class WebSocketSession(Session):
     """The `Session` of a WebSocket; the `Owner` of its inbox, which is the receiving half.
 
-    `on_tick` has to be called about once a second: keep-alive and the closing handshake's timeout
-    count its calls.
+    `on_tick` has to be called about once a second: keep-alive and the timeout of the closing
+    handshake add up the time between its calls.
     """
 
     __slots__ = (
@@ -126,9 +126,7 @@ class WebSocketSession(Session):
         self._denial: _Denial | None = None
         self._draining = False
         self._heartbeat = Heartbeat(context.clock.now)
-        self._close: tuple[int, str] | None = (
-            None  # code and reason, as the application learns them
-        )
+        self._close: tuple[int, str] | None = None  # code and reason that the application gets
         # For the access log.
         self.begun = perf_counter()
         self.sent = self._messages_sent = 0
@@ -137,12 +135,12 @@ class WebSocketSession(Session):
 
     @property
     def state_name(self) -> str:
-        """See the module's table."""
+        """The name of the state, as in the module's table."""
         return STATE_NAMES[self.state]
 
     @property
     def buffered(self) -> int:  # type: ignore[override] # nobody sets it
-        """See `Session.buffered`: messages, and what is not decoded yet."""
+        """See `Session.buffered`: bytes of messages, and bytes that are not decoded yet."""
         return self._inbox.buffered
 
     @property
@@ -158,7 +156,7 @@ class WebSocketSession(Session):
     # From the wire.
 
     def feed_end(self) -> None:
-        """The request is complete; or the peer closed its side of the tunnel, and is gone."""
+        """The request is complete, or the peer closed its side of the tunnel and is gone."""
         if self.state == CLOSING:
             self._note_end(1006, "connection closed without a close frame", "client_gone")
             self._close_wire()
@@ -167,7 +165,7 @@ class WebSocketSession(Session):
             self._channel.abort("client_gone")
 
     def disconnect(self, reason: Outcome) -> None:
-        """The peer is gone. `reason` is an outcome of the access log, ``client_gone`` usually."""
+        """The peer is gone. `reason` is an outcome of the access log, usually ``client_gone``."""
         if self.state != CLOSED:
             self.end(Way.GONE if reason == "client_gone" else Way.UNREAD)
 
@@ -176,7 +174,7 @@ class WebSocketSession(Session):
         self.end(Way.REFUSED, refusal=error)
 
     def connection_drains(self) -> None:
-        """The server is stopping, and a WebSocket is not awaited."""
+        """The server is stopping, and does not wait for a WebSocket to end by itself."""
         self.begin_drain()
 
     def begin_drain(self) -> None:
@@ -187,7 +185,7 @@ class WebSocketSession(Session):
             self._note_end(1012, "server shutdown", "shutdown")
 
     def on_tick(self, now: float) -> None:
-        """About a second has passed; `now` is the clock's."""
+        """About a second has passed; `now` is in seconds of the clock."""
         heartbeat = self._heartbeat
         heartbeat.tick(now, self._inbox.received, self.state == CLOSING)
         if self.state == OPEN:
@@ -204,7 +202,7 @@ class WebSocketSession(Session):
             self.answer_pings(inbox.pings)
         config = self.context.config
         if inbox.buffered:
-            # Reading may be paused until the application takes what is there.
+            # Reading may be paused until the application takes what has come.
             heartbeat.begin(pinged=False)
         elif not heartbeat.pinged:
             if heartbeat.silence >= config.ws_ping_interval and self._channel.writable:
@@ -218,14 +216,14 @@ class WebSocketSession(Session):
     # From the inbox: what its codec has found.
 
     def on_close(self, code: int, reason: str) -> None:
-        """The peer's close frame: answer it, or it is the answer to ours (RFC 6455 5.5.1)."""
+        """The peer has sent a close frame: answer it, unless it answers ours (RFC 6455 5.5.1)."""
         if self.state == OPEN:
             self._start_close(code, "")
         self._note_end(code, reason, "ok")
         self._close_wire()
 
     def on_violation(self, violation: ProtocolViolation) -> None:
-        """Close because of what the peer sent (RFC 6455 section 7.1.7)."""
+        """Close because the peer broke the protocol (RFC 6455 section 7.1.7)."""
         if self.state == OPEN:
             self._start_close(violation.code, violation.reason)
         self._note_end(violation.code, violation.reason, "protocol_error")
@@ -324,7 +322,7 @@ class WebSocketSession(Session):
         self._channel.send_tunnel(data)
 
     def _start_close(self, code: int, reason: str) -> None:
-        """Send a close frame; what the peer still sends is read only for its close frame."""
+        """Send a close frame; after it, of what the peer sends only its close frame counts."""
         if self._inbox.pings:
             self.answer_pings(self._inbox.pings)
         self._write(self._codec.encode_close(code, reason))
@@ -333,7 +331,7 @@ class WebSocketSession(Session):
             self.context.loop.call_soon(self._inbox.resume)
 
     def _note_end(self, code: int, reason: str, outcome: Outcome) -> None:
-        """What the application and the log learn about the end; the first word counts."""
+        """Set what the application and the log learn about the end; the first call counts."""
         if self._close is None:
             self._close = (code, reason)
             self.outcome = outcome
@@ -348,7 +346,7 @@ class WebSocketSession(Session):
     def _answer(
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
-        """Refuse the handshake with an answer of the server's own."""
+        """Refuse the handshake with an answer that the server itself gives."""
         denial = self._denial = self._denial or _Denial(self)
         denial.answer(status, text, fields)
 
@@ -360,7 +358,7 @@ class WebSocketSession(Session):
         self.record(response.status)
         self._channel.finish()
 
-    # How it ends before its time.
+    # How the session ends early.
 
     @property
     def stage(self) -> Stage:
@@ -370,8 +368,8 @@ class WebSocketSession(Session):
         return _STAGES[self.state]
 
     @property
-    def told(self) -> Way | None:
-        """See `Session.told`."""
+    def stop_way(self) -> Way | None:
+        """See `Session.stop_way`."""
         return None if self._close is None else Way.LEFT
 
     def apply(self, ending: Ending, answer: PeerError) -> None:
@@ -410,7 +408,7 @@ class WebSocketSession(Session):
         return "without the end of its response", ""
 
     def complete_record(self, record: AccessRecord) -> None:
-        """Add the close code and the numbers of messages, at the end."""
+        """Add the close code and the numbers of messages, if the WebSocket has ended."""
         if self._close is not None:
             record.close_code, record.close_reason = self._close
             record.messages_received = self._inbox.messages_received
@@ -430,8 +428,8 @@ class _Denial(Response):
     def _start(self, message: Message) -> None:
         super()._start(message)
         assert self._head is not None
-        self._head = head = self._head.copy()  # others may have the same
-        head.close = True  # the extension's rule: nothing follows on the connection
+        self._head = head = self._head.copy()  # other responses may share this head
+        head.close = True  # the extension demands that nothing follows on the connection
 
     def completed(self) -> None:
         self._session.denied(self)
