@@ -20,8 +20,8 @@ async def app(scope, receive, send):
 
 OURS = """
     context errors speedups speedups._core
-    asgi.channel asgi.exchange asgi.failure asgi.files asgi.lifespan asgi.older.interface
-    asgi.opening asgi.response asgi.scope
+    asgi.channel asgi.ending asgi.exchange asgi.failure asgi.files asgi.lifespan
+    asgi.older.interface asgi.opening asgi.response asgi.scope asgi.session
     cli.main
     config.fields config.files config.options config.values
     h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.head h1.head_reader
@@ -29,7 +29,7 @@ OURS = """
     http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
     http.peer http.target
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
-    log.refusals log.setup
+    log.record log.refusals log.setup
     metrics.figures
     process.runner process.upgrade
     server.acceptor server.application server.children server.importing server.limits
