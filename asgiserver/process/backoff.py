@@ -1,4 +1,4 @@
-"""When to try again after workers that failed, and when to give up. Pure: the time is given."""
+"""When to try again after workers have failed, and when to give up. Pure: it reads no clock."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ __all__ = ["Failures"]
 
 
 class Failures:
-    """Failed workers of late. Times are seconds of one monotonic clock."""
+    """The recent failures of workers. Times are seconds of one monotonic clock."""
 
     LIMIT = 5  # failures within WINDOW: give up
     WINDOW = 60.0
@@ -24,9 +24,9 @@ class Failures:
         return f"<Failures in_row={self.in_row} retry_at={self.retry_at:.1f}>"
 
     def add(self, now: float, *, booted: bool, counts: bool = True) -> None:
-        """A worker failed at `now`. The first that had `booted` is replaced at once.
+        """Note that a worker failed at `now`. The first one that had `booted` is replaced at once.
 
-        `counts` is False for one that nobody misses: the worker it was to replace still serves.
+        `counts` is False for a worker that nobody misses: the one it was to replace still serves.
         """
         self.in_row += 1
         self.last_at = now
@@ -36,7 +36,7 @@ class Failures:
         self.retry_at = now if booted and self.in_row == 1 else now + delay
 
     def steady(self) -> None:
-        """A worker started after the last failure has served for long enough."""
+        """Note that a worker which started after the last failure has served for long enough."""
         self.in_row = 0
 
     def too_many(self, now: float) -> bool:

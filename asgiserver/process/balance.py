@@ -1,6 +1,6 @@
 """How new connections are spread over workers: a shared queue with fair takers, or one queue each.
 
-It knows load figures and listening sockets; not what is served on them.
+This module knows load figures and listening sockets, but not what is served on them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ __all__ = ["FairShare", "LoadBoard", "steer"]
 
 _HEADER = struct.Struct("d")
 _CELL = struct.Struct("dd")
-CELLS = 2 * MOST_WORKERS  # of workers, of those that replace them and of those that still drain
-SILENT = 2.0  # seconds after which a worker's load says nothing any more
+CELLS = 2 * MOST_WORKERS  # enough for all workers, their replacements, and those that still drain
+SILENT = 2.0  # seconds after which the load that a worker has published no longer counts
 
 
 class LoadBoard:
     """The load of every worker in shared memory: one cell each, written by that worker alone.
 
-    The first number is how many cells are in use; the supervisor writes it. A torn read of a cell
-    costs one decision, so there is no lock.
+    The first number is how many cells are in use; the supervisor writes it. There is no lock, as a
+    torn read of a cell spoils only one decision.
     """
 
     __slots__ = ("_map", "fd")
@@ -46,7 +46,7 @@ class LoadBoard:
     def create(cls) -> LoadBoard:
         """An empty board, in memory that child processes can map by its descriptor.
 
-        On Windows there is no such: it is this process's own, and `fd` is -1.
+        Windows has no such memory: there the board belongs to this process alone, and `fd` is -1.
         """
         if sys.platform == "win32":
             return cls(-1)
@@ -55,7 +55,7 @@ class LoadBoard:
         return cls(fd)
 
     def close(self) -> None:
-        """Unmap it and close its descriptor."""
+        """Unmap the memory and close its descriptor."""
         self._map.close()
         if self.fd >= 0:
             os.close(self.fd)
@@ -70,7 +70,7 @@ class LoadBoard:
         _HEADER.pack_into(self._map, 0, float(count))
 
     def write(self, cell: int, load: float, now: float) -> None:
-        """Publish the load of the worker of `cell`; `now` is the system's monotonic clock."""
+        """Publish the load of the worker of `cell` at `now`, the system's monotonic clock."""
         _CELL.pack_into(self._map, _HEADER.size + cell * _CELL.size, load, now)
 
     def mean(self, now: float) -> float:
@@ -81,7 +81,7 @@ class LoadBoard:
 
 
 def _memory_file() -> int:
-    """A descriptor of an empty file without a name: in memory where the system can do that."""
+    """A descriptor of an empty file without a name, in memory where the system supports that."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("asgiserver-load")
     import tempfile
@@ -99,9 +99,9 @@ class FairShare:
 
     __slots__ = ("_accepted", "_at", "_board", "_cell", "_recent", "_since")
 
-    DECAY = 10.0  # seconds in which the weight of a connection taken falls to a third
+    DECAY = 10.0  # seconds in which the weight of an accepted connection falls to about a third
     STEP = 0.001  # seconds to wait for each connection above the mean, before looking again
-    PATIENCE = 0.02  # seconds: then it is taken in any case, as the others may be blocked
+    PATIENCE = 0.02  # seconds after which a worker accepts anyway, as the others may be blocked
 
     def __init__(self, board: LoadBoard, cell: int) -> None:
         self._board = board
@@ -115,9 +115,9 @@ class FairShare:
         return f"<FairShare cell={self._cell} recent={self._recent:.1f} {self._board!r}>"
 
     def publish(self, open_now: int, accepted: int, now: float) -> float:
-        """Tell the others this worker's load, and return it.
+        """Publish this worker's load, and return it.
 
-        `open_now` connections are open, `accepted` were taken since the start.
+        `open_now` connections are open, `accepted` were accepted since the start.
         """
         self._recent *= math.exp((self._at - now) / self.DECAY)
         self._recent += accepted - self._accepted
@@ -132,15 +132,15 @@ class FairShare:
         before = self._at
         excess = self.publish(open_now, accepted, now) - self._board.mean(now)
         if now - before > 2 * self.PATIENCE:
-            self._since = now  # whatever it waited for is long gone
+            self._since = now  # the connection that it left to others is long gone
         if excess <= 0.5 or now - self._since >= self.PATIENCE:
             self._since = now
             return 0.0
         return min(self.PATIENCE, self.STEP * excess)
 
 
-# Socket filter that picks a queue of a reuseport group at random among some of them:
-# classic BPF, so it needs no privilege (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5).
+# A socket filter that picks one of the chosen queues of a reuseport group at random. It is classic
+# BPF, which needs no privilege (SO_ATTACH_REUSEPORT_CBPF, Linux 4.5).
 _SO_ATTACH_REUSEPORT_CBPF = 51
 _LOAD_RANDOM = (0x20, 0, 0, 0xFFFFF000 + 56)  # BPF_LD | BPF_W | BPF_ABS, SKF_AD_RANDOM
 _MODULO, _JUMP_EQUAL, _RETURN = 0x94, 0x15, 0x06
@@ -150,8 +150,8 @@ _INSTRUCTION = struct.Struct("HBBI")
 def steer(member: socket.socket, queues: Sequence[int]) -> None:
     """Let the kernel put new connections only into these queues of the group of `member`.
 
-    `queues` are positions in the order in which the group's sockets began to listen; with none
-    the kernel's choice is left alone. Raises `OSError` where the kernel cannot do it.
+    `queues` are positions in the order in which the group's sockets began to listen; an empty
+    sequence changes nothing. Raises `OSError` where the kernel does not support it.
     """
     import ctypes
     import socket

@@ -12,7 +12,7 @@ __all__ = ["usable_cpus", "worker_count"]
 
 
 def worker_count(workers: int | str) -> int:
-    """The number that an option ``workers`` means."""
+    """The number of workers that the option ``workers`` means."""
     return workers if isinstance(workers, int) else min(usable_cpus(), MOST_WORKERS)
 
 
@@ -27,12 +27,12 @@ def usable_cpus(cgroups: Path = Path("/sys/fs/cgroup")) -> int:
 
 
 def _quota(cgroups: Path) -> float | None:
-    """CPUs' worth of time that the control group grants (version 2, then 1)."""
+    """The number of CPUs that the control group grants, by version 2 or 1; None without a limit."""
     for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
         try:
             words = " ".join((cgroups / name).read_text("ascii") for name in names).split()
             quota, period = int(words[0]), int(words[1])
-        except (OSError, ValueError, IndexError):  # no such file, or "max": no limit
+        except (OSError, ValueError, IndexError):  # the file does not exist or says "max": no limit
             continue
         if quota > 0 and period > 0:
             return quota / period

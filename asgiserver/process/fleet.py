@@ -1,6 +1,6 @@
-"""The running workers: started, listened to, told to end, buried.
+"""The running workers: started, listened to, told to end, reaped.
 
-It executes what `plan` decided and logs what happens; what that means is its owner's business.
+A `Fleet` executes what `plan` has decided and logs what happens; its owner decides what follows.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ logger = logging.getLogger("asgiserver")
 
 BEAT = 1.0  # seconds between two beats of a worker's loop
 SILENT = 2.5  # seconds without a beat after which a worker's own queue gets no more connections
-EMPTYING = 1.0  # seconds to empty a queue that gets no more connections, and has no other worker
+EMPTYING = 1.0  # seconds for the last worker of a queue to accept what is left in it
 KILL_MARGIN = 5.0  # seconds that a worker may be late before it is killed
 TERMINATE_WAIT = 2.0  # seconds from SIGTERM to SIGKILL for a worker whose loop is blocked
-BOOT_PATIENCE = 3.0  # seconds for a worker that is to end before it has started
+BOOT_PATIENCE = 3.0  # seconds to end for a worker that has not finished its start-up
 
 # What the supervisor does itself, so that workers must not do it once more. They know of `reload`:
 # a person waits for their end then. The delay of a drain is part of the order to stop.
@@ -58,28 +58,28 @@ def config_of_worker(config: Config, app: Any) -> Config:
 
 
 class Owner(Protocol):
-    """Who hears of the fates of workers."""
+    """What a `Fleet` tells about the fate of its workers."""
 
     def worker_ready(self, worker: WorkerHandle, now: float) -> None:
-        """It serves."""
+        """`worker` serves."""
 
     def worker_steady(self, worker: WorkerHandle, now: float) -> None:
-        """It has just beaten again."""
+        """`worker` has just sent another beat."""
 
     def worker_died(self, worker: WorkerHandle, now: float) -> None:
-        """It served, and nobody had told it to end."""
+        """`worker` served, and has ended although nobody had told it to."""
 
     def worker_failed(self, worker: WorkerHandle | None, now: float) -> None:
-        """It could not start, the application (or, None, the process)."""
+        """`worker` could not start the application; None: its process could not be started."""
 
 
 class Fleet:
-    """All worker processes that are there, in the order they were started."""
+    """All present worker processes, in the order in which they were started."""
 
     def __init__(self, owner: Owner, selector: selectors.BaseSelector, launcher: Launcher) -> None:
         self.workers: list[WorkerHandle] = []
         self.launcher = launcher
-        self.sockets: Sockets  # set when they are bound
+        self.sockets: Sockets  # set by the owner when the sockets are bound
         self._owner = owner
         self._selector = selector
 
@@ -119,7 +119,7 @@ class Fleet:
                 worker.signal(KILL)
 
     def _abandons_queue(self, worker: WorkerHandle, now: float) -> bool:
-        """Whether `worker` has a queue that nobody else takes from; it gets nothing new then."""
+        """Whether only `worker` takes from its queue; if so, the queue gets nothing new."""
         others = {other.slot for other in self.heard(now) if other is not worker}
         if not self.sockets.reuseport or worker.slot in others:
             return False
@@ -127,7 +127,7 @@ class Fleet:
         return True
 
     def leave(self, worker: WorkerHandle, order: Stop, config: Config, now: float) -> None:
-        """Tell a worker to end, or to hurry; it is killed when it does not."""
+        """Tell a worker to end, or to hurry; a worker that does not end in time is killed."""
         if worker.ready_at is None:
             worker.leave(order, now + BOOT_PATIENCE)
             return
@@ -140,7 +140,7 @@ class Fleet:
     def spawn(
         self, slot: int, config: Config, app: Any, generation: int, shared: bool, now: float
     ) -> None:
-        """Start a worker in a slot; `shared` when others take from the same queue."""
+        """Start a worker in a slot; `shared` when other workers take from the same queue."""
         sockets = self.sockets
         listeners = sockets.for_slot(slot)
         shared = shared and not sockets.reuseport
@@ -181,7 +181,7 @@ class Fleet:
 
         def on_control() -> None:
             if not self._read(worker):
-                self._selector.unregister(worker.control)  # it ends; SIGCHLD follows
+                self._selector.unregister(worker.control)  # the worker ends; SIGCHLD follows
 
         self.workers.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, on_control)
@@ -190,7 +190,7 @@ class Fleet:
     # What happens to workers -------------------------------------------------------------------
 
     def _read(self, worker: WorkerHandle) -> bool:
-        """Handle what the worker has reported; False at the end of its socket."""
+        """Handle what the worker has reported; False when it has closed its socket."""
         try:
             messages = worker.read_control()
         except EOFError:
@@ -218,10 +218,10 @@ class Fleet:
                 worker.phase, worker.reason = Phase.LEAVING, message.reason
                 worker.kill_at = now + worker.longest_stop + KILL_MARGIN
             case _:
-                pass  # too late to matter
+                pass  # the report came too late to matter
 
     def bury(self) -> None:
-        """See which workers have ended."""
+        """Reap the workers that have ended, and tell the owner."""
         for worker in [worker for worker in self.workers if worker.has_ended()]:
             self._on_exit(worker, time.monotonic())
 
@@ -233,7 +233,7 @@ class Fleet:
         if worker.last.rss:
             details += f", last RSS {size_text(worker.last.rss)}"
         if worker.phase is Phase.LEAVING:
-            # One that was told to end while it started may end as it likes.
+            # A worker that was told to end during its start-up may end with any exit code.
             served = worker.ready_at is not None
             level = logging.WARNING if worker.exit_code and served else logging.INFO
             logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
@@ -244,7 +244,7 @@ class Fleet:
             self._owner.worker_failed(worker, now)
 
     def _forget(self, worker: WorkerHandle) -> None:
-        """Read its last words, and close its sockets."""
+        """Read the last reports of a worker, and close its sockets."""
         registered = self._selector.get_map()
         if worker.control in registered:
             self._read(worker)
@@ -265,7 +265,7 @@ class Fleet:
     # Time ------------------------------------------------------------------------------------
 
     def chores(self, now: float) -> float:
-        """Do what is due by time alone; when to come back."""
+        """Do what is due by time alone; return when to come back."""
         again = math.inf
         for worker in self.workers:
             if worker.flush_at <= now:
@@ -280,7 +280,7 @@ class Fleet:
         return [w for w in self.in_phase(Phase.READY) if now < w.beat_at + SILENT]
 
     def excuse(self, now: float) -> None:
-        """Nobody was silent: this process itself did not listen."""
+        """Count no worker as silent until now: the supervisor itself was paused."""
         for worker in self.workers:
             worker.beat_at = now
 
@@ -290,10 +290,10 @@ class Fleet:
             self._ask(worker)
 
     def _ask(self, worker: WorkerHandle) -> None:
-        if STACKS_SIGNAL is not None:  # else it writes them unasked
+        if STACKS_SIGNAL is not None:  # without the signal a worker writes its stacks by itself
             worker.signal(STACKS_SIGNAL)
 
     def abandon(self) -> None:
-        """In a forked child: close what leads to the other workers."""
+        """Called in a forked child: close the sockets of the other workers."""
         for worker in self.workers:
             worker.close()

@@ -1,6 +1,6 @@
 """A worker as the supervisor sees it: its process, its channels, and what is known of its health.
 
-It decides nothing (see `plan`) and contains none of the logic that the worker itself executes.
+This module decides nothing (see `plan`), and no code of it runs in the worker.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WorkerHandle", "exit_text", "size_text"]
 
-# Samples of memory in a row that must be above the limit.
-RSS_SAMPLES = 3
-MAX_STACKS = 1 << 20  # bytes kept of what a worker writes about itself
+RSS_SAMPLES = 3  # a worker is recycled after so many samples in a row above the limit of memory
+MAX_STACKS = 1 << 20  # bytes kept of the stacks that a worker writes
 
 
 class WorkerHandle:
@@ -62,7 +61,7 @@ class WorkerHandle:
         self.last = Beat()
         self.stacks_at: float | None = None
         self.stacks = bytearray()
-        self.flush_at = float("inf")  # log the stacks then: no more of them came for a while
+        self.flush_at = float("inf")  # when to log the stacks, unless more of them arrive first
 
         self.retire = ""
         self.cell = 0  # on the load board
@@ -96,7 +95,10 @@ class WorkerHandle:
     # Channels --------------------------------------------------------------------------------
 
     def read_control(self) -> list[Message]:
-        """What the worker has reported; nothing when there is nothing. Raises `EOFError`."""
+        """What the worker has reported so far, without waiting.
+
+        Raises `EOFError` when the worker has closed its end.
+        """
         try:
             data = self.control.recv(65536)
         except BlockingIOError:
@@ -108,7 +110,7 @@ class WorkerHandle:
         return self._lines.feed(data)
 
     def read_failure(self) -> str:
-        """The text of what it reported as its failure; empty when there is none."""
+        """The text of the failure that the worker reported; empty when it reported none."""
         try:
             messages = self.read_control()
         except EOFError:
@@ -129,7 +131,7 @@ class WorkerHandle:
         return bool(data)
 
     def take_stacks(self) -> str:
-        """The text gathered so far, which is then forgotten."""
+        """Return the text gathered so far, and forget it."""
         text = self.stacks.decode("utf-8", "replace").strip()
         self.stacks.clear()
         self.flush_at = float("inf")
@@ -143,48 +145,48 @@ class WorkerHandle:
     # Orders ----------------------------------------------------------------------------------
 
     def leave(self, order: Stop, kill_at: float) -> None:
-        """Begin its end: killed at `kill_at` if it is still there."""
+        """Tell the worker to end; it is to be killed if it still runs at `kill_at`."""
         self.phase = Phase.LEAVING
         self.reason = self.reason or order.reason
         self.kill_at = kill_at
         if self.ready_at is None:
-            self.signal(signal.SIGTERM)  # it reads orders only when it has started
+            self.signal(signal.SIGTERM)  # a worker reads orders only once it has started
             return
         try:
             self.control.send(encode(order))
         except OSError:
-            self.signal(signal.SIGTERM)  # its socket is full or gone
+            self.signal(signal.SIGTERM)  # the socket is full or closed
 
     def signal(self, signum: int) -> None:
-        """Send a signal; quiet when the process has just ended."""
+        """Send a signal; no error when the process has just ended."""
         if self.exit_code is None:
             try:
                 os.kill(self.pid, signum)
-            except OSError:  # on Windows that is no ProcessLookupError
+            except OSError:  # on Windows the error is no ProcessLookupError
                 pass
 
     def has_ended(self) -> bool:
-        """Reap the process if it is over."""
+        """Reap the process if it has ended, and tell whether it has."""
         if self.exit_code is None:
             self.exit_code = self._poll()
         return self.exit_code is not None
 
     @property
     def failure(self) -> Failed:
-        """Why it could not start, by its own account if it gave one."""
+        """Why the worker could not start: its own report, or else its exit code."""
         text = f"it ended with {exit_text(self.exit_code or 0)}"
         return self.failed or Failed(ApplicationLoadError.exit_code, text)
 
     @property
     def told_to_end(self) -> bool:
-        """Whether SIGTERM broke off its start-up: nothing is wrong with the application."""
+        """Whether SIGTERM broke off the start-up, so that the application is not at fault."""
         by_signal = (-signal.SIGTERM, BROKEN_OFF + signal.SIGTERM)
         return self.failed is None and self.exit_code in by_signal
 
     # Recycling -------------------------------------------------------------------------------
 
     def set_limits(self, config: Config) -> None:
-        """Its lifetime, with the requests drawn at random within the jitter."""
+        """Set the limits after which the worker is recycled; the jitter of requests is random."""
         if config.limit_max_requests is not None:
             jitter = random.randint(0, config.limit_max_requests_jitter)
             self._max_requests = config.limit_max_requests + jitter
@@ -193,7 +195,7 @@ class WorkerHandle:
         self.longest_stop = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown
 
     def on_beat(self, beat: Beat, now: float) -> None:
-        """The loop is alive; see whether the worker has had its time."""
+        """Note that the worker's loop turns, and whether the worker is to be recycled."""
         self.last = beat
         self.beat_at = now
         self.stacks_at = None
@@ -220,5 +222,5 @@ def exit_text(code: int) -> str:
 
 
 def size_text(size: int) -> str:
-    """Bytes for people."""
+    """A number of bytes in a unit for people, such as ``1.5 MiB``."""
     return f"{size / (1 << 20):.1f} MiB"

@@ -1,6 +1,6 @@
-"""Start worker processes: a fresh interpreter each, or a fork of one that imported the application.
+"""Start worker processes: fresh interpreters, or forks of one that has imported the application.
 
-It knows how processes begin and what they inherit; not when, nor which.
+This module knows how processes begin and what they inherit, but not when to start which.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ logger = logging.getLogger("asgiserver")
 
 __all__ = ["Fork", "Launcher", "Spawn", "preload", "worker_command"]
 
-# Where this interpreter imports from, and not where ``-m`` or ``-c`` would: that puts the current
-# directory first, where a random.py beside the application would be taken for Python's own.
+# A worker imports from where this interpreter does. ``-m`` or ``-c`` would put the current
+# directory first, so that a random.py beside the application would replace Python's own module.
 _PROGRAM = """import sys; sys.path[:] = {path!r}
 from asgiserver.process.worker import main; sys.exit(main(sys.argv[1:]))"""
 
@@ -51,7 +51,7 @@ class Launcher(Protocol):
 
 
 class Spawn:
-    """A fresh interpreter for each worker: safe with threads, always the code on disk."""
+    """A fresh interpreter for each worker: safe with threads, and always with the code on disk."""
 
     def __init__(self, command: Sequence[str] = ()) -> None:
         self._command = command or worker_command()
@@ -73,14 +73,14 @@ class Spawn:
         try:
             send_setup(control, setup)
         except OSError:
-            pass  # it died at once: its exit says so
+            pass  # the process has died at once, which its exit will tell
         control.setblocking(False)
         return handle
 
 
 def worker_command() -> list[str]:
-    """Starts a worker with the flags and the search path of this interpreter."""
-    # The standard library's own for this: multiprocessing starts its processes with it.
+    """The command that starts a worker with the flags and the search path of this interpreter."""
+    # multiprocessing starts its processes with the flags that this function returns.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     known = {*flags}
     for name, value in sys._xoptions.items():
@@ -90,12 +90,12 @@ def worker_command() -> list[str]:
     if getattr(sys.__stdout__, "write_through", False):
         flags.append("-u")
     entries: Sequence[object] = sys.path
-    path = [entry for entry in entries if isinstance(entry, str)]  # Python heeds nothing else
+    path = [entry for entry in entries if isinstance(entry, str)]  # Python ignores any other
     return [sys.executable, *flags, "-c", _PROGRAM.format(path=path)]
 
 
 class Fork:
-    """A copy of this process, which has imported the application (``--preload``).
+    """Each worker is a fork of this process, which has imported the application (``--preload``).
 
     `in_child` lets go of what belongs to the supervisor; `work` is the worker's main program.
     """
@@ -107,7 +107,7 @@ class Fork:
         self._work = work
 
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
-        """See `Launcher`; everything is inherited."""
+        """See `Launcher`. A fork inherits all descriptors, so `inherit` is not used."""
         control, theirs, stacks, stacks_theirs = _channels()
         flush_streams()
         with spawn_mask():
@@ -124,7 +124,7 @@ class Fork:
         return handle
 
     def _be_the_child(self, setup: Setup, control: socket.socket, stacks_fd: int) -> None:
-        """Never returns: the supervisor's code must not go on in here."""
+        """Run the worker, and never return: the supervisor's code must not go on in the fork."""
         code = 1
         try:
             self._in_child()
@@ -142,13 +142,13 @@ class Fork:
 def preload(config: Config) -> Any:
     """Import the application in this process, ready to be forked.
 
-    Raises `ApplicationLoadError`, or `ConfigError` when threads run: a fork would lose them, with
-    whatever locks they hold.
+    Raises `ApplicationLoadError`, or `ConfigError` when threads run: a fork would lose the threads,
+    and the locks that they hold would stay locked.
     """
     load_env_files(config.env_file)
     with outside_the_loop(logger.warning):
         app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
-    open_missing()  # it may have closed some
+    open_missing()  # the application may have closed standard streams
     others = [
         thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
     ]
@@ -158,12 +158,12 @@ def preload(config: Config) -> Any:
             "start them in the lifespan instead, or leave out --preload"
         )
     gc.collect()
-    gc.freeze()  # the collector would otherwise write to, and so copy, every shared page
+    gc.freeze()  # otherwise the collector would write to every shared page, and so copy it
     return app
 
 
 def _channels() -> tuple[socket.socket, socket.socket, socket.socket, socket.socket]:
-    """Two pairs of sockets, ours first. Sockets and not pipes: Windows selects nothing else."""
+    """Two pairs of sockets, our end first. Pipes would not do: Windows can select only sockets."""
     control, theirs = socket.socketpair()
     stacks, stacks_theirs = socket.socketpair()
     stacks.setblocking(False)
@@ -173,13 +173,13 @@ def _channels() -> tuple[socket.socket, socket.socket, socket.socket, socket.soc
 def _popen(command: Sequence[str], inherit: Sequence[int]) -> subprocess.Popen[bytes]:
     """Start a program that has the descriptors `inherit` under their numbers. Raises `OSError`."""
     if sys.platform == "win32":
-        # A child has every handle that is inheritable at this moment. Unlike `socket.share`, which
-        # is for one process id, that also reaches the interpreter behind the python.exe of a
-        # virtual environment, a process that only starts another one.
+        # A child inherits every handle that is inheritable at this moment, and so do its children.
+        # In a virtual environment python.exe only starts the real interpreter as its child, which
+        # `socket.share`, made for one process id, would not reach.
         for handle in inherit:
             os.set_handle_inheritable(handle, True)
         try:
-            # A group of its own does not get Ctrl-C: the supervisor decides what it means.
+            # In a process group of its own a worker does not get Ctrl-C; the supervisor handles it.
             flags = subprocess.CREATE_NEW_PROCESS_GROUP
             return subprocess.Popen(command, close_fds=False, creationflags=flags)
         finally:
@@ -194,5 +194,5 @@ def _poll(pid: int) -> int | None:
     try:
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return -signal.SIGKILL  # reaped by somebody else: its end is all that is known
+        return -signal.SIGKILL  # other code has reaped the child, so its exit code is unknown
     return os.waitstatus_to_exitcode(status) if ended else None

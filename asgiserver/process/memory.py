@@ -1,4 +1,4 @@
-"""How much memory a process has, as the kernel tells it."""
+"""How much memory a process has, according to the kernel."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SMAPS = re.compile(r"^(Private|Shared)_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILI
 
 
 def resident_bytes() -> int:
-    """Resident memory of this process; its peak where the kernel tells no more, 0 on Windows."""
+    """Bytes of resident memory of this process; without /proc their peak, and 0 on Windows."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[1]) * _PAGE
@@ -28,7 +28,7 @@ def resident_bytes() -> int:
 
 
 def own_and_shared_bytes(pid: int) -> tuple[int, int] | None:
-    """Resident memory of a process that is its own, and that it shares; None when unknown."""
+    """Bytes of resident memory that only process `pid` has, and that it shares; None if unknown."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii")
     except OSError:

@@ -1,6 +1,6 @@
 """Run one function in a process of its own, before the first worker: ``--run-once``.
 
-It knows nothing of workers.
+This module knows nothing of workers.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _STOPS = named("SIGTERM", "SIGINT", "SIGQUIT", "SIGBREAK")
 def run_once(
     config: Config, launcher: Launcher, selector: selectors.BaseSelector, signals: SignalQueue
 ) -> int:
-    """Call the function that `config` names, if any; 0 to go on, else the exit code.
+    """Call the function that `config` names, if any. Returns 0 to go on, or an exit code.
 
-    `selector` waits for `signals`.
+    `selector` has to watch `signals`.
     """
     if config.run_once is None:
         return 0

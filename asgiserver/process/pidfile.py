@@ -1,7 +1,7 @@
 """The file that holds the supervisor's process id.
 
-A lock on the file tells whether its writer still lives: a number left over from before a crash or
-from another container never blocks a start. It knows nothing of what the process does.
+A lock on the file tells whether its writer still lives: a number that a crash or another container
+has left never blocks a start.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["PidFile"]
 
 
 class PidFile:
-    """Written at `open`, removed at `close`."""
+    """The file that `open` writes and `close` removes."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -28,23 +28,23 @@ class PidFile:
     def open(self, predecessor: int = 0) -> None:
         """Take the file. The process `predecessor`, which hands over to this one, may hold it.
 
-        Raises `ConfigError` when another server that is alive does, on a path that cannot be
-        written, and on one that is anything but a pid file.
+        Raises `ConfigError` when another running server holds the file, when the path cannot be
+        written, and when a file that is no pid file is there.
         """
         try:
             self._path = os.path.abspath(self._path)  # the application may change the directory
             while not self._take(predecessor):
-                pass  # another one that starts was faster: look again who that is
+                pass  # another server that starts was faster: look again who holds the file
         except OSError as exc:
             raise ConfigError(f"pid: {self._path}: {exc.strerror}") from None
 
     def _take(self, predecessor: int) -> bool:
-        """Put a file of ours in place of what an earlier server left; False to look again."""
+        """Replace the file of an earlier server by ours; False when that has to be tried again."""
         earlier = open_earlier(self._path, _is_number)
         if earlier is None:
             return self._put(is_first=True)
         try:
-            # Only one of those that start has this lock while it replaces the file.
+            # Of several servers that start, only the one with this lock replaces the file.
             fcntl.flock(earlier, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return _is_at(self._path, earlier) and self._put(is_first=False)
         except BlockingIOError:
@@ -57,7 +57,7 @@ class PidFile:
             os.close(earlier)
 
     def _put(self, *, is_first: bool) -> bool:
-        """A new file each time: the lock of whoever held the old one does not matter any more."""
+        """Put a new file in place, so that a lock on the old file no longer matters."""
         fd, draft = open_draft(self._path)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -81,11 +81,11 @@ class PidFile:
             if _is_at(self._path, self._fd):
                 os.unlink(self._path)
         except OSError:
-            pass  # already gone, or the privilege to remove it was given up: the lock tells
+            pass  # the file is gone, or may no longer be removed; its lock shows that it is stale
         self.abandon()
 
     def abandon(self) -> None:
-        """Close it without removing it: in a forked child."""
+        """Called in a forked child: close the file without removing it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
@@ -104,7 +104,10 @@ def _is_at(path: str, fd: int) -> bool:
 
 
 def _link(draft: str, path: str) -> bool:
-    """Move a file where there is none. False: this file system cannot tell."""
+    """Move `draft` to `path` only if no file is there; False if the file system has no links.
+
+    Raises `FileExistsError`.
+    """
     try:
         os.link(draft, path)
     except FileExistsError:

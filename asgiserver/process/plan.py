@@ -1,6 +1,6 @@
-"""What to do next with the workers: a pure function from what is wanted and what is there.
+"""What to do next with the workers: a pure function of the workers that are wanted and present.
 
-It knows no process, no pipe and no clock: `now` is given, actions are returned.
+This module knows no process, no pipe and no clock: it gets `now`, and returns actions.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class View:
 class Goal:
     """What is wanted of the workers.
 
-    Workers below `generation` are to be replaced. `retry_at` holds back every start until a moment
-    after a failed one, and while `careful` only one worker boots at a time. `wait` starts none: in
-    development a broken application waits for the next save. `in_place` gives up the old worker
-    before its replacement starts, as development reload does.
+    Workers below `generation` are to be replaced. After a failed start, no worker is started before
+    `retry_at`, and while `careful` only one boots at a time. With `wait` none is started: during
+    development a broken application waits for the next change of a file. With `in_place` the old
+    worker ends before its replacement starts, as with --reload.
     """
 
     size: int
@@ -98,14 +98,14 @@ class AskStacks:
 
 @dataclass(frozen=True, slots=True)
 class Terminate:
-    """Give up a worker whose loop is stuck: SIGTERM, and SIGKILL soon."""
+    """Give up a worker whose loop is stuck: send SIGTERM now, and SIGKILL soon."""
 
     pid: int
 
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """SIGKILL a worker that did not end in time."""
+    """Send SIGKILL to a worker that did not end in time."""
 
     pid: int
 
@@ -126,7 +126,7 @@ class Plan:
 
 
 def plan(goal: Goal, workers: Sequence[View], now: float) -> Plan:
-    """Compare what is wanted with what is there. `workers` come in the order they were started."""
+    """Decide what leads from `workers`, in the order in which they were started, to `goal`."""
     result = Plan()
     staying = _judge(goal, workers, now, result)
     if goal.stopping:
@@ -141,13 +141,14 @@ def plan(goal: Goal, workers: Sequence[View], now: float) -> Plan:
     _scale_down(slots, surplus, result)
     _fill(goal, slots, workers, now, result)
     if len(workers) == goal.size:
-        # Strictly one process more than wanted: the next replacement starts when the last is gone.
+        # At most one process more than wanted: the next replacement starts only when the worker
+        # that the last one replaced is gone.
         _replace_one(goal, slots, now, result)
     return result
 
 
 def _judge(goal: Goal, workers: Sequence[View], now: float, result: Plan) -> list[View]:
-    """Deal with the late and the silent; return the workers that stay."""
+    """Deal with workers that are late or silent; return the workers that stay."""
     staying = []
     for worker in workers:
         if worker.phase is Phase.LEAVING:
@@ -182,7 +183,7 @@ def _settle(goal: Goal, members: list[View], result: Plan) -> None:
         if any(other.phase is Phase.READY for other in newer):
             reason = worker.retire or "restart"
         elif outdated and (goal.in_place or worker.phase is Phase.BOOTING):
-            # It serves nobody yet, or must not serve any longer.
+            # The worker does not serve yet, or must not serve any longer.
             reason = "restart"
         else:
             continue
@@ -203,7 +204,7 @@ def _scale_down(slots: dict[int, list[View]], surplus: list[View], result: Plan)
 def _fill(
     goal: Goal, slots: dict[int, list[View]], workers: Sequence[View], now: float, result: Plan
 ) -> None:
-    """Start what is missing."""
+    """Start the workers that are missing."""
     empty = [slot for slot, members in slots.items() if not members]
     if goal.in_place:
         occupied = {worker.slot for worker in workers}
@@ -222,7 +223,7 @@ def _fill(
 
 
 def _replace_one(goal: Goal, slots: dict[int, list[View]], now: float, result: Plan) -> None:
-    """Start one replacement, when every slot has its one ready worker and some are outdated."""
+    """Start one replacement if every slot has exactly one ready worker, and one is outdated."""
     current = [members[0] for members in slots.values() if len(members) == 1]
     if len(current) < goal.size or any(worker.phase is not Phase.READY for worker in current):
         return

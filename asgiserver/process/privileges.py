@@ -1,6 +1,6 @@
-"""Become another user, once what only root can do is done.
+"""Become another user, after the steps that only root can take.
 
-It knows nothing of sockets and workers.
+This module knows nothing of sockets and workers.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["drop_privileges"]
 
 
 def drop_privileges(user: str | None, group: str | None) -> None:
-    """Become `user` and `group`, names or numbers, for good. No effect with neither.
+    """Become `user` and `group`, names or numbers, for good. Without both, do nothing.
 
     The group defaults to the user's own, with its supplementary groups. Raises `ConfigError`.
     """
@@ -29,7 +29,7 @@ def drop_privileges(user: str | None, group: str | None) -> None:
         gid = entry.pw_gid
     uid = entry.pw_uid if entry is not None else os.getuid()
     if (os.getuid(), os.geteuid(), os.getgid()) == (uid, uid, gid) and uid:
-        return  # as the successor of one that did it
+        return  # the supervisor that started this one has done it
     try:
         if entry is None:
             os.setgroups([gid])

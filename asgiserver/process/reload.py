@@ -1,6 +1,6 @@
-"""Watch files for development: which one changed.
+"""Watch files during development, and tell which one has changed.
 
-It knows patterns and modification times; not what is restarted because of them.
+This module knows patterns and modification times, but not what is restarted because of them.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ logger = logging.getLogger("asgiserver")
 
 INCLUDES = ("*.py",)
 EXCLUDES = (".*", "*.py[cod]", "*.sw?", "*~", "__pycache__", "node_modules", "site-packages")
-# Marks the top of a virtual environment, whatever its name.
-ENVIRONMENT_MARK = "pyvenv.cfg"
-# Looking at the files costs at most this part of one CPU.
-CPU_SHARE = 0.005
-SETTLE = 0.05  # seconds without another change: an editor or a checkout writes several files
+ENVIRONMENT_MARK = "pyvenv.cfg"  # a file that every virtual environment has at its top
+CPU_SHARE = 0.005  # looking at the files costs at most this part of one CPU
+# Changes are reported after so many seconds without another one, because an editor or a checkout
+# writes several files.
+SETTLE = 0.05
 
 
 class FileFilter:
-    """Which files below which directories count, by patterns of names or of relative paths."""
+    """Which files below which directories are watched, by patterns of names or relative paths."""
 
     def __init__(self, config: Config) -> None:
-        """Raises `ConfigError` when the current directory is meant, and was deleted."""
+        """Raises `ConfigError` when the current directory is to be watched, but was deleted."""
         names = config.reload_dirs or (".", config.app_dir or ".")
-        # A directory may be given as a pattern to include: it is watched, too.
+        # A pattern to include may name a directory, which is watched as well.
         folders = [*names, *filter(os.path.isdir, config.reload_includes)]
         try:
             self.directories = [
@@ -57,7 +57,7 @@ class FileFilter:
         return f"<FileFilter {', '.join(map(str, self.directories))}>"
 
     def files(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Every file that counts, with its state."""
+        """Every watched file, with its status."""
         for top in self.directories:
             yield from self._below(top, top, (*INCLUDES, *self._includes))
 
@@ -67,7 +67,7 @@ class FileFilter:
         try:
             entries = list(os.scandir(folder))
         except OSError:
-            return  # gone since, or not ours to read
+            return  # the folder is gone by now, or this process may not read it
         if folder != top and any(entry.name == ENVIRONMENT_MARK for entry in entries):
             return
         for entry in entries:
@@ -84,7 +84,7 @@ class FileFilter:
                 continue
 
     def counts(self, name: str) -> bool:
-        """Whether a change of the file `name` counts."""
+        """Whether the file `name` is watched."""
         path = Path(name)
         return any(path.is_relative_to(top) and self._counts(path, top) for top in self.directories)
 
@@ -99,7 +99,7 @@ class FileFilter:
         )
 
     def _narrowed(self, patterns: tuple[str, ...], path: Path, top: Path) -> tuple[str, ...]:
-        """Those of `patterns` that may match `path`, or what is below it."""
+        """The patterns that may match `path` or a file below it."""
         if path in self._excluded_dirs or _matches(path, top, self._excludes):
             return ()
         if any(fnmatch.fnmatch(path.name, exclude) for exclude in EXCLUDES):
@@ -107,7 +107,7 @@ class FileFilter:
         return patterns
 
     def warnings(self, config: Config) -> list[str]:
-        """One line for each directory that is not there and each pattern that matches nothing."""
+        """One line for each directory that does not exist and each pattern that matches nothing."""
         lines = [
             f"reload_dir {top} is not a directory" for top in self.directories if not top.is_dir()
         ]
@@ -124,7 +124,7 @@ class FileFilter:
         return lines
 
     def _finds_file(self, pattern: str) -> bool:
-        """Whether a file counts because of `pattern`."""
+        """Whether a file is watched because of `pattern`."""
         return any(
             _matches(Path(name), top, (pattern,))
             for top in self.directories
@@ -149,10 +149,10 @@ def _matches(path: Path, top: Path, patterns: tuple[str, ...]) -> bool:
 
 
 def _is_meant(path: Path, top: Path, pattern: str) -> bool:
-    """Whether `pattern` names `path`, or a folder on its way, although that is left out by default.
+    """Whether `pattern` includes `path`, or a folder above it, which the defaults exclude.
 
-    As in a shell, where a wildcard does not stand for the dot of a hidden name, it has to name what
-    makes `path` an exception: ``.env`` and ``.env*`` do, ``*.swp`` does, ``*`` does not.
+    As a wildcard in a shell does not stand for the dot of a hidden name, the pattern has to spell
+    out what the defaults exclude: ``.env``, ``.env*`` and ``*.swp`` do so, ``*`` does not.
     """
     parts = pattern.split("/")
     depth = len(path.relative_to(top).parts)
@@ -170,17 +170,17 @@ def _is_meant(path: Path, top: Path, pattern: str) -> bool:
 
 
 def short_path(path: str) -> str:
-    """`path` as seen from the current directory, where that can be said."""
+    """`path` relative to the current directory, or unchanged where that is impossible."""
     try:
         return os.path.relpath(path)
-    except (ValueError, OSError):  # on another drive; or that directory was deleted
+    except (ValueError, OSError):  # the path is on another drive, or the directory was deleted
         return path
 
 
 class Watcher:
     """A thread that calls `on_change` with the path of a file that changed.
 
-    Uses watchfiles where it is installed, else looks at modification times.
+    The thread uses watchfiles where that is installed, and else compares modification times.
     """
 
     def __init__(self, config: Config, on_change: Callable[[str], None]) -> None:
@@ -196,7 +196,7 @@ class Watcher:
         return f"<Watcher {self._filter!r} {'stopped' if self._stop.is_set() else 'watching'}>"
 
     def start(self) -> None:
-        """Watch from now on; returns when no later change can be missed."""
+        """Begin to watch; no change after the return of this method is missed."""
         for line in self._filter.warnings(self._config):
             logger.warning("%s", line)
         self._known = self._look()
@@ -224,7 +224,7 @@ class Watcher:
             rust_timeout=500,
             yield_on_timeout=True,
         ):
-            # The first look is for what changed before this watch had begun.
+            # The first comparison finds the changes from before watchfiles had begun to watch.
             if changes or first:
                 first = False
                 self._compare(self._look())

@@ -1,6 +1,6 @@
-"""What the machine around sees of a supervisor: sockets, pid file, readiness, systemd, successor.
+"""What other programs see of a supervisor: sockets, pid file, readiness, systemd, successor.
 
-It knows nothing of workers.
+This module knows nothing of workers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ logger = logging.getLogger("asgiserver")
 
 
 class Service:
-    """Opened before the first worker starts, closed after the last one has ended."""
+    """The outside of a supervisor: `open` precedes the first worker, `close` follows the last."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -49,7 +49,7 @@ class Service:
 
     @property
     def sockets(self) -> Sockets:
-        """What `open` has bound."""
+        """The sockets that `open` has bound."""
         assert self._opened is not None
         return self._opened
 
@@ -79,12 +79,15 @@ class Service:
         logger.info("Listening on the sockets that systemd has opened")
         bind = tuple(f"fd://{fd}" for fd in passed)
         listeners = bind_sockets(dataclasses.replace(self._config, bind=bind, uds=None, fd=None))
-        for fd in passed:  # the listeners have duplicates
+        for fd in passed:  # the listeners have duplicates of the descriptors
             os.close(fd)
         return listeners
 
     def ready(self, status: str) -> None:
-        """All workers serve: at the start, and after each restart. Raises `StartupError`."""
+        """Announce that all workers serve: at the start, and after each restart.
+
+        Raises `StartupError`.
+        """
         if not self._announced:
             self._announced = True
             for address in self.sockets.addresses:
@@ -95,7 +98,10 @@ class Service:
         self._notifier.ready(status)
 
     def _succeed(self, predecessor: Predecessor) -> None:
-        """Not before this moment: had it come to nothing, all would be as it was."""
+        """Take over from the predecessor, only now that this supervisor serves.
+
+        If this supervisor had failed before, the predecessor would go on undisturbed.
+        """
         if self._pidfile is not None:
             try:
                 self._pidfile.open(predecessor.pid)
@@ -104,11 +110,11 @@ class Service:
         predecessor.let_go()
 
     def reloading(self) -> None:
-        """A rolling restart begins."""
+        """Tell systemd that a rolling restart begins."""
         self._notifier.reloading()
 
     def watchdog(self, now: float, alive: bool) -> float:
-        """Tell systemd's watchdog that some worker's loop turns; when to do that again."""
+        """Tell systemd's watchdog that a worker's loop turns, if `alive`; return when to call next."""
         interval = self._notifier.interval
         if interval is None or self._handed_over:
             return math.inf
@@ -120,17 +126,17 @@ class Service:
     # Handing over ----------------------------------------------------------------------------
 
     def upgrade(self) -> Successor:
-        """Start the same command line anew, with the same sockets. Raises `OSError`."""
+        """Start the same command line again, with the same sockets. Raises `OSError`."""
         return Successor(self.sockets.listeners, self.sockets.further_queues)
 
     def hand_over(self) -> None:
-        """The successor serves: files and systemd are its business now."""
+        """Leave files and systemd to the successor, which serves now."""
         self._handed_over = True
 
     # The end ---------------------------------------------------------------------------------
 
     def stopping(self) -> None:
-        """The graceful stop begins. Only the workers hold the sockets from now on."""
+        """Begin the graceful stop. From now on only the workers hold the sockets."""
         if not self._handed_over:
             self._notifier.stopping()
             self._readiness.withdraw()
@@ -154,7 +160,7 @@ class Service:
             self._pidfile.close()
 
     def abandon(self) -> None:
-        """In a forked child: let go of what only the supervisor may hold."""
+        """Called in a forked child: let go of what only the supervisor may hold."""
         self._readiness.abandon()
         if self._pidfile is not None:
             self._pidfile.abandon()
@@ -165,6 +171,6 @@ class Service:
 def _pid_file(path: str | None) -> PidFile | None:
     if path is None:
         return None
-    from asgiserver.process.pidfile import PidFile  # not on Windows, as is what is wanted for it
+    from asgiserver.process.pidfile import PidFile  # late, because Windows has no fcntl
 
     return PidFile(path)

@@ -1,6 +1,6 @@
-"""The listening sockets of a supervisor, and what each worker gets of them.
+"""The listening sockets of a supervisor, and which of them each worker gets.
 
-It knows how new connections are shared out; not what the workers do.
+This module knows how new connections are shared out, but not what the workers do.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ logger = logging.getLogger("asgiserver")
 
 
 class Sockets:
-    """Bound once, kept for as long as the supervisor takes new connections.
+    """The sockets that a supervisor keeps for as long as new connections are accepted.
 
-    *shared*: every worker has the same sockets and takes turns by the `LoadBoard`. *reuseport*:
-    each slot has its own queue for as long as the supervisor lives, whichever process serves it,
+    *shared*: all workers have the same sockets and take turns by the `LoadBoard`. *reuseport*: each
+    slot has its own queue for as long as the supervisor lives, whichever process serves the slot,
     so a queue is never lost with a worker; `open_to` tells the kernel which queues to fill.
-    `queues` are those of a predecessor, for the slots from 1.
+    `queues` are the queues of a predecessor, for the slots from 1.
     """
 
     def __init__(
@@ -42,7 +42,8 @@ class Sockets:
         self.board = LoadBoard.create()
         self._backlog = config.backlog
         self._cells: set[int] = set()
-        self._queues: list[list[socket.socket]] = []  # reuseport: by slot, as the tcp listeners
+        # With reuseport: for each slot one socket for each TCP listener.
+        self._queues: list[list[socket.socket]] = []
         self._open: tuple[int, ...] = ()
         self._tcp = [listener for listener in listeners if not listener.is_unix]
         self.reuseport = config.balance == "reuseport" and bool(self._tcp)
@@ -69,7 +70,7 @@ class Sockets:
 
     @property
     def further_queues(self) -> list[list[socket.socket]]:
-        """The queues of the slots from 1, each as many as there are TCP listeners."""
+        """The queues of the slots from 1: for each slot one socket for each TCP listener."""
         return self._queues[1:]
 
     def for_slot(self, slot: int) -> list[tuple[int, str]]:
@@ -105,7 +106,7 @@ class Sockets:
         return sock
 
     def open_to(self, slots: Iterable[int]) -> None:
-        """New connections go to these slots from now on; with none, nothing is changed."""
+        """Send new connections only to these slots; without any slot, nothing changes."""
         wanted = tuple(sorted(slots))
         if not self.reuseport or not wanted or wanted == self._open:
             return
@@ -117,13 +118,13 @@ class Sockets:
         self._open = wanted
 
     def forget_choice(self) -> None:
-        """Another process may have chosen queues meanwhile: `open_to` has to say it again."""
+        """Let the next `open_to` tell the kernel in any case: another process may have done so."""
         self._open = ()
 
     # The load board --------------------------------------------------------------------------
 
     def take_cell(self) -> int:
-        """A free place on the board, for one worker process. Raises `OSError`: there is none."""
+        """Take a free cell of the board for one worker. Raises `OSError` when none is free."""
         cell = next((number for number in range(CELLS) if number not in self._cells), None)
         if cell is None:
             raise OSError(f"there are {CELLS} worker processes, most of which still drain")
@@ -133,7 +134,7 @@ class Sockets:
         return cell
 
     def free_cell(self, cell: int) -> None:
-        """Its worker is gone."""
+        """Free the cell of a worker that is gone."""
         self._cells.discard(cell)
         self.board.write(cell, 0.0, float("-inf"))
         self.board.used = max(self._cells, default=-1) + 1
@@ -141,16 +142,16 @@ class Sockets:
     # The end ---------------------------------------------------------------------------------
 
     def close(self, *, unlink: bool) -> None:
-        """Close the supervisor's side. What workers hold stays open in them."""
+        """Close the sockets of this process; those of the workers stay open."""
         for listener in self.listeners:
             listener.close(unlink)
         for queue in self.further_queues:
             _close_all(queue)
         self._queues.clear()
-        self.reuseport = False  # which queues are filled is not this process's business any more
+        self.reuseport = False  # this process no longer decides which queues are filled
 
     def close_board(self) -> None:
-        """When the last worker is gone."""
+        """Close the board; call this when the last worker is gone."""
         self.board.close()
 
 

@@ -1,6 +1,6 @@
 """What a worker is doing right now: stacks of all its threads and tasks, even when it is stuck.
 
-It knows signals and one descriptor to write to; not who asked, nor what becomes of the text.
+This module knows signals and one descriptor to write to, but not who reads the text.
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 __all__ = ["STACKS_SIGNAL", "write_on_signal", "write_when_silent"]
 
 STACKS_SIGNAL: signal.Signals | None = getattr(signal, "SIGUSR1", None)
-"""What to send for the stacks of a process; None on Windows, see `write_when_silent`."""
+"""The signal that asks a process for its stacks; None on Windows, see `write_when_silent`."""
 
 MAX_TASKS = 200
 MAX_FRAMES = 12
 
 
 def write_on_signal(loop: asyncio.AbstractEventLoop, fd: int) -> None:
-    """From now on `STACKS_SIGNAL` writes the stacks of this process to `fd`.
+    """Let `STACKS_SIGNAL` write the stacks of this process to `fd`.
 
-    Threads are written by C code that needs neither the interpreter lock nor a turn of the loop.
-    Tasks follow from a Python handler: it runs in the main thread as soon as that executes Python
-    or a system call that signals interrupt, `time.sleep` for one; not inside a C computation.
+    The threads are written by C code that needs neither the interpreter lock nor a turn of the
+    loop. The tasks are written after that by a Python handler. The handler runs in the main thread
+    as soon as that executes Python code, or a system call that signals interrupt, such as
+    `time.sleep`; it does not run inside a computation in C.
     """
 
     if STACKS_SIGNAL is None:
@@ -43,14 +44,14 @@ def write_on_signal(loop: asyncio.AbstractEventLoop, fd: int) -> None:
             pass  # nobody reads any more
 
     signal.signal(STACKS_SIGNAL, write_tasks)
-    # chain: the handler above is called after the threads were written.
+    # `chain` calls the handler above after the threads have been written.
     faulthandler.register(STACKS_SIGNAL, file=fd, all_threads=True, chain=True)
 
 
 def write_when_silent(after: float) -> None:
-    """Write the stacks to the standard error unless this is called again within `after` seconds.
+    """Write the stacks of threads to the standard error unless called again in `after` seconds.
 
-    For Windows: nobody else can ask a process that does not turn its loop. Threads only.
+    Only on Windows, where no signal can ask a process whose loop is blocked.
     """
     if STACKS_SIGNAL is None and after <= threading.TIMEOUT_MAX:
         faulthandler.dump_traceback_later(after)

@@ -1,6 +1,6 @@
-"""systemd: sockets it passes (LISTEN_FDS), and what it wants to hear (sd_notify).
+"""systemd: the sockets that it passes on (LISTEN_FDS), and the notices that it expects (sd_notify).
 
-It knows nothing of workers; without systemd all of it does nothing.
+This module knows nothing of workers. Without systemd, none of it has an effect.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ _FIRST_FD = 3  # SD_LISTEN_FDS_START
 
 
 def inherited_sockets() -> list[int]:
-    """Descriptors that systemd has opened for this very process (sd_listen_fds(3)).
+    """The descriptors that systemd has opened for this process (sd_listen_fds(3)).
 
-    Raises `BindError` when there are not as many as it says: others must not be taken for them.
+    Raises `BindError` when fewer descriptors were passed on than systemd says, because other open
+    files must not be taken for them.
     """
     count = os.environ.get("LISTEN_FDS", "")
     if not count or os.environ.get("LISTEN_PID") != str(os.getpid()):
         return []
-    # Not for children: neither the variables nor, unless they are passed on, the sockets.
+    # Children inherit neither the variables nor, unless they are passed on, the sockets.
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
     try:
         fds = []
         for fd in range(_FIRST_FD, _FIRST_FD + int(count)):
-            if not os.get_inheritable(fd):  # this process has opened it itself
+            if not os.get_inheritable(fd):  # then this process has opened the descriptor itself
                 raise OSError(errno.EBADF, os.strerror(errno.EBADF))
             os.set_inheritable(fd, False)
             fds.append(fd)
@@ -41,10 +42,10 @@ def inherited_sockets() -> list[int]:
 
 
 class Notifier:
-    """Tells systemd how the service is (sd_notify(3)).
+    """Tells systemd the state of the service (sd_notify(3)).
 
-    `interval` is the seconds between two signs of life that the unit's ``WatchdogSec`` asks for,
-    None when it does not.
+    `interval` is the number of seconds between two signs of life for the unit's ``WatchdogSec``;
+    None when the unit has none.
     """
 
     def __init__(self) -> None:
@@ -69,17 +70,17 @@ class Notifier:
                 pass  # systemd itself is restarting, or has gone
 
     def ready(self, status: str) -> None:
-        """Requests are served; also after a reload, and by a supervisor that took over."""
+        """Tell that requests are served: at the start, after a reload, after taking over."""
         self.send("READY=1", f"MAINPID={os.getpid()}", f"STATUS={status}")
 
     def reloading(self) -> None:
-        """A rolling restart begins (``Type=notify-reload`` wants the time)."""
+        """Tell that a rolling restart begins (``Type=notify-reload`` requires the time)."""
         self.send("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
 
     def stopping(self) -> None:
-        """The graceful stop begins."""
+        """Tell that the graceful stop begins."""
         self.send("STOPPING=1")
 
     def alive(self) -> None:
-        """At least one worker's event loop turns."""
+        """Tell that at least one worker's event loop turns."""
         self.send("WATCHDOG=1")

@@ -1,7 +1,7 @@
 """Hand the listening sockets over to a new supervisor, started by the same command line.
 
-The old one tells addresses and descriptors in one variable of the environment; the new one says
-through a pipe that it serves. It knows nothing of workers.
+The old supervisor passes addresses and descriptors in one environment variable; the new one tells
+through a pipe that it serves. This module knows nothing of workers.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ VARIABLE = "_ASGISERVER_TAKEOVER"
 
 
 class Successor:
-    """The new supervisor, as the old one sees it."""
+    """The new supervisor as the old one sees it."""
 
     def __init__(
         self, listeners: Sequence[Listener], queues: Sequence[Sequence[socket.socket]]
     ) -> None:
-        """Start it. Raises `OSError`."""
+        """Start the new supervisor. Raises `OSError`."""
         self._reader, writer = os.pipe()
         fds = [listener.fileno() for listener in listeners]
         import json
 
         queue_fds = [[sock.fileno() for sock in queue] for queue in queues]
-        told = {
+        values = {
             "pid": os.getpid(),
             "ready": writer,
             "listeners": [
@@ -43,9 +43,9 @@ class Successor:
             ],
             "queues": queue_fds,
         }
-        environ = {**os.environ, VARIABLE: json.dumps(told)}
+        environ = {**os.environ, VARIABLE: json.dumps(values)}
         if environ.get("WATCHDOG_PID") == str(os.getpid()):
-            del environ["WATCHDOG_PID"]  # systemd will wait for signs of life of the new one
+            del environ["WATCHDOG_PID"]  # systemd will expect signs of life of the new supervisor
         try:
             self._process = subprocess.Popen(
                 [sys.executable, *sys.orig_argv[1:]],
@@ -63,37 +63,38 @@ class Successor:
         return f"<Successor pid={self.pid}>"
 
     def fileno(self) -> int:
-        """Readable once the new one has something to say."""
+        """The descriptor that is readable once the new supervisor serves or has ended."""
         return self._reader
 
     def serves(self) -> bool:
-        """Whether it serves; False when it has ended instead."""
+        """Whether the new supervisor serves; False when it has ended instead."""
         return os.read(self._reader, 1) == b"1"
 
     def has_ended(self) -> bool:
-        """Reap it if it is over."""
+        """Reap the new supervisor if it has ended, and tell whether it has."""
         return self._process.poll() is not None
 
     def close(self) -> None:
-        """Listen to it no longer."""
+        """Stop listening to the new supervisor."""
         os.close(self._reader)
-        self._process.returncode = self._process.returncode or 0  # it may outlive this process
+        # The new supervisor may outlive this process; Popen would warn of that.
+        self._process.returncode = self._process.returncode or 0
 
 
 class Predecessor:
-    """The old supervisor, as the new one sees it: `listeners` and `queues` are its sockets."""
+    """The old supervisor as the new one sees it: `listeners` and `queues` are its sockets."""
 
-    def __init__(self, told: str) -> None:
+    def __init__(self, text: str) -> None:
         import json
 
-        values = json.loads(told)
+        values = json.loads(text)
         self.pid = int(values["pid"])
         self._ready = int(values["ready"])
         os.set_inheritable(self._ready, False)
         self.listeners = []
         for fd, path, scheme in values["listeners"]:
             self.listeners.append(Listener(adopt(fd), path, scheme))
-        # Of an older version there are none.
+        # A supervisor of an older version passes no queues.
         self.queues = [[adopt(fd) for fd in queue] for queue in values.get("queues", ())]
 
     def __repr__(self) -> str:
@@ -101,21 +102,21 @@ class Predecessor:
 
     @classmethod
     def find(cls) -> Predecessor | None:
-        """The one that started this process to be its successor, if any."""
-        told = os.environ.pop(VARIABLE, None)
-        return cls(told) if told is not None else None
+        """The supervisor that started this process as its successor, if any."""
+        text = os.environ.pop(VARIABLE, None)
+        return cls(text) if text is not None else None
 
     def let_go(self) -> None:
-        """Tell it to drain: this process serves now. May be called twice."""
+        """Tell the old supervisor to drain, as this process serves. May be called twice."""
         if self._ready >= 0:
             try:
                 os.write(self._ready, b"1")
             except OSError:
-                pass  # it is gone already
+                pass  # the old supervisor is gone already
             self.close()
 
     def close(self) -> None:
-        """Without a word: it goes on serving."""
+        """Close the pipe; unless `let_go` came before, the old supervisor goes on serving."""
         if self._ready >= 0:
             os.close(self._ready)
             self._ready = -1
