@@ -114,7 +114,7 @@ class Service:
         self._notifier.reloading()
 
     def watchdog(self, now: float, alive: bool) -> float:
-        """Tell systemd's watchdog that a worker's loop turns, if `alive`; return when to call next."""
+        """Tell systemd's watchdog of a turning loop, if `alive`; return when to call again."""
         interval = self._notifier.interval
         if interval is None or self._handed_over:
             return math.inf
