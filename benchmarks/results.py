@@ -47,7 +47,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value, all three are that value. Raises `ValueError` without values."""
+        """The spread of `values`; one value is its own quartiles. Raises `ValueError` for none."""
         if not values:
             raise ValueError("no values")
         if any(map(math.isnan, values)):

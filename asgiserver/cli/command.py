@@ -46,7 +46,7 @@ def read(args: Sequence[str]) -> dict[str, Any] | int:
 
 
 def version_line() -> str:
-    """What `--version` prints."""
+    """The line that `--version` prints."""
     import platform  # slow to import, and so is `metadata`; only --version needs them
     from importlib import metadata
 

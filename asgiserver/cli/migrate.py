@@ -263,7 +263,7 @@ def finish_granian(found: Migration) -> None:
 
 
 def finish_app(found: Migration) -> None:
-    """Complete the application's import string. Raises `Unusable` when there is none."""
+    """Complete the application's import string. Raises `Unusable` without an application."""
     if found.server == "hypercorn":
         if found.app.startswith(("asgi:", "wsgi:")):
             kind, _, found.app = found.app.partition(":")

@@ -20,7 +20,7 @@ __all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "
 
 
 class OptionInfo(NamedTuple):
-    """What the derived interfaces need to know about one field of `Config`."""
+    """The metadata of one field of `Config`, from which the interfaces are derived."""
 
     help: str
     group: str

@@ -75,7 +75,7 @@ class Resolved(NamedTuple):
 
     @property
     def notes(self) -> list[str]:
-        """What the server should say once about these options, one line each."""
+        """The lines about these options that the server logs once."""
         return list(self.config.notes)
 
 

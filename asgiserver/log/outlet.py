@@ -228,10 +228,10 @@ def end_streams() -> None:
 
 
 def end_prints() -> None:
-    """At the end of a server in a program that goes on: the same, but the streams stay as they are.
+    """Flush as `end_streams` does, at the end of a server in a program that goes on.
 
-    What the application has printed is given up when nobody reads it; what the program prints
-    afterwards is its own business.
+    Prints of the application that nobody reads are dropped, but the streams stay open for what the
+    program prints later.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):

@@ -138,7 +138,7 @@ def _new_compressor(bits: int) -> zlib._Compress:
 
 
 def negotiate(offers: Offers, mode: str) -> Deflate | None:
-    """Accept the first acceptable offer of permessage-deflate; None when there is none.
+    """Accept the first acceptable offer of permessage-deflate; None when no offer is acceptable.
 
     `mode` is off, shared or full. An offer with an unknown, repeated or invalid parameter is
     declined (RFC 7692 section 5.1) without an error, because the next offer may be a fall-back.
