@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over its DevTools protocol; it knows nothing of what it opens."""
+"""A headless Chromium, driven over its DevTools protocol; it knows nothing of the pages."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ WAIT = 20.0
 
 FLAGS = (
     "--headless",
-    "--no-sandbox",  # what it opens is ours, and root may not have a sandbox
+    "--no-sandbox",  # the pages are ours, and root may not have a sandbox
     "--disable-gpu",
     "--disable-dev-shm-usage",
     "--disable-quic",
@@ -29,7 +29,7 @@ FLAGS = (
 
 
 def find_chromium():
-    """The path of the browser; where there is none, the test that asks is skipped."""
+    """The path of the browser; without one the calling test is skipped."""
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return path
@@ -38,7 +38,7 @@ def find_chromium():
 
 @contextlib.asynccontextmanager
 async def chromium(folder, wait=WAIT):
-    """A `Browser` with its profile in `folder`, which is empty; it is waited for `wait` seconds."""
+    """A `Browser` with its profile in the empty `folder`; `wait` is the seconds for its start."""
     process = await asyncio.create_subprocess_exec(
         *(find_chromium(), *FLAGS, f"--user-data-dir={folder}", "about:blank"),
         stdin=asyncio.subprocess.DEVNULL,
@@ -63,7 +63,7 @@ async def chromium(folder, wait=WAIT):
 
 
 async def devtools_of(process):
-    """The URL of its DevTools, which it says on its standard error."""
+    """The URL of the browser's DevTools, which the browser prints to its standard error."""
     said = b""
     while line := await process.stderr.readline():
         said += line
@@ -73,7 +73,7 @@ async def devtools_of(process):
 
 
 class Browser:
-    """The browser behind a WebSocket to its DevTools."""
+    """A browser, controlled through a WebSocket to its DevTools."""
 
     def __init__(self, socket, wait):
         self.socket = socket
@@ -82,15 +82,15 @@ class Browser:
         self.answers = {}
 
     async def read(self):
-        """Hand out answers until the browser is closed; events are not of interest."""
+        """Hand out answers until the browser is closed; events are dropped."""
         async for message in self.socket:
             data = message.json()
             answer = self.answers.pop(data.get("id"), None)
-            if answer is not None and not answer.done():  # a call may have been given up
+            if answer is not None and not answer.done():  # the caller may have given up
                 answer.set_result(data)
 
     async def call(self, method, session=None, **parameters):
-        """The result of a method of the protocol."""
+        """Call a method of the protocol, and return its result."""
         number = next(self.numbers)
         answer = self.answers[number] = asyncio.get_running_loop().create_future()
         message = {"id": number, "method": method, "params": parameters}
@@ -122,7 +122,7 @@ class Page:
         await self.browser.call("Target.closeTarget", targetId=self.target)
 
     async def evaluate(self, expression):
-        """The value of a JavaScript expression; of a promise, what it comes to."""
+        """The value of a JavaScript expression; of a promise, the value it resolves to."""
         answer = await self.browser.call(
             "Runtime.evaluate",
             self.session,

@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a wire of the suite: all that a test must not know of bytes, heads and chunks."""
+"""HTTP/1.1 as a wire of the suite, which hides bytes, heads and chunks from the tests."""
 
 import asyncio
 
@@ -60,7 +60,7 @@ class H1Client:
 
     @property
     def writes(self):
-        """How often the connection has written."""
+        """The number of writes on the connection."""
         return len(self.peer.transport.writes)
 
     @property
@@ -79,15 +79,15 @@ class H1Client:
         await self.peer.closed()
 
     def leave(self):
-        """Be gone without a farewell."""
+        """Leave without a farewell."""
         self.peer.reset()
 
     def stall(self):
-        """Read no more."""
+        """Stop reading."""
         self.peer.transport.stall()
 
     def read_all(self):
-        """Read on, and all that is there."""
+        """Go on reading, and read all that waits."""
         self.peer.transport.read_all()
 
     def advance(self, seconds):
@@ -97,7 +97,7 @@ class H1Client:
         self.peer.advance(seconds - int(seconds))
 
     def drain(self):
-        """The server begins to stop."""
+        """Let the server begin to stop."""
         for connection in list(self.context.connections):
             connection.begin_drain()
         for session in list(self.context.running.values()):
@@ -105,7 +105,7 @@ class H1Client:
 
 
 class _Exchange:
-    """What a client sees of one request, whatever comes of it."""
+    """A client's view of one request."""
 
     def __init__(self, client):
         self.client = client
@@ -114,7 +114,7 @@ class _Exchange:
 
     @property
     def records(self):
-        """The access records that it has made so far."""
+        """The access records that the request has made so far."""
         return self.client.server.records[self._first :]
 
     def leave(self):
@@ -157,11 +157,11 @@ class H1Stream(_Exchange):
 
     @property
     def silent(self):
-        """Whether nothing has come that was not taken by `reply`."""
+        """Whether `reply` has taken all that has arrived."""
         return not self.client.peer.received
 
     async def reply(self):
-        """The next response, an interim one too, or what there is of it at the end."""
+        """The next response, which may be an interim one, or its beginning when nothing follows."""
         return await self.client.peer.reply(head=self._method == "HEAD")
 
     def send_body(self, data, *, end=False):
@@ -175,7 +175,7 @@ class H1WebSocket(_Exchange):
     """One WebSocket as its client sees it; frames are the same on every wire."""
 
     async def handshake(self):
-        """The answer; `accepted` tells whether frames may follow."""
+        """The answer to the handshake; `accepted` tells whether frames may follow."""
         reply = await self.client.peer.reply()
         reply.accepted = reply.status == 101
         return reply
@@ -190,7 +190,7 @@ class H1WebSocket(_Exchange):
         self.send_bytes(frame(CLOSE) if code is None else close_frame(code, reason))
 
     def send_bytes(self, data):
-        """Frames, or parts of frames."""
+        """Send frames or parts of frames."""
         self.client.peer.send(data)
 
     def end(self):
@@ -198,7 +198,7 @@ class H1WebSocket(_Exchange):
         self.client.peer.send_eof()
 
     async def frame(self):
-        """Opcode and payload of the next frame."""
+        """The opcode and the payload of the next frame."""
         peer = self.client.peer
         async with asyncio.timeout(WAIT):
             while True:
@@ -212,13 +212,13 @@ class H1WebSocket(_Exchange):
                 await peer.transport.changed.wait()
 
     async def closed(self):
-        """Wait until the server has closed, and nothing but what was taken has come."""
+        """Wait until the server has closed, and check that no other frame has arrived."""
         await self.client.closed()
         assert self.client.peer.received == b""
 
     @property
     def broken(self):
-        """Whether the server has cut it off."""
+        """Whether the server has cut the WebSocket off."""
         return self.client.broken
 
 

@@ -19,7 +19,7 @@ import stat
 import subprocess
 import sys
 
-# Whatever looks at the platform while it is imported, and belongs to somebody else.
+# Modules of others that look at the platform while they are imported.
 EARLY = ("tempfile", "ctypes", "ssl", "logging.config", "click", "watchfiles")
 for name in EARLY:
     with contextlib.suppress(ImportError):
@@ -49,7 +49,7 @@ class SocketSelector(selectors.SelectSelector):
 
 
 class BlindLoop(asyncio.SelectorEventLoop):
-    """It watches no sockets for others, as the proactor."""
+    """Watches no sockets for others, like the proactor."""
 
     def add_reader(self, fd, callback, *args):
         raise NotImplementedError
@@ -58,7 +58,7 @@ class BlindLoop(asyncio.SelectorEventLoop):
 
 
 def loopback_pair(*_args):
-    """As `socket.socketpair` is there."""
+    """Does what `socket.socketpair` does on Windows."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ours = socket.create_connection(listener.getsockname())
         theirs, _ = listener.accept()
@@ -66,7 +66,7 @@ def loopback_pair(*_args):
 
 
 def kill(pid, number):
-    """`TerminateProcess`: there is nothing else that reaches another process."""
+    """`TerminateProcess`: nothing else on Windows reaches another process."""
     assert number == signal.SIGTERM
     real_kill(pid, REAL_SIGKILL)
 
@@ -83,9 +83,9 @@ def imitate() -> None:
 
 
 def take_away() -> None:
-    os.process_cpu_count = os.cpu_count  # the other one asks for the affinity
+    os.process_cpu_count = os.cpu_count  # the real one looks at the affinity
     for module in POSIX_MODULES:
-        sys.modules[module] = None  # importing it fails
+        sys.modules[module] = None  # its import fails
     for module, names in (
         (signal, POSIX_SIGNALS),
         (os, POSIX_OS),

@@ -100,7 +100,7 @@ NOISE = [b"\r", b"\n", b"\r\n", b" ", b"\t", b"\x00", b":", b"\r\n ", b"\x7f", b
 
 
 def to_bytes(text):
-    """Latin-1, where what is not that becomes UTF-8."""
+    """`text` in Latin-1, or in UTF-8 when Latin-1 cannot hold it."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -108,7 +108,7 @@ def to_bytes(text):
 
 
 class Maker:
-    """Draws the parts of a stream: the right ones, except for the kinds in `faults`, each once."""
+    """Draws the parts of a stream: valid ones, and one fault for each kind in `faults`."""
 
     def __init__(self, draw, faults=()):
         self._draw = draw
@@ -197,7 +197,7 @@ KINDS = [
 
 @st.composite
 def streams(draw):
-    """What a client may send on a connection: requests, empty lines, and up to two faults."""
+    """The bytes of a connection: requests, empty lines, and up to two faults."""
     faults = draw(st.lists(st.sampled_from(KINDS), max_size=2))
     return Maker(draw, faults).stream()
 
@@ -210,7 +210,7 @@ def valid_requests(draw):
 
 @st.composite
 def mutated(draw):
-    """A stream with a few bytes changed, put in, doubled or left out anywhere."""
+    """A stream in which a few bytes are changed, inserted, doubled or left out."""
     data = draw(streams())
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(data)))
@@ -220,7 +220,7 @@ def mutated(draw):
 
 
 anything = st.one_of(streams(), streams(), streams(), mutated(), st.binary(max_size=200))
-"""Bytes of a connection: most of them nearly requests."""
+"""The bytes of a connection: mostly requests that are nearly valid."""
 
 pieces = st.lists(st.integers(0, 400), max_size=6)
 """Offsets at which a stream is cut."""

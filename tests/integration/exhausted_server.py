@@ -25,7 +25,7 @@ async def app(scope, receive, send):
 
 
 def clients(port, go_on):
-    """Connect more than the server can take, let some go, and see everybody answered."""
+    """Connect more clients than the server can take, let some go, and check all answers."""
     open_ones = []
     for _ in range(CLIENTS):
         sock = socket.create_connection(("127.0.0.1", port))
@@ -35,7 +35,7 @@ def clients(port, go_on):
     answered = 0
     for sock in open_ones[:20]:
         answered += sock.recv(100).startswith(b"HTTP/1.1 200")
-    os.read(go_on, 1)  # the server has said that it has no more
+    os.read(go_on, 1)  # until the server has logged that it has no more descriptors
     resets = 0
     for sock in open_ones:
         try:

@@ -35,7 +35,7 @@ def resident():
 
 
 def clients(port, count, ready, done):
-    """Connect, get one answer each, say so, and stay until the other end is closed."""
+    """Connect, get one answer on each connection, report, and stay until the server closes."""
     open_ones = []
     for _ in range(count):
         sock = socket.create_connection(("127.0.0.1", port))
@@ -78,7 +78,7 @@ async def main(count):
     config = Config(app, port=0, lifespan="off", access_log=False, log_level="warning")
     async with Server(config) as server:
         few = count // 20
-        before = await measure(server, few)  # what is loaded and cached once is there now
+        before = await measure(server, few)  # loads and caches what stays
         held = await measure(server, count)
         print(round((held - before) / (count - few)))
 

@@ -1,4 +1,4 @@
-"""Real proxies as child processes, and an application that tells what it was called with."""
+"""Real proxies as child processes, and an application that answers with its scope."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import time
 import pytest
 
 ENOUGH = 10.0
-"""Seconds until a proxy that does not answer is given up."""
+"""Seconds after which a test gives up waiting for a proxy."""
 
 
 async def echo(scope, receive, send):
@@ -48,7 +48,7 @@ def free_port():
 
 
 class Proxy:
-    """A proxy in the foreground, in a directory of its own; ended with the ``with`` block."""
+    """A proxy in the foreground, in a directory of its own, until the ``with`` block ends."""
 
     def __init__(self, command, port, log):
         self.command = command
@@ -84,7 +84,7 @@ class Proxy:
 
 
 def program(name):
-    """The path of a program, also of root's. Skips the test when it is not installed."""
+    """The path of a program, also in root's directories. Skips the test without the program."""
     path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
     found = shutil.which(name, path=path)
     if found is None:

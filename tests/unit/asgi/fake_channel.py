@@ -1,4 +1,4 @@
-"""A wire that records what it is told, for tests of the ASGI side alone."""
+"""A wire that records the calls of a session, for tests of the ASGI side alone."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from asgiserver.http.peer import Peer
 
 
 class FakeChannel:
-    """`calls` are the names and arguments of what the session asked for."""
+    """`calls` are the names and arguments of the session's calls."""
 
     def __init__(self):
         self.calls = []
