@@ -21,7 +21,8 @@ def find() -> tuple[bool, bool, str]:
     if os.environ.get(VARIABLE) == "0":
         return False, False, f"off by {VARIABLE}=0"
     try:
-        from asgiserver.speedups import _core
+        # Not from the package: that says of a missing module only that a name is missing.
+        import asgiserver.speedups._core as _core
     except ModuleNotFoundError:
         return False, False, "not built"
     except ImportError as error:

@@ -47,8 +47,10 @@ def test_a_core_of_other_sources_is_not_used(stand_in):
     assert about == "built from other sources: install asgiserver again"
 
 
-def test_without_a_core(stand_in):
+def test_without_a_core(stand_in, monkeypatch):
     stand_in(None)
+    monkeypatch.delitem(sys.modules, NAME)
+    monkeypatch.setattr(speedups, "__path__", [])
     assert speedups.find() == (False, False, "not built")
 
 
