@@ -61,7 +61,11 @@ class Spawn:
         control, theirs, stacks, stacks_theirs = _channels()
         numbers = [theirs.fileno(), stacks_theirs.fileno()]
         try:
-            process = _popen([*self._command, *map(str, numbers)], [*numbers, *inherit])
+            command = [*self._command, *map(str, numbers)]
+            if not has_directory():
+                # Python 3.13.0 asks for it when -c imports, and fails. Nothing can be found there.
+                command.insert(1, "-P")
+            process = _popen(command, [*numbers, *inherit])
         except OSError:
             control.close()
             stacks.close()
@@ -76,6 +80,15 @@ class Spawn:
             pass  # the process has died at once, which its exit will tell
         control.setblocking(False)
         return handle
+
+
+def has_directory() -> bool:
+    """Whether the current directory is still there."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def worker_command() -> list[str]:
