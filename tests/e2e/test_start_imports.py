@@ -31,11 +31,11 @@ OURS = """
     log.access log.access_format log.escape log.formatters log.loggers log.outlet
     log.record log.refusals log.setup
     metrics.figures
-    process.runner process.upgrade
+    process.role process.runner process.upgrade
     server.acceptor server.application server.children server.importing server.limits
     server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
-    server.standard_streams server.unfinished server.view server.wires
+    server.standard_streams server.terminal server.unfinished server.view server.wires
     wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting
     ws.codecs ws.protocol
 """
