@@ -203,8 +203,10 @@ class Proxies:
                 _name(peer),
                 ",".join([*self._fields, field]),
             )
-        ignored: dict[str, Any] = {Forwarding._fields[index]: None for index in self._ignored}
-        return said._replace(**ignored)
+        believed: list[Any] = list(said)
+        for index in self._ignored:
+            believed[index] = None
+        return Forwarding._make(believed)
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
         for name, _ in head.fields:
