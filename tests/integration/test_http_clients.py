@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import gc
 import socket
 
 import aiohttp
@@ -369,7 +370,9 @@ async def test_starlette_stream_whose_client_leaves(serve, dial, leave, middlewa
     else:
         await client.close()
     await until(lambda: not server.context.running)
-    await until(lambda: seen == ["stream ended"])
+    # A generator that was not waiting itself when its response was cancelled is closed once it is
+    # collected, and a traceback may hold it in a circle.
+    await until(lambda: gc.collect() >= 0 and seen == ["stream ended"])
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
