@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import sys
 
 import pytest
@@ -14,6 +15,13 @@ from asgiserver.context import ServerContext
 
 # With the compiled core first, when it is used.
 READERS = [pytest.param("auto", id="core")] if speedups.is_used else []
+
+# A process passes on which signals it ignores: nohup and a shell's background jobs ignore some, and
+# then the servers of the tests would rightly survive them.
+for name, handler in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_handler)):
+    number = getattr(signal, name, None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 # A module that asks for both with ``pytest.mark.asyncio(loop_factories=...)`` runs on each;
 # everything else runs on the standard library's loop.

@@ -98,7 +98,7 @@ class RequestParser:
                     self._feed_body(data, 0)
             elif (
                 self.rest
-                or data.find(_END) != len(data) - 4
+                or not 0 < data.find(_END) == len(data) - 4
                 or len(data) > self._limits.line
                 or data[0] not in _FIRST_BYTES
             ):

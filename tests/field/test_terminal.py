@@ -30,7 +30,6 @@ SHELL = """
 import fcntl, os, signal, subprocess, sys, termios
 
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
 job = subprocess.Popen(sys.argv[1:], process_group=0)
 signal.signal(signal.SIGHUP, lambda *_: (os.killpg(job.pid, signal.SIGHUP), os._exit(0)))
 print(job.pid, flush=True)

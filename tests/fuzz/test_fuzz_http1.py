@@ -43,6 +43,7 @@ def assert_one_answer(data, pieces, limits):
 @fuzz
 @given(http1.anything, http1.pieces)
 @example(b"GET / HTTP/9.9\r\nX: a\nb\r\n\r\n", [])
+@example(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n", [3])
 @example(b"GET /a!HTTP/1.1\r\nHost: a\r\n\r\n", [])
 @example(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", [])
 @example(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n", [])

@@ -132,7 +132,7 @@ def use(resolved):
     repr(config)
     needs_supervisor(config)
     FileFilter(config)
-    default_fields(config)
+    default_fields(config.headers)
     attempt(partial(make_proxies, config))
     if has_tls(config):
         attempt(partial(TLS, config))

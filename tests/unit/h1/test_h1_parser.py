@@ -40,6 +40,13 @@ def test_stops_behind_each_request(requests, sink):
     assert requests.clean
 
 
+@pytest.mark.parametrize("size", range(len(GET) + 1))
+def test_a_head_may_be_cut_anywhere(requests, sink, size):
+    requests.feed(GET[:size])
+    requests.feed(GET[size:])
+    assert len(sink.ended) == 1
+
+
 def test_holds_what_comes_behind_a_request(requests, sink):
     requests.feed(GET)
     requests.hold(GET[:9])
