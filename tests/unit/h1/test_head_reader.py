@@ -39,6 +39,11 @@ def test_underscores_in_names(parser, caplog):
         make_head_reader(parser, Limits(), "refuse").read(head)
 
 
+def test_a_reader_shows_what_becomes_of_underscores():
+    reader = make_head_reader("h11", Limits(), "refuse")
+    assert repr(reader) == "<HeadReader underscores=refuse>"
+
+
 def test_readers_by_name(monkeypatch):
     assert type(make_head_reader("httptools", Limits())) is HeadReader
     assert type(make_head_reader("h11", Limits())) is HeadReader

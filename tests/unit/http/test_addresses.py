@@ -19,6 +19,7 @@ from asgiserver.http.addresses import parse_node
         ("[2001:db8::1]", ("2001:db8::1", 0)),
         ("[2001:db8::1]:4711", ("2001:db8::1", 4711)),
         ("::ffff:192.0.2.1", ("192.0.2.1", 0)),
+        ("::192.0.2.1", ("::c000:201", 0)),
         *(
             (text, None)
             for text in (

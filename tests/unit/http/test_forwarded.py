@@ -144,6 +144,7 @@ class TestXForwarded:
     @pytest.mark.parametrize(
         ("line", "prefix"),
         [
+            (b"", None),
             (b"/", ""),
             (b"/api", "/api"),
             (b"/api/", "/api"),
