@@ -9,13 +9,25 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks.servers import Wanted
 
-HTTP_PEERS = ("uvicorn", "uvicorn-zttp", "granian", "granian-mt", "hypercorn", "gunicorn", "daphne")
+COMPILED = ("h2corn", "weft", "peregrine", "saltare")
+HTTP_PEERS = (
+    "uvicorn",
+    "uvicorn-zttp",
+    "granian",
+    "granian-mt",
+    *COMPILED,
+    "hypercorn",
+    "gunicorn",
+    "daphne",
+)
+TLS_PEERS = tuple(peer for peer in HTTP_PEERS if peer != "saltare")
 WEBSOCKET_PEERS = (
     "uvicorn",
     "uvicorn-wsproto",
     "uvicorn-ws-legacy",
     "granian",
     "granian-mt",
+    *COMPILED,
     "hypercorn",
     "gunicorn",
     "daphne",
@@ -37,11 +49,17 @@ BROWSER_HEADERS = {
     "Upgrade-Insecure-Requests": "1",
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/131.0.0.0 Safari",
 }
+FORWARDED_BROWSER_HEADERS = {
+    name: value
+    for name, value in BROWSER_HEADERS.items()
+    if name not in ("Cache-Control", "Sec-Ch-Ua-Mobile")
+} | {"X-Forwarded-For": "203.0.113.7"}
 
 
 @dataclass(frozen=True)
 class Target:
-    """At most `ratio` times the CPU time per request of `against`, a server or "best peer"."""
+    """At most `ratio` times the CPU time per request of `against`: a server, "best peer", or
+    "best granian", which is the better of its modes."""
 
     against: str
     ratio: float
@@ -55,13 +73,15 @@ class Case:
     title: str
     wanted: Wanted
     answer: bytes = HELLO
-    tool: str = "wrk"  # wrk, h2load or ws_load
+    tool: str = "wrk"  # wrk, h2load, h2load-h1 or ws_load
     path: str = "/"
     connections: int = 64
     headers: dict[str, str] = field(default_factory=dict)
     body_bytes: int = 0  # of the request, or of one WebSocket message
     pipeline: int = 1  # requests sent at once; for h2load: concurrent streams
     numbers: int = 0  # the number of values of X-Request-Id that are sent in turn
+    requests: str = ""  # the kind of generated requests that are sent in turn (`heads`)
+    behind_nginx: bool = False  # a real nginx stands before the server, on the load's core
     ours: str = "asgiserver"
     peers: tuple[str, ...] = HTTP_PEERS
     may_close: bool = False  # a server may close after each answer, as gunicorn's sync worker does
@@ -75,13 +95,23 @@ class Case:
 
 
 def targets(
-    uvicorn: float | None = None, best: float | None = None, limit: float | None = None
+    uvicorn: float | None = None,
+    granian: float | None = None,
+    weft: float | None = None,
+    peregrine: float | None = None,
+    best: float | None = None,
 ) -> tuple[Target, ...]:
-    named = (("uvicorn", uvicorn), ("best peer", best), ("limit", limit))
+    named = (
+        ("uvicorn", uvicorn),
+        ("best granian", granian),
+        ("weft", weft),
+        ("peregrine", peregrine),
+        ("best peer", best),
+    )
     return tuple(Target(name, ratio) for name, ratio in named if ratio is not None)
 
 
-def websocket(size: int, ratio: float) -> Case:
+def websocket(size: int) -> Case:
     return Case(
         f"websocket-{size}",
         f"WebSocket echo, {size} bytes, 64 busy connections",
@@ -89,7 +119,7 @@ def websocket(size: int, ratio: float) -> Case:
         tool="ws_load",
         body_bytes=size,
         peers=WEBSOCKET_PEERS,
-        targets=targets(ratio, ratio, 1.6),
+        targets=targets(uvicorn=0.50, weft=1.0, peregrine=1.1),
     )
 
 
@@ -98,7 +128,7 @@ PLAINTEXT = Case(
     "plaintext",
     "Plain text, keep-alive, access logs off",
     PLAIN,
-    targets=targets(0.50, 0.65, 2.0),
+    targets=targets(0.45, 0.55, 0.95, 1.0),
 )
 MEBIBYTE = b"m" * (1 << 20)
 BODY = Case(
@@ -107,12 +137,80 @@ BODY = Case(
     Wanted("apps:mebibyte", limit="mebibyte"),
     answer=MEBIBYTE,
     connections=16,
-    targets=targets(0.90, 0.95),
+    targets=targets(0.80, 0.80),
+)
+# What a load balancer sends: 20,000 heads of 18 fields, none like the one before.
+PRODUCTION = replace(
+    PLAINTEXT,
+    name="production",
+    title="Production: heads that all differ, from a trusted proxy",
+    wanted=replace(PLAIN, proxies="127.0.0.1"),
+    requests="production",
+    targets=targets(0.38, 0.65, 0.95, 1.05),
+)
+FASTAPI = Case(
+    "fastapi",
+    "FastAPI JSON, defaults, access log on",
+    Wanted("framework_apps:api", access_log=True),
+    answer=b'{"message":"Hello, world!"}',
+    limits=(),
+    targets=targets(0.40, 0.45, 1.0, 0.95),
 )
 
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
+        PRODUCTION,
+        replace(
+            PRODUCTION,
+            name="production-logged",
+            title="Production, default access log to a file",
+            wanted=replace(PRODUCTION.wanted, access_log=True),
+            limits=(),
+            targets=targets(0.22, 0.40, 1.0, 1.1),
+        ),
+        replace(
+            FASTAPI,
+            name="production-fastapi",
+            title="Production, FastAPI with path, query and cookie parameters, access log on",
+            wanted=replace(FASTAPI.wanted, proxies="127.0.0.1"),
+            answer=b"",
+            requests="production",
+        ),
+        replace(
+            PRODUCTION,
+            name="production-tls",
+            title="Production over TLS",
+            wanted=replace(PRODUCTION.wanted, tls=True),
+            peers=TLS_PEERS,
+            targets=(),
+        ),
+        replace(
+            PRODUCTION,
+            name="production-pure",
+            title="Production, without the compiled core",
+            ours="asgiserver-pure",
+            peers=("uvicorn",),
+            limits=(),
+            targets=targets(0.75),
+        ),
+        replace(
+            PRODUCTION,
+            name="two-proxies",
+            title="Production, through a CDN and an ingress",
+            wanted=replace(PLAIN, proxies="127.0.0.1,10.0.0.0/8"),
+            requests="two-proxies",
+            targets=(),
+        ),
+        replace(
+            FASTAPI,
+            name="behind-nginx",
+            title="FastAPI JSON, defaults, access log on, behind nginx",
+            wanted=replace(FASTAPI.wanted, proxies="127.0.0.1"),
+            behind_nginx=True,
+            targets=targets(0.42, 0.50, 1.05, 1.1),
+        ),
+        FASTAPI,
         PLAINTEXT,
         replace(
             PLAINTEXT,
@@ -129,6 +227,14 @@ CASES: dict[str, Case] = {
             headers=BROWSER_HEADERS,
             targets=targets(0.50, 0.80),
         ),
+        replace(
+            PLAINTEXT,
+            name="browser",
+            title="Plain text, 11 browser headers with X-Forwarded-For",
+            wanted=replace(PLAIN, proxies="127.0.0.1"),
+            headers=FORWARDED_BROWSER_HEADERS,
+            targets=targets(0.40, 0.62, 0.95),
+        ),
         # No server keeps so many heads, so that no head comes again while the server still has it.
         replace(
             PLAINTEXT,
@@ -144,7 +250,16 @@ CASES: dict[str, Case] = {
             Wanted("apps:echo", limit="posted"),
             answer=b"b" * 10240,
             body_bytes=10240,
-            targets=targets(0.55, 0.60),
+            targets=targets(0.45, weft=1.0),
+        ),
+        Case(
+            "uploads-mixed",
+            "Uploads of 1 KiB to 1 MiB, sizes that all differ",
+            Wanted("apps:upload"),
+            answer=b"",
+            connections=16,
+            requests="uploads",
+            limits=(),
         ),
         Case(
             "stream",
@@ -152,7 +267,7 @@ CASES: dict[str, Case] = {
             Wanted("apps:stream", limit="streamed"),
             answer=b"c" * 20480,
             limits=("limit", "limit-20-writes"),
-            targets=targets(0.22, 0.35),
+            targets=targets(0.25, 0.35, 1.0),
         ),
         BODY,
         replace(
@@ -160,6 +275,8 @@ CASES: dict[str, Case] = {
             name="body-1m-tls",
             title="1 MiB body over TLS",
             wanted=replace(BODY.wanted, tls=True),
+            peers=TLS_PEERS,
+            targets=targets(0.75, 1.0),
         ),
         replace(
             BODY,
@@ -182,7 +299,7 @@ CASES: dict[str, Case] = {
             title="Connection: close",
             wanted=replace(PLAIN, limit="closing"),
             headers={"Connection": "close"},
-            targets=targets(0.40, 0.90),
+            targets=targets(0.38, 0.85, 1.05),
         ),
         replace(
             PLAINTEXT,
@@ -191,19 +308,20 @@ CASES: dict[str, Case] = {
             wanted=replace(PLAIN, limit="pipelined"),
             pipeline=16,
             peers=(*HTTP_PEERS, "granian-flush"),
-            targets=targets(0.40, 0.60),
+            targets=targets(0.40, best=0.60),
         ),
         replace(
             PLAINTEXT,
             name="tls",
             title="Plain text, keep-alive over TLS",
             wanted=replace(PLAIN, tls=True),
+            peers=TLS_PEERS,
             targets=targets(0.55, 0.80),
         ),
-        websocket(64, 0.60),
-        websocket(16384, 0.50),
+        websocket(64),
+        websocket(16384),
         replace(
-            websocket(64, 0.60),
+            websocket(64),
             name="websocket-wsproto",
             title="WebSocket echo, 64 bytes, wsproto as the codec of both",
             ours="asgiserver-wsproto",
@@ -218,18 +336,10 @@ CASES: dict[str, Case] = {
             tool="h2load",
             connections=8,
             pipeline=16,
-            peers=("uvicorn-zttp", "granian", "granian-mt", "hypercorn", "gunicorn"),
+            peers=("uvicorn-zttp", "granian", "granian-mt", *COMPILED, "hypercorn", "gunicorn"),
             limits=(),
             targets=targets(best=0.90),
             unavailable="asgiserver does not serve HTTP/2 yet",
-        ),
-        Case(
-            "fastapi",
-            "FastAPI JSON, defaults, access log on",
-            Wanted("framework_apps:api", access_log=True),
-            answer=b'{"message":"Hello, world!"}',
-            limits=(),
-            targets=targets(0.70, 0.85),
         ),
         replace(
             PLAINTEXT,

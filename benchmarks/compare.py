@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from benchmarks.environment import Environment
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: plaintext")
@@ -39,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @contextmanager
-def source_of(revision: str | None) -> Iterator[Path]:
+def source_of(revision: str | None, environment: Environment) -> Iterator[Path]:
     """A copy of the package at a git revision, or of the working tree for None.
 
     It is a copy so that the rounds measure the same code while somebody edits the working tree.
@@ -50,10 +52,10 @@ def source_of(revision: str | None) -> Iterator[Path]:
             shutil.copytree(ROOT / "asgiserver", Path(directory) / "asgiserver", ignore=ignored)
         else:
             archive = Path(directory) / "base.tar"
-            git = ["git", "-C", str(ROOT), "archive", "-o", str(archive), revision, "asgiserver"]
-            ground.run(git)
+            ground.run(["git", "-C", str(ROOT), "archive", "-o", str(archive), revision])
             with tarfile.open(archive) as packed:
                 packed.extractall(directory, filter="data")
+            ground.build_core(Path(directory), environment)
         yield Path(directory)
 
 
@@ -62,8 +64,8 @@ def main(options: argparse.Namespace) -> int:
     environment = ground.prepare(options.python)
     complete = True
     with ExitStack() as stack:
-        tree = stack.enter_context(source_of(None))
-        base = stack.enter_context(source_of(options.base)) if options.base else None
+        tree = stack.enter_context(source_of(None, environment))
+        base = stack.enter_context(source_of(options.base, environment)) if options.base else None
         for name in options.cases or ["plaintext"]:
             case = find(CASES, name)
             ours = replace(find(SERVERS, options.ours or case.ours), source=tree)

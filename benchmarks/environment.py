@@ -83,9 +83,9 @@ def require(tool: str, package: str) -> str:
     return path
 
 
-def run(command: list[str]) -> str:
+def run(command: list[str], directory: Path | None = None) -> str:
     """The output of a command that must succeed. Raises `BenchmarkError` with its last line."""
-    result = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=directory)
     if result.returncode:
         lines = result.stderr.strip().splitlines() or ["no message"]
         raise BenchmarkError(f"{Path(command[0]).name} failed: {lines[-1]}")
@@ -114,13 +114,31 @@ def prepare(version: str = VERSION) -> Environment:
     stamp = hashlib.sha256((pinned + repr(own)).encode()).hexdigest()
     marker = directory / "installed"
     if marker.exists() and marker.read_text() == stamp:
+        build_core(ROOT, environment)
         return environment
     print(f"making {directory.relative_to(ROOT)} with the pinned peers ...", file=sys.stderr)
     run([find_python(version), "-m", "venv", "--clear", str(directory)])
     pip = [str(environment.python), "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     run([*pip, "-r", str(HERE / "requirements.txt"), *own])
     marker.write_text(stamp)
+    build_core(ROOT, environment)
     return environment
+
+
+def build_core(source: Path, environment: Environment) -> None:
+    """Build the compiled core of a source tree in its place, where the tree has one.
+
+    Without a compiler nothing is built; the results say whether the core was in use.
+    """
+    if (source / "setup.py").exists():
+        build = [
+            "-q",
+            "build_ext",
+            "--inplace",
+            "--build-temp",
+            str(environment.directory / "core"),
+        ]
+        run([str(environment.python), "setup.py", *build], source)
 
 
 def versions(environment: Environment) -> dict[str, str]:
@@ -132,11 +150,18 @@ def versions(environment: Environment) -> dict[str, str]:
     installed = json.loads(run([str(environment.python), "-c", probe]))
     pinned = re.findall(r"^[\w-]+", (HERE / "requirements.txt").read_text(), re.MULTILINE)
     found = {name: installed.get(name, "missing") for name in ("python", *pinned)}
-    found["asgiserver"] = run_quietly("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    revision = run_quietly("git", "-C", str(ROOT), "describe", "--always", "--dirty")
+    found["asgiserver"] = f"{revision} (compiled core {core(environment)})"
     for tool, option in (("wrk", "-v"), ("h2load", "--version")):
         output = run_quietly(tool, option).partition("\n")[0]
         found[tool] = output.partition("[")[0].split("/")[-1].removeprefix("wrk ").strip()
     return found
+
+
+def core(environment: Environment) -> str:
+    """Whether the compiled core of the working tree is in use, in words."""
+    probe = "from asgiserver.speedups import about; print(about)"
+    return run([str(environment.python), "-c", probe], ROOT).strip()
 
 
 def run_quietly(*command: str) -> str:

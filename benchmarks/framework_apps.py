@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import apps
-from fastapi import FastAPI
+from fastapi import Cookie, FastAPI
 from starlette.responses import FileResponse
 
 api = FastAPI()
@@ -17,6 +17,14 @@ if not FILE.exists():
 async def hello(name: str = "world") -> dict[str, str]:
     """A typical small JSON endpoint."""
     return {"message": f"Hello, {name}!"}
+
+
+@api.get("/items/{item}")
+async def search(
+    item: int, q: str = "", page: int = 1, session: str = Cookie("")
+) -> dict[str, str | int]:
+    """An endpoint with parameters of each kind, as production has it."""
+    return {"item": item, "q": q, "page": page, "session": session[:8]}
 
 
 async def file_response(scope, receive, send):

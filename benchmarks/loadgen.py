@@ -5,22 +5,27 @@ It talks to 127.0.0.1 only and knows nothing of CPU time or statistics.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import itertools
 import json
 import math
 import os
 import re
+import socket
 import ssl
 import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from benchmarks import heads
 from benchmarks.environment import HERE, BenchmarkError, Environment, require
 
 if TYPE_CHECKING:
     from benchmarks.cases import Case
 
 GRACE_SECONDS = 20.0
+H2LOAD = ("h2load", "h2load-h1")  # over HTTP/2, and over HTTP/1.1
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def generate(
     if result.returncode:
         lines = (result.stderr or result.stdout).strip().splitlines() or ["no message"]
         raise BenchmarkError(lines[-1])
-    return (parse_h2load if case.tool == "h2load" else parse_json)(result.stdout)
+    return (parse_h2load if case.tool in H2LOAD else parse_json)(result.stdout)
 
 
 def load_command(
@@ -70,11 +75,12 @@ def load_command(
         numbers = [port, case.connections, case.body_bytes, round(seconds * 1000)]
         masked = ["masked"] if server == "limit" else []
         return [environment.websocket_load(), *map(str, numbers), *masked], {}
-    if case.tool == "h2load":
+    if case.tool in H2LOAD:
+        h1 = ["--h1"] if case.tool == "h2load-h1" else []
         line = [require("h2load", "nghttp2-client"), "-t1", f"-c{case.connections}"]
         # A check sends a fixed number of requests, so that none is cut off and counted as an error.
         amount = f"-D{round(seconds)}" if seconds >= 1 else f"-n{case.connections * case.pipeline}"
-        return [*line, f"-m{case.pipeline}", amount, url], {}
+        return [*line, f"-m{case.pipeline}", amount, *h1, url], {}
     line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]
     for name, value in case.headers.items():
         line += ["-H", f"{name}: {value}"]
@@ -82,6 +88,9 @@ def load_command(
         "BENCH_BODY": str(case.body_bytes),
         "BENCH_PIPELINE": str(case.pipeline),
         "BENCH_NUMBERS": str(case.numbers),
+        "BENCH_REQUESTS": str(heads.write(case.requests, environment.directory))
+        if case.requests
+        else "",
     }
     return [*line, "-s", str(HERE / "load" / "wrk.lua"), url], variables
 
@@ -131,6 +140,9 @@ def check(environment: Environment, case: Case, port: int, server: str) -> None:
 
 def check_http(case: Case, port: int) -> None:
     """Check the status 200 and the body of two requests on one connection, or one if it closes."""
+    if case.requests:
+        check_raw(case, port)
+        return
     closing = case.headers.get("Connection") == "close"
     method, body = ("POST", b"b" * case.body_bytes) if case.body_bytes else ("GET", None)
     connection: http.client.HTTPConnection
@@ -156,3 +168,28 @@ def check_http(case: Case, port: int) -> None:
         raise BenchmarkError(f"no answer: {error!r}") from None
     finally:
         connection.close()
+
+
+def check_raw(case: Case, port: int) -> None:
+    """Check the status and the body of the answers to the first requests of a case's file."""
+    try:
+        with contextlib.ExitStack() as stack:
+            client: socket.socket = stack.enter_context(
+                socket.create_connection(("127.0.0.1", port), 5)
+            )
+            if case.wanted.tls:
+                context = ssl._create_unverified_context()
+                client = stack.enter_context(context.wrap_socket(client))
+            for request in itertools.islice(heads.requests(case.requests), 2):
+                client.sendall(request)
+                response = http.client.HTTPResponse(client)
+                response.begin()
+                answer = response.read()
+                if response.status != 200:
+                    raise BenchmarkError(f"status {response.status} instead of 200")
+                if case.answer and answer != case.answer:
+                    raise BenchmarkError(f"a wrong body of {len(answer)} bytes")
+                if response.will_close:
+                    raise BenchmarkError("closes")
+    except (OSError, http.client.HTTPException) as error:
+        raise BenchmarkError(f"no answer: {error!r}") from None

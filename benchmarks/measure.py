@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks import environment as ground
 from benchmarks import loadgen
 from benchmarks.environment import BenchmarkError, Environment
+from benchmarks.front import nginx
 from benchmarks.results import Measurement, Result, Round
 from benchmarks.servers import Running, Server
 
@@ -27,8 +28,11 @@ def serving(environment: Environment, server: Server, case: Case) -> Iterator[Ru
     One worker has a core of its own; several share all cores, with the load generator too.
     """
     cores = {ground.cores()[0]} if case.wanted.workers == 1 else set(ground.ALL_CORES)
-    with Running(server, environment, case.wanted, cores) as running:
+    with ExitStack() as stack:
+        running = stack.enter_context(Running(server, environment, case.wanted, cores))
         running.wait_listening()
+        if case.behind_nginx:  # whoever asks now asks nginx
+            running.port = stack.enter_context(nginx(running.port))
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:  # a parent may listen before its worker has loaded the application
             try:

@@ -86,20 +86,28 @@ class Measurement:
 
     def floor(self, target: Target) -> Spread | None:
         """The ratio that a server without any HTTP work would reach in place of ours."""
-        against = self.best_peer() if target.against == "best peer" else target.against
+        against = self.meant(target)
         if against is None or against in self.case.limits:
             return None
         return self.ratio_of("limit", against)
 
-    def best_peer(self) -> str | None:
-        """The peer with the lowest median of CPU time per request."""
-        peers = [one for one in self.results[1:] if one.rounds and one.server in self.case.peers]
-        costs = {one.server: Spread.of(one.values("cpu_us")).median for one in peers}
+    def meant(self, target: Target) -> str | None:
+        """The server that a target is about; None when none of them was measured."""
+        if target.against == "best peer":
+            return self.cheapest(self.case.peers)
+        if target.against == "best granian":
+            return self.cheapest([peer for peer in self.case.peers if peer.startswith("granian")])
+        return target.against
+
+    def cheapest(self, servers: Sequence[str]) -> str | None:
+        """The one of these with the lowest median of CPU time per request."""
+        found = [one for one in self.results[1:] if one.rounds and one.server in servers]
+        costs = {one.server: Spread.of(one.values("cpu_us")).median for one in found}
         return min(costs, key=costs.__getitem__) if costs else None
 
     def verdict(self, target: Target) -> tuple[str, Spread | None, str]:
         """The other server, the ratio, and "met", "missed" or "not measured"."""
-        against = self.best_peer() if target.against == "best peer" else target.against
+        against = self.meant(target)
         measured = self.ratio_to(against) if against else None
         if against is None or measured is None:
             return target.against, None, "not measured"

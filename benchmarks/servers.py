@@ -36,6 +36,7 @@ class Wanted:
     workers: int = 1
     limit: str = "plain"  # the raw protocol of `limits` that answers like the application
     keep_alive: int = 0  # seconds that an idle connection stays open; 0: the server's default
+    proxies: str = ""  # whose X-Forwarded-* fields are believed: addresses and networks
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,10 @@ class Launch:
 
     def keep_alive(self, flag: str) -> list[str]:
         return [flag, str(self.wanted.keep_alive)] if self.wanted.keep_alive else []
+
+    def proxies(self, *flags: str) -> list[str]:
+        """The flags that make the server believe the proxies; the last one takes their list."""
+        return [*flags, self.wanted.proxies] if self.wanted.proxies else []
 
     def tls(self, cert_flag: str, key_flag: str) -> list[str]:
         if not self.wanted.tls:
@@ -76,6 +81,7 @@ def uvicorn_style(module: str, *options: str) -> Command:
         line += ["--workers", str(wanted.workers)] if wanted.workers > 1 else []
         line += ["--http2"] if wanted.protocol == "http2" else []
         line += launch.keep_alive("--timeout-keep-alive")
+        line += launch.proxies("--forwarded-allow-ips")
         return line + launch.tls("--ssl-certfile", "--ssl-keyfile")
 
     return command
@@ -116,7 +122,7 @@ def gunicorn(worker: str, *options: str) -> Command:
         line += ["--access-logfile", "-"] if wanted.access_log else []
         if wanted.protocol == "http2":
             line += ["--http-protocols", "h2,h1", "--http2-cleartext", "prior-knowledge"]
-        line += launch.keep_alive("--keep-alive")
+        line += launch.keep_alive("--keep-alive") + launch.proxies("--forwarded-allow-ips")
         return line + launch.tls("--certfile", "--keyfile")
 
     return command
@@ -125,11 +131,54 @@ def gunicorn(worker: str, *options: str) -> Command:
 def daphne(launch: Launch) -> list[str]:
     wanted = launch.wanted
     line = launch.python("-m", "daphne", wanted.app, "-v", "1" if wanted.access_log else "0")
+    line += ["--proxy-headers"] if wanted.proxies else []
     if not wanted.tls:
         return [*line, "-b", "127.0.0.1", "-p", str(launch.port)]
     cert, key = launch.environment.certificate()
     endpoint = f"ssl:{launch.port}:privateKey={key}:certKey={cert}:interface=127.0.0.1"
     return [*line, "-e", endpoint]
+
+
+def h2corn(launch: Launch) -> list[str]:
+    wanted = launch.wanted
+    line = [launch.environment.tool("h2corn"), wanted.app, "--bind", launch.address]
+    line += ["--loop", "uvloop", "--workers", str(wanted.workers)]
+    line += ["--access-log" if wanted.access_log else "--no-access-log"]
+    line += launch.keep_alive("--timeout-keep-alive")
+    line += launch.proxies("--proxy-headers", "--forwarded-allow-ips")
+    return line + launch.tls("--certfile", "--keyfile")
+
+
+def weft(launch: Launch) -> list[str]:
+    wanted = launch.wanted
+    line = [launch.environment.tool("weft"), wanted.app, "--port", str(launch.port)]
+    line += ["--workers", str(wanted.workers), "--no-auto-venv"]
+    line += ["--access-log"] if wanted.access_log else []
+    line += launch.keep_alive("--keep-alive") + launch.proxies("--forwarded-allow-ips")
+    return line + launch.tls("--tls-cert", "--tls-key")
+
+
+def peregrine(launch: Launch) -> list[str]:
+    wanted = launch.wanted
+    line = [launch.environment.tool("peregrine"), "--port", str(launch.port)]
+    line += ["--workers", str(wanted.workers), "--no-auto-venv"]
+    line += ["--access-log"] if wanted.access_log else []
+    line += ["--keep-alive", str(wanted.keep_alive * 1000)] if wanted.keep_alive else []
+    line += launch.proxies("--forwarded-allow-ips") + launch.tls("--tls-cert", "--tls-key")
+    return [*line, wanted.app]
+
+
+def saltare(launch: Launch) -> list[str]:
+    """Its command line has no option for a certificate: no case with TLS names it."""
+    wanted = launch.wanted
+    line = [launch.environment.tool("saltare"), wanted.app, "--port", str(launch.port)]
+    line += ["--workers", str(wanted.workers), "--auto-raise-nofile"]
+    # A bound on connections, and one on the requests of each, would be what is measured.
+    line += ["--max-concurrent-connections", "8192", "--max-keepalive-requests", str(1 << 30)]
+    line += ["--access-log"] if wanted.access_log else []
+    line += ["--http2"] if wanted.protocol == "http2" else []
+    line += ["--proxy-headers"] if wanted.proxies else []
+    return line + launch.keep_alive("--keep-alive-timeout")
 
 
 def limit(kind: str = "") -> Command:
@@ -151,6 +200,7 @@ class Server:
     command: Command
     source: Path = ROOT
     distribution: str = ""  # the package whose version is reported
+    variables: tuple[tuple[str, str], ...] = ()  # of its environment
 
 
 FAST = ("--http", "httptools", "--loop", "uvloop")
@@ -161,6 +211,11 @@ SERVERS: dict[str, Server] = {
     server.name: server
     for server in (
         ASGISERVER,
+        Server(
+            "asgiserver-pure",
+            uvicorn_style("asgiserver", *OURS),
+            variables=(("ASGISERVER_SPEEDUPS", "0"),),
+        ),
         Server("asgiserver-httptools", uvicorn_style("asgiserver", *FAST)),
         Server("asgiserver-asyncio", uvicorn_style("asgiserver", "--loop", "asyncio")),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
@@ -185,6 +240,10 @@ SERVERS: dict[str, Server] = {
         Server("hypercorn", hypercorn, distribution="hypercorn"),
         Server("gunicorn", gunicorn("asgi", "--asgi-loop", "uvloop"), distribution="gunicorn"),
         Server("daphne", daphne, distribution="daphne"),
+        Server("h2corn", h2corn, distribution="h2corn"),
+        Server("weft", weft, distribution="weft-server"),
+        Server("peregrine", peregrine, distribution="peregrine-server"),
+        Server("saltare", saltare, distribution="saltare"),
         Server("limit", limit()),
         Server("limit-20-writes", limit("chunks")),
         Server("gunicorn-sync", gunicorn("sync")),
@@ -225,6 +284,7 @@ class Running:
         variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ} | {
             "PYTHONPATH": f"{self.server.source}:{HERE}",
             "PYTHONSAFEPATH": "1",
+            **dict(self.server.variables),
         }
         with self.log.open("wb") as log:
             self.started = time.monotonic()

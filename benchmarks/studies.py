@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from benchmarks import concurrency, footprint, growth, loops
+from benchmarks import concurrency, footprint, growth, latency, loops, promises
 from benchmarks.experiment import Study
 
 STUDIES: dict[str, Study] = {
     **{curve.name: Study(curve.title, curve.run) for curve in growth.CURVES},
     **footprint.STUDIES,
+    "latency": latency.STUDY,
+    "promises": promises.STUDY,
     **concurrency.STUDIES,
     "loops": Study(loops.TITLE, loops.run),
 }

@@ -1,6 +1,7 @@
 -- Builds the request of a case and prints what wrk counted as one line of JSON.
 -- BENCH_BODY: bytes of a POST body; BENCH_PIPELINE: requests sent at once; BENCH_NUMBERS: so many
--- different values of X-Request-Id in turn.
+-- different values of X-Request-Id in turn; BENCH_REQUESTS: a file of requests that are sent in
+-- turn, each after a line with its length.
 
 local body = tonumber(os.getenv("BENCH_BODY") or "0")
 local depth = tonumber(os.getenv("BENCH_PIPELINE") or "1")
@@ -32,6 +33,22 @@ if numbers > 0 then
    end
    function request()
       last = last % numbers + 1
+      return requests[last]
+   end
+end
+
+local file = os.getenv("BENCH_REQUESTS") or ""
+if file ~= "" then
+   local requests, last = {}, 0
+   function init(args)
+      local input = assert(io.open(file, "rb"))
+      for line in input:lines() do
+         requests[#requests + 1] = input:read(tonumber(line))
+      end
+      input:close()
+   end
+   function request()
+      last = last % #requests + 1
       return requests[last]
    end
 end

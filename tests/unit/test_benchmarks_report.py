@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.cases import Case, targets
+from benchmarks.cases import Case, Target, targets
 from benchmarks.charts import Bar, bar_chart, line_chart, nice, short
 from benchmarks.report import Report, markdown, measurement_report, number, spread, write
 from benchmarks.results import Measurement, Result, Round
@@ -81,7 +81,9 @@ def test_a_later_run_of_another_case_adds_to_the_summary(tmp_path):
 
 
 def test_a_missed_target_says_what_the_limit_reaches():
-    case = Case("plain", "Plain", Wanted("apps:plain"), targets=targets(0.3, limit=1.5))
+    case = Case(
+        "plain", "Plain", Wanted("apps:plain"), targets=(*targets(0.3), Target("limit", 1.5))
+    )
     results = [
         Result(name, rounds=[Round(cost, 1e5, 5, 9, 0)])
         for name, cost in (("asgiserver", 10), ("uvicorn", 25), ("limit", 5))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from benchmarks.cases import CASES, Case, targets
+from benchmarks.cases import CASES, Case, Target
 from benchmarks.experiment import lowest
 from benchmarks.results import Measurement, Result, Round, Spread, ratio
 from benchmarks.servers import SERVERS, Wanted
@@ -16,7 +17,13 @@ def rounds(*costs: float, errors: int = 0) -> list[Round]:
     return [Round(cost, 1e6 / cost, 10.0, 20.0, errors) for cost in costs]
 
 
-CASE = Case("x", "X", Wanted("apps:plain"), peers=("slow", "quick"), targets=targets(0.5, 0.6, 2.0))
+CASE = Case(
+    "x",
+    "X",
+    Wanted("apps:plain"),
+    peers=("slow", "quick"),
+    targets=(Target("uvicorn", 0.5), Target("best peer", 0.6), Target("limit", 2.0)),
+)
 
 
 def measured(ours: list[Round], **others: list[Round]) -> Measurement:
@@ -45,8 +52,16 @@ def test_a_ratio_needs_the_same_rounds_of_both():
 
 def test_the_best_peer_is_the_cheapest_peer_and_never_the_limit():
     found = measured(rounds(10), slow=rounds(40), quick=rounds(20), limit=rounds(5))
-    assert found.best_peer() == "quick"
-    assert measured(rounds(10), limit=rounds(5)).best_peer() is None
+    best = Target("best peer", 1.0)
+    assert found.meant(best) == "quick"
+    assert measured(rounds(10), limit=rounds(5)).meant(best) is None
+
+
+def test_the_best_granian_is_the_better_of_its_modes():
+    case = replace(CASE, peers=("quick", "granian", "granian-mt"))
+    found = measured(rounds(10), quick=rounds(5), granian=rounds(40), **{"granian-mt": rounds(20)})
+    found.case = case
+    assert found.meant(Target("best granian", 1.0)) == "granian-mt"
 
 
 def test_verdicts_name_the_peer_and_say_met_or_missed():
@@ -81,4 +96,4 @@ def test_lowest_compares_with_the_lowest_other():
 def test_every_case_names_known_servers_and_targets_that_take_part(case):
     assert set(case.servers()) <= set(SERVERS)
     for target in case.targets:
-        assert target.against == "best peer" or target.against in case.servers()
+        assert target.against.startswith("best ") or target.against in case.servers()
