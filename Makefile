@@ -124,7 +124,7 @@ lock: ## Renew constraints.txt with the newest versions; of the oldest Python, a
 	@.venv-lock/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
 	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint --group applications
 	@echo '# The versions that make installs; `make lock` renews them.' > constraints.txt
-	@.venv-lock/bin/python -m pip freeze --all --exclude asgiserver --exclude setuptools >> constraints.txt
+	@.venv-lock/bin/python -m pip freeze --all --exclude asgiserver-py --exclude setuptools >> constraints.txt
 	@rm -rf .venv-lock
 
 clean: ## Remove the virtual environments and everything that was built

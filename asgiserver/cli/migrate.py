@@ -37,7 +37,7 @@ ASGI_WORKERS = {
     "asgiserver.gunicorn.Worker": "",
 }
 THREADED = "runs requests in threads; give --wsgi-threads 1 unless the application is thread-safe"
-WSGI_EXTRA = 'WSGI applications need the extra: pip install "asgiserver[wsgi]"'
+WSGI_EXTRA = 'WSGI applications need the extra: pip install "asgiserver-py[wsgi]"'
 
 
 class Unusable(Exception):

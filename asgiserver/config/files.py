@@ -75,7 +75,7 @@ def read_env_file(path: str) -> dict[str, str]:
     try:
         from dotenv import main as dotenv
     except ImportError:
-        hint = 'pip install "asgiserver[dotenv]"'
+        hint = 'pip install "asgiserver-py[dotenv]"'
         raise ConfigError(f"env_file needs python-dotenv: {hint}") from None
     try:
         if not os.path.isfile(path):

@@ -97,7 +97,7 @@ def check_content(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     version = wheel.name.split("-")[1]
-    about = f"asgiserver-{version}.dist-info/"
+    about = f"asgiserver_py-{version}.dist-info/"
     inside = {name for name in names if not name.startswith(about)}
     known = run("git", "ls-files", "asgiserver", cwd=ROOT).split()
     expected = {name for name in known if name.endswith((".py", ".pyi", "py.typed"))}

@@ -35,7 +35,7 @@ class WSGIBridge:
             from a2wsgi import WSGIMiddleware
         except ImportError:
             raise ConfigError(
-                'this is a WSGI application; pip install "asgiserver[wsgi]" to serve it'
+                'this is a WSGI application; pip install "asgiserver-py[wsgi]" to serve it'
             ) from None
         self._app = app
         middleware: Any = WSGIMiddleware  # a2wsgi declares other types for ASGI than asgiserver

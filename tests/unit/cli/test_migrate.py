@@ -152,7 +152,7 @@ def test_what_was_given_is_no_difference():
         ("gunicorn -c conf.py a:b", "-c names a Python file: translate its settings by hand"),
         ("gunicorn -c conf.py", "APP is named in the configuration file, or missing"),
         ("gunicorn a:b", "--wsgi-threads 1 runs one request at a time"),
-        ("gunicorn a:b", 'pip install "asgiserver[wsgi]"'),
+        ("gunicorn a:b", 'pip install "asgiserver-py[wsgi]"'),
         ("gunicorn a:b -k gevent", "no green threads"),
         ("gunicorn a:b -k tornado", "-k tornado is unknown"),
         ("gunicorn 'a:make(1)'", "a factory is called without arguments here"),

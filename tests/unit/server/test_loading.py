@@ -203,7 +203,7 @@ def test_files_of_variables_that_cannot_be_read(tmp_path, monkeypatch):
         load_env_files(["two.env"])
     write(tmp_path, "one.env", "")
     monkeypatch.setitem(sys.modules, "dotenv", None)
-    with pytest.raises(ConfigError, match=r'pip install "asgiserver\[dotenv\]"'):
+    with pytest.raises(ConfigError, match=r'pip install "asgiserver-py\[dotenv\]"'):
         load_env_files(["one.env"])
 
 
