@@ -24,6 +24,7 @@ METAVARS = {
     "int": "N",
     "workers": "N",
     "seconds": "SECONDS",
+    "share": "PART",
     "size": "BYTES",
     "headers": "NAME:VALUE",
 }

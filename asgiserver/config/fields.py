@@ -9,6 +9,7 @@ fields by `asgiserver.config.options`. Durations are seconds, sizes are bytes.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -190,8 +191,18 @@ class Config:
     # Logging
     log_level: str = option("info", "Level of the server's own log", "Logging", "level", choices=tuple(reversed(LEVELS)))
     log_config: Any = option(None, "Logging configuration: .json, .toml, .yaml or .ini file (or a dict)", "Logging", "settings")
+    log_format: str = option("text", "Format of the server's own log", "Logging", choices=("text", "json", "ecs", "gcp", "logfmt"))
+    log_file: str | None = option(None, "Append the server's own log to this file instead of standard error; after a rotation it is opened anew", "Logging", "name")
     access_log: bool = option(True, "Log each request when it ends", "Logging")
-    access_log_format: str = option("text", "text, combined, json, or a template such as '{client} {status}'", "Logging")
+    access_log_format: str = option("", "text, combined, json, ecs, gcp, logfmt, or a template such as '{client} {status}' (default: that of --log-format)", "Logging")
+    access_log_file: str | None = option(None, "Append access lines to this file instead of standard output; after a rotation it is opened anew", "Logging", "name")
+    access_log_buffer: bool = option(True, "Write access lines together, about once a second; without it each one at once, so that a killed process loses none", "Logging")
+    access_log_skip: tuple[str, ...] = option((), "Pattern of paths whose requests are not logged, such as '/health*'; those that fail are", "Logging")
+    access_log_sample: float = option(1.0, "Log this part of the requests, such as 0.1 or 10%; all that fail are logged", "Logging", "share")
+    access_log_slow: float = option(OFF, "Log only requests that take at least this long, and those that fail", "Logging", "seconds")
+    request_id: str = option("off", "Give each request an id: on shows it in logs and to the application, send also in the response", "Logging", choices=("off", "on", "send"))
+    request_id_header: str = option("X-Request-ID", "Field of the id, which is taken over from trusted proxies (--forwarded-allow-ips)", "Logging", "name")
+    otel: bool = option(False, "Trace requests and measure them with OpenTelemetry, which OTEL_* variables configure", "Logging")
     use_colors: bool | None = option(None, "Colours in the log (default: on a terminal)", "Logging", "bool")
 
     # Keyword arguments of uvicorn.Config that no flag sets
@@ -341,6 +352,10 @@ def _application_rules(config: Config) -> tuple[_Rule, ...]:
         (
             config.run_once and ":" not in config.run_once,
             f"run_once: expected module:function, not {config.run_once!r}",
+        ),
+        (
+            not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", config.request_id_header),
+            f"request_id_header: expected the name of a field, not {config.request_id_header!r}",
         ),
         (bad_static, f"static: expected /route=directory, not {''.join(bad_static[:1])!r}"),
     )

@@ -154,6 +154,20 @@ def to_size(value: Any) -> float:
     raise _wrong("a size in bytes such as 65536, 64KiB, 16MiB or off", value)
 
 
+def to_share(value: Any) -> float:
+    """A part of a whole: a number from 0 to 1, or ``10%``."""
+    share = -1.0
+    if isinstance(value, str):
+        text = value.strip()
+        if re.fullmatch(rf"{_NUMBER}%?", text):
+            share = float(text.rstrip("%")) / (100 if text.endswith("%") else 1)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        share = float(value) if -1 < value < 2 else -1.0
+    if 0 <= share <= 1:  # false for NaN
+        return share
+    raise _wrong("a part such as 0.1 or 10%", value)
+
+
 def to_list(value: Any) -> tuple[str, ...]:
     """One string or path, or several."""
     if isinstance(value, str | os.PathLike):
@@ -269,6 +283,7 @@ KINDS: dict[str, Callable[[Any], Any]] = {
     "int": to_int,
     "seconds": to_seconds,
     "size": to_size,
+    "share": to_share,
     "list": to_list,
     "commas": to_commas,
     "headers": to_headers,

@@ -1,4 +1,4 @@
-"""Where access records go: batches of lines on standard output, or the handlers of `logging`.
+"""Where access records go: batches of lines on a stream or a file, or the handlers of `logging`.
 
 This module must not know connections or the event loop: the server's clock calls `flush` once a
 second.
@@ -10,29 +10,45 @@ import atexit
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Protocol
 
+from asgiserver.config.values import OFF
 from asgiserver.log.access_format import (
     Render,
     compile_format,
     measures,
     record_fields,
+    wants_details,
     websocket_text,
 )
+from asgiserver.log.columns import Columns, wants_colors
 from asgiserver.log.escape import client_text, escape
-from asgiserver.log.formatters import wants_colors
-from asgiserver.log.loggers import access_logger, has_foreign_handlers, logger
+from asgiserver.log.loggers import access_logger, flush_first, has_foreign_handlers, logger
 from asgiserver.log.outlet import Outlet, is_terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgiserver.config.fields import Config
     from asgiserver.log.record import AccessRecord
 
-__all__ = ["AccessLog", "BatchedAccessLog", "LoggerAccessLog", "make_access_log"]
+__all__ = [
+    "AccessLog",
+    "BatchedAccessLog",
+    "LoggerAccessLog",
+    "access_format",
+    "make_access_log",
+    "standard_output",
+    "taker_of",
+]
 
 
 class AccessLog(Protocol):
     """Where access records go. No method raises when the output fails."""
+
+    wants_details: bool
+    """Whether the records should have `RequestDetails`."""
 
     def log(self, record: AccessRecord) -> None:
         """Take the record of a request that has ended."""
@@ -55,15 +71,49 @@ def make_access_log(config: Config) -> AccessLog | None:
     """
     if not config.access_log:
         return None
-    target = access_logger
-    if has_foreign_handlers(target):
-        if config.access_log_format == "text":
-            return LoggerAccessLog(target)
-        return LoggerAccessLog(target, compile_format(config.access_log_format))
+    target, name = access_logger, access_format(config)
+    path = config.access_log_file
+    if path is None and has_foreign_handlers(target):
+        return LoggerAccessLog(target, None if name == "text" else compile_format(name))
     if not target.isEnabledFor(logging.INFO):
         return None
-    colors = config.access_log_format == "text" and wants_colors(config.use_colors, sys.stdout)
-    return BatchedAccessLog(compile_format(config.access_log_format, colors))
+    if path is None:
+        terminal = is_terminal(sys.stdout)
+        columns = Columns(wants_colors(config.use_colors, sys.stdout), terminal)
+        make_outlet = standard_output
+    else:
+        from asgiserver.log.files import open_outlet
+
+        terminal, columns = False, Columns(bool(config.use_colors))
+
+        def make_outlet(resumed: Callable[[int], None]) -> Outlet:
+            return open_outlet("--access-log-file", path, "stdout", resumed)
+
+    log = BatchedAccessLog(
+        compile_format(name, columns), make_outlet, at_once=terminal or not config.access_log_buffer
+    )
+    log.wants_details = wants_details(name)
+    return log
+
+
+def taker_of(log: AccessLog, config: Config) -> Callable[[AccessRecord], None]:
+    """What takes all records for `log`, and passes on those that the configuration wants."""
+    if not config.access_log_skip and config.access_log_sample == 1:
+        if config.access_log_slow == OFF:
+            return log.log
+    from asgiserver.log.thinning import Thinning
+
+    return Thinning(log.log, config).log
+
+
+def access_format(config: Config) -> str:
+    """The format of access lines: that of the server's own log, unless another one is named."""
+    return config.access_log_format or config.log_format
+
+
+def standard_output(resumed: Callable[[int], None]) -> Outlet:
+    """Standard output, looked up at each write; see `Outlet` for `resumed`."""
+    return Outlet("stdout", resumed)
 
 
 class LoggerAccessLog:
@@ -76,6 +126,8 @@ class LoggerAccessLog:
     """
 
     __slots__ = ("_failed", "_logger", "_render")
+
+    wants_details = True
 
     def __init__(self, target: logging.Logger, render: Render | None = None) -> None:
         self._logger = target
@@ -122,24 +174,43 @@ class LoggerAccessLog:
 
 
 class BatchedAccessLog:
-    """Lines for standard output, gathered and written together.
+    """Lines for a stream or a file, gathered and written together.
 
-    They are written on `flush`, when 64 KiB are gathered, and at exit; to a terminal each line is
-    written at once. A reader that does not keep up never blocks the caller, see `Outlet`.
+    They are written on `flush`, when 64 KiB are gathered, before a line of the server's own log,
+    and at exit; or each line `at_once`. A reader that does not keep up never blocks the caller, see
+    `Outlet`.
     """
 
-    __slots__ = ("_limit", "_lines", "_outlet", "_render", "_size", "_warned")
+    __slots__ = (
+        "_limit",
+        "_lines",
+        "_outlet",
+        "_render",
+        "_size",
+        "_thread",
+        "_warned",
+        "wants_details",
+    )
 
     GATHER = 65536  # characters after which the lines are written
 
-    def __init__(self, render: Render) -> None:
+    def __init__(
+        self,
+        render: Render,
+        make_outlet: Callable[[Callable[[int], None]], Outlet] = standard_output,
+        *,
+        at_once: bool = False,
+    ) -> None:
+        self.wants_details = False
         self._render = render
         self._lines: list[str] = []
         self._size = 0  # characters in _lines
-        self._limit = 1 if is_terminal(sys.stdout) else self.GATHER
-        self._outlet = Outlet("stdout", self._resumed)
+        self._limit = 1 if at_once else self.GATHER
+        self._outlet = make_outlet(self._resumed)
+        self._thread = threading.get_ident()
         self._warned = False
         _open_logs.add(self)
+        flush_first.add(self.flush_here)
 
     def __repr__(self) -> str:
         waiting = self._size + self._outlet.waiting
@@ -159,7 +230,7 @@ class BatchedAccessLog:
             self.flush()
 
     def flush(self) -> bool:
-        """Write as many of the gathered lines as standard output takes now."""
+        """Write as many of the gathered lines as the reader takes now."""
         outlet = self._outlet
         if self._lines:
             text = "\n".join([*self._lines, ""])
@@ -170,14 +241,20 @@ class BatchedAccessLog:
         if outlet.unreported and not self._warned:
             self._warned = True
             problem = outlet.problem
-            logger.warning("Access log: standard output loses lines: %s (logged once)", problem)
+            logger.warning("Access log: %s loses lines: %s (logged once)", outlet.title, problem)
         return more
+
+    def flush_here(self) -> None:
+        """Flush, if this is the thread that gathers the lines."""
+        if self._lines and threading.get_ident() == self._thread:
+            self.flush()
 
     def close(self) -> None:
         """Flush, and log how many lines were lost. A second call does nothing."""
         if self not in _open_logs:
             return
         _open_logs.discard(self)
+        flush_first.discard(self.flush_here)
         self.flush()
         self._outlet.close()
         if self._outlet.unreported:
@@ -190,7 +267,8 @@ class BatchedAccessLog:
         self._outlet.forget()
 
     def _resumed(self, count: int) -> None:
-        logger.warning("Access log: standard output works again, %d lines were lost", count)
+        title = self._outlet.title
+        logger.warning("Access log: %s works again, %d lines were lost", title, count)
 
 
 _open_logs: set[BatchedAccessLog] = set()

@@ -1,55 +1,47 @@
-"""Formatters of the server's own log, and the decision about colours."""
+"""Formatters of text lines: the server's own, and one in the place of uvicorn's."""
 
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import time
+from typing import TYPE_CHECKING
 
+from asgiserver.log.columns import Columns, paint_level, wants_colors
 from asgiserver.log.escape import make_visible
-from asgiserver.log.loggers import ACCESS_LOGGER
-from asgiserver.log.outlet import is_terminal
+from asgiserver.log.loggers import ACCESS_LOGGER, logger
 
-__all__ = ["LineFormatter", "UvicornFormatter", "wants_colors"]
+if TYPE_CHECKING:
+    from types import TracebackType
 
+    ExcInfo = (
+        tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+    )
 
-def wants_colors(use_colors: bool | None, stream: object) -> bool:
-    """Whether to colour the lines on `stream`.
-
-    The option decides, else NO_COLOR, else FORCE_COLOR, else whether `stream` is a terminal.
-    """
-    if use_colors is not None:
-        return use_colors
-    if os.environ.get("NO_COLOR"):
-        return False
-    if os.environ.get("FORCE_COLOR"):
-        return True
-    return is_terminal(stream) and os.environ.get("TERM") != "dumb"
-
-
-_LEVEL_COLORS = ((logging.ERROR, "31"), (logging.WARNING, "33"), (logging.INFO, "32"), (0, "36"))
-
-
-def _paint_level(text: str, level: int) -> str:
-    color = next(code for least, code in _LEVEL_COLORS if level >= least)
-    return f"\x1b[{color}m{text}\x1b[0m"
+__all__ = ["LineFormatter", "UvicornFormatter", "traceback_text"]
 
 
 class LineFormatter(logging.Formatter):
-    """``2026-11-21 11:01:13.123 INFO     text``, local time; control bytes are made visible."""
+    """``2026-11-21 11:01:13.123 INFO     text``, see `Columns`; control bytes are made visible."""
 
-    def __init__(self, colors: bool) -> None:
+    def __init__(self, columns: Columns) -> None:
         super().__init__("%(message)s")
-        self.colors = colors
+        self._columns = columns
 
     def format(self, record: logging.LogRecord) -> str:
         text = make_visible(super().format(record))
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
-        level = f"{record.levelname:<8}"
-        if self.colors:
-            level = _paint_level(level, record.levelno)
-        return f"{stamp}.{int(record.msecs):03d} {level} {text}"
+        columns = self._columns
+        level = columns.level(record.levelname, record.levelno)
+        return f"{columns.time(record.created)}{level}{text}"
+
+    def formatException(self, ei: ExcInfo) -> str:  # noqa: N802
+        return traceback_text(ei[1]) if ei[1] is not None else super().formatException(ei)
+
+
+def traceback_text(error: BaseException) -> str:
+    """The traceback of `error` from the application's code on; all of it at level debug."""
+    from asgiserver.log.tracebacks import format_traceback
+
+    return format_traceback(error, whole=logger.isEnabledFor(logging.DEBUG)).rstrip("\n")
 
 
 class UvicornFormatter(logging.Formatter):
@@ -71,7 +63,7 @@ class UvicornFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802
         level = record.levelname
-        painted = _paint_level(level, record.levelno) if self.colors else level
+        painted = paint_level(level, record.levelno) if self.colors else level
         extra: dict[str, object] = {"levelprefix": f"{painted}:{' ' * (8 - len(level))}"}
         if record.name == ACCESS_LOGGER and isinstance(record.args, tuple) and len(record.args) > 4:
             client, method, path, version, status = record.args[:5]

@@ -9,15 +9,19 @@ import contextlib
 import logging
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.log.outlet import Outlet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ACCESS_LOGGER",
     "LOGGER",
     "StandInHandler",
     "access_logger",
+    "flush_first",
     "flush_log",
     "has_foreign_handlers",
     "logger",
@@ -64,6 +68,10 @@ def _server_logger(name: str) -> logging.Logger:
 
 logger = _server_logger(LOGGER)
 access_logger = _server_logger(ACCESS_LOGGER)
+
+flush_first: set[Callable[[], object]] = set()
+"""Called before a line of the server's own log is written, so that access lines that were gathered
+before it also stand before it. None of them raises or waits."""
 
 
 def has_foreign_handlers(target: logging.Logger) -> bool:
@@ -113,14 +121,20 @@ class StandInHandler(logging.Handler):
 
     An application may configure logging before or after the server does: no record is written
     twice. `users` servers share this handler; the last one restores the logger's `level_before`.
+    With ``--log-file`` it writes to that file instead; `make_outlet` opens it, and may raise.
     """
 
-    def __init__(self, formatter: logging.Formatter, level_before: int) -> None:
+    def __init__(
+        self,
+        formatter: logging.Formatter,
+        level_before: int,
+        make_outlet: Callable[[Callable[[int], None]], Outlet] | None = None,
+    ) -> None:
         super().__init__()
         self.setFormatter(formatter)
         self.level_before = level_before
         self.users = 0
-        self._outlet = Outlet("stderr", self._resumed)
+        self._outlet = (make_outlet or _standard_error)(self._resumed)
         self._muted: list[tuple[logging.Handler, NotOurs]] = []
 
     def __repr__(self) -> str:
@@ -136,6 +150,8 @@ class StandInHandler(logging.Handler):
             with contextlib.suppress(Exception):  # stderr may be an object without a file's methods
                 self.handleError(record)
             return
+        for flush in tuple(flush_first):
+            flush()
         self._outlet.write(f"{text}\n")
 
     def flush(self) -> None:
@@ -177,10 +193,14 @@ class StandInHandler(logging.Handler):
                 self._muted.append((handler, mute))
 
     def _resumed(self, count: int) -> None:
-        text = f"{count} lines were lost: standard error was not read, or could not be written to"
+        text = f"{count} lines were lost: {self._outlet.title} was not read, or could not be written to"
         values: dict[str, Any] = {"name": LOGGER, "levelno": logging.WARNING}
         values |= {"levelname": "WARNING", "msg": text}
         self._outlet.write(f"{self.format(logging.makeLogRecord(values))}\n")
+
+
+def _standard_error(resumed: Callable[[int], None]) -> Outlet:
+    return Outlet("stderr", resumed)
 
 
 def flush_log() -> bool:

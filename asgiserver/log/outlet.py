@@ -40,6 +40,7 @@ class Outlet:
 
     def __init__(self, name: str, resumed: Callable[[int], None]) -> None:
         self._name = name
+        self.title = f"standard {'error' if name == 'stderr' else 'output'}"  # for people
         self._resumed = resumed
         self._blocks: deque[bytes] = deque()  # whole lines; the first may be written in part
         self.waiting = 0  # bytes in _blocks
@@ -83,7 +84,7 @@ class Outlet:
         before = self.waiting
         self._busy = True
         try:
-            self._drain(getattr(sys, self._name), patience)
+            self._drain(patience)
         except Exception as exc:  # the application may have replaced the stream with any object
             self.problem = str(exc) or type(exc).__name__
             self._lose(*self._blocks)
@@ -124,8 +125,9 @@ class Outlet:
         else:
             self._blocks[0] = first[size:]
 
-    def _drain(self, stream: Any, patience: float) -> None:
-        """Write what `stream` takes. Raises what `stream` raises, and `OSError`."""
+    def _drain(self, patience: float) -> None:
+        """Write what the stream takes. Raises what the stream raises, and `OSError`."""
+        stream = getattr(sys, self._name)
         if stream is None:
             raise ValueError("the stream is missing")
         fd = descriptor(stream)

@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 
 from asgiserver.config.values import LEVELS
 from asgiserver.errors import ConfigError, closest
-from asgiserver.log.formatters import LineFormatter, wants_colors
+from asgiserver.log.columns import Columns, wants_colors
+from asgiserver.log.formatters import LineFormatter
 from asgiserver.log.loggers import StandInHandler, has_foreign_handlers, logger
+from asgiserver.log.outlet import is_terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgiserver.config.fields import Config
+    from asgiserver.log.outlet import Outlet
 
 __all__ = ["LoggingHandle", "log_level", "setup_logging"]
 
@@ -64,7 +69,8 @@ def setup_logging(config: Config) -> LoggingHandle:
     """Make the server's own log readable, or leave it to the program that configured logging.
 
     `config.log_config` is applied first. The level is set when the option names one, or when no
-    other handler takes our records. Raises `ConfigError` for a bad level or log configuration.
+    other handler takes our records. Raises `ConfigError` for a bad level, log configuration or
+    log file.
     """
     level = log_level(config.log_level)
     before = logger.level
@@ -79,8 +85,27 @@ def setup_logging(config: Config) -> LoggingHandle:
         logger.setLevel(level)
     handler = next((h for h in logger.handlers if isinstance(h, StandInHandler)), None)
     if handler is None:
-        formatter = LineFormatter(wants_colors(config.use_colors, sys.stderr))
-        handler = StandInHandler(formatter, before)
+        handler = StandInHandler(_formatter(config), before, _outlet_of(config.log_file))
         logger.addHandler(handler)
     handler.users += 1
     return LoggingHandle(handler)
+
+
+def _formatter(config: Config) -> logging.Formatter:
+    if config.log_format != "text":
+        from asgiserver.log.structured import make_formatter  # it imports json
+
+        return make_formatter(config.log_format)
+    if config.log_file is not None:
+        return LineFormatter(Columns(bool(config.use_colors)))
+    colors = wants_colors(config.use_colors, sys.stderr)
+    return LineFormatter(Columns(colors, is_terminal(sys.stderr)))
+
+
+def _outlet_of(log_file: str | None) -> Callable[[Callable[[int], None]], Outlet] | None:
+    """What opens the file of ``--log-file``; None for standard error."""
+    if log_file is None:
+        return None
+    from asgiserver.log.files import open_outlet
+
+    return lambda resumed: open_outlet("--log-file", log_file, "stderr", resumed)
