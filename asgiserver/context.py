@@ -167,6 +167,7 @@ class ServerContext:
         "http_extensions",
         "idle_deadline",
         "loop",
+        "observe",
         "on_quiet",
         "on_refused",
         "proxy",
@@ -199,6 +200,9 @@ class ServerContext:
         # While the server drains, this is called whenever a connection or a task has ended.
         self.on_quiet: Callable[[], None] | None = None
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
+        # Opens sessions in the place of `open_session`; None unless more is to be found out about
+        # them than they know by themselves. See `server.observing`.
+        self.observe: Callable[..., Session] | None = None
         # `start` runs a session; `admit` tells whether there is room for a connection, and is None
         # without a limit. See `server.limits`.
         self.start: Callable[[Session], None] = self.start_now

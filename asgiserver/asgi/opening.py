@@ -25,23 +25,32 @@ def open_session(
     head: RequestHead,
     peer: Peer,
     peer_reader: PeerReader | None,
+    exchange: type[Exchange] = Exchange,
+    websocket: type[WebSocketSession] | None = None,
 ) -> Session:
     """The session of a request. Raises `PeerError` when the request is refused.
 
     `peer` names both ends of the connection; `peer_reader` reads what proxies say about them, and
-    is None when that is ignored.
+    is None when that is ignored. `exchange` and `websocket` are the classes of the session, for
+    `ServerContext.observe`, which opens all sessions when it is there.
     """
+    if context.observe is not None and websocket is None:
+        return context.observe(context, channel, head, peer, peer_reader)
     context.stats.requests += 1
     framing = head.framing
     if head.forwarded is not None and peer_reader is not None:
         peer = peer_reader(head, peer) or peer
     if framing.upgrade == b"websocket" and context.config.ws != "none":
-        return _open_websocket(context, channel, head, peer)
-    return Exchange(context, channel, head, http_scope(context, head, peer))
+        return _open_websocket(context, channel, head, peer, websocket)
+    return exchange(context, channel, head, http_scope(context, head, peer))
 
 
 def _open_websocket(
-    context: ServerContext, channel: Channel, head: RequestHead, peer: Peer
+    context: ServerContext,
+    channel: Channel,
+    head: RequestHead,
+    peer: Peer,
+    websocket: type[WebSocketSession] | None,
 ) -> WebSocketSession:
     """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
     from asgiserver.asgi.websocket import WebSocketSession
@@ -49,4 +58,4 @@ def _open_websocket(
 
     offer = read_offer(head)
     scope = websocket_scope(context, head, peer, offer.subprotocols)
-    return WebSocketSession(context, channel, head, scope, offer)
+    return (websocket or WebSocketSession)(context, channel, head, scope, offer)

@@ -56,6 +56,9 @@ class Session:
 
     is_websocket: ClassVar[bool] = False
 
+    adds_to_record: ClassVar[bool] = False
+    """Whether `complete_record` has something to add."""
+
     may_half_close: ClassVar[bool] = True
     """Whether a client that has closed its sending side may wait for an answer."""
 
@@ -242,13 +245,12 @@ class Session:
                 scheme=self.scope["scheme"],
                 received=self.received,
             )
-            if event != "request":
-                record.event = event
-                self.complete_record(record)
+            if self.adds_to_record:
+                self.complete_record(record, event)
             access(record)
 
-    def complete_record(self, record: AccessRecord) -> None:
-        """Add what only a WebSocket has."""
+    def complete_record(self, record: AccessRecord, event: Event) -> None:
+        """Add what only some sessions have."""
 
 
 def _answer_with(status: int) -> PeerError:

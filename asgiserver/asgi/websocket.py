@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from asgiserver.context import ServerContext
     from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
-    from asgiserver.log.record import AccessRecord
+    from asgiserver.log.record import AccessRecord, Event
     from asgiserver.types import Message, Outcome, Receive, Scope
 
 CONNECTING, DENYING, OPEN, CLOSING = range(4)
@@ -98,6 +98,7 @@ class WebSocketSession(Session):
     feed: Callable[[bytes], None]  # type: ignore[assignment] # the method of its inbox
     context: ServerContext
     is_websocket = True
+    adds_to_record = True
     continue_wanted = False
     unsent = False
     may_half_close = False  # nobody opens a WebSocket only to listen
@@ -407,8 +408,11 @@ class WebSocketSession(Session):
             return "without accept or close", ""
         return "without the end of its response", ""
 
-    def complete_record(self, record: AccessRecord) -> None:
-        """Add the close code and the numbers of messages, if the WebSocket has ended."""
+    def complete_record(self, record: AccessRecord, event: Event) -> None:
+        """Add what happens, and how the WebSocket has ended, unless its handshake was refused."""
+        if event == "request":
+            return
+        record.event = event
         if self._close is not None:
             record.close_code, record.close_reason = self._close
             record.messages_received = self._inbox.messages_received

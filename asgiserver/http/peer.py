@@ -12,10 +12,13 @@ class Peer:
     """Both ends of a connection in the form that a scope has.
 
     `client` is (host, port), or None on a unix socket; `server` is (host, port) or (path, None).
-    `tls` is the ASGI `tls` extension, or None on a plain connection.
+    `tls` is the ASGI `tls` extension, or None on a plain connection. `number` is the connection's
+    in its process, and is set only where somebody asks for it.
     """
 
-    __slots__ = ("_made_one", "client", "root_path", "scheme", "scope", "server", "tls")
+    __slots__ = ("_made_one", "client", "number", "root_path", "scheme", "scope", "server", "tls")
+
+    number: int
 
     def __init__(
         self,

@@ -17,7 +17,7 @@ from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.config.fields import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
-from asgiserver.log.access import make_access_log
+from asgiserver.log.access import make_access_log, taker_of
 from asgiserver.log.refusals import PeerErrorLog
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
@@ -197,9 +197,15 @@ class Server:
 
     def _start_access_log(self, context: ServerContext) -> None:
         """Called after the lifespan's start-up, where the application may set up logging."""
-        self._access_log = log = make_access_log(self.config)
+        config = self.config
+        log = make_access_log(config)
         if log is not None:
-            context.access = log.log
+            context.access = taker_of(log, config)
+        if config.request_id != "off" or config.otel or (log is not None and log.wants_details):
+            from asgiserver.server.observing import observe
+
+            log = observe(context, log)
+        self._access_log = log
         assert self._clock is not None
         self._clock.call_each_tick(LogFlusher(context.loop, log).flush)
 

@@ -34,7 +34,8 @@ MAX_ATTRIBUTES = 20
 WIDE_CLASSES = {
     "Exchange": 24,  # a second object for each request is 1 % more bytecodes
     "Server": 28,
-    "ServerContext": 22,  # every hook of a server
+    "ObservedExchange": 30,  # an `Exchange`, and what was asked for about it
+    "ServerContext": 23,  # every hook of a server
     "Supervisor": 22,
     "WorkerHandle": 28,
 }

@@ -1,0 +1,123 @@
+"""Sessions of which more is found out: ids, the first byte of the answer, the exception.
+
+The server makes them in the place of the plain ones when a log format, --request-id or --otel asks
+for that. So no other request pays for it.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from asgiserver.asgi.exchange import Exchange
+from asgiserver.asgi.session import Session
+from asgiserver.asgi.websocket import WebSocketSession
+
+if TYPE_CHECKING:
+    from asgiserver.asgi.ending import Way
+    from asgiserver.errors import PeerError
+    from asgiserver.log.record import AccessRecord, Event, RequestDetails
+    from asgiserver.types import Message
+
+    Fields = tuple[tuple[bytes, bytes], ...]
+
+
+class Observer(Protocol):
+    """Who has asked: told of the beginning and the end of each session."""
+
+    def enter(self, session: Observed) -> None:
+        """The session's task begins; this runs in its context."""
+
+    def leave(self, session: Observed, record: AccessRecord) -> None:
+        """The session's record is complete; a WebSocket has two records."""
+
+
+class Observed(Session):
+    """What both kinds of observed sessions have.
+
+    `answer_fields` go into the answer unless the application sends fields of the same names.
+    """
+
+    if not TYPE_CHECKING:
+        __slots__ = ()
+
+    adds_to_record = True
+    observer: Observer
+    details: RequestDetails
+    answer_fields: Fields
+    error: BaseException | None
+    """What the application has raised."""
+
+    def observe(self, observer: Observer, details: RequestDetails, answer_fields: Fields) -> None:
+        """Begin; called once, before anything else happens to the session."""
+        self.observer = observer
+        self.details = details
+        self.answer_fields = answer_fields
+        self.error = None
+
+    async def run(self) -> None:
+        """See `Session.run`."""
+        self.observer.enter(self)
+        await super().run()
+
+    def end(
+        self, way: Way, error: BaseException | None = None, refusal: PeerError | None = None
+    ) -> None:
+        """See `Session.end`."""
+        self.error = error or self.error
+        super().end(way, error, refusal)
+
+    def complete_record(self, record: AccessRecord, event: Event) -> None:
+        """See `Session.complete_record`."""
+        super().complete_record(record, event)
+        record.details = self.details
+        self.observer.leave(self, record)
+
+    def _with_answer_fields(self, message: Message) -> Message:
+        """A message that begins an answer, with those of `answer_fields` that it lacks."""
+        if not self.answer_fields:
+            return message
+        headers = list(message.get("headers") or ())
+        try:
+            sent = {bytes(name).lower() for name, _ in headers}
+        except (TypeError, ValueError):
+            return message  # the response reports what is wrong with it
+        missing = [field for field in self.answer_fields if field[0] not in sent]
+        return {**message, "headers": [*headers, *missing]}
+
+
+class ObservedExchange(Observed, Exchange):
+    """An HTTP request and its response."""
+
+    _status = 0
+
+    # The status is set at the moment when the head is given to the wire, and at no other.
+    @property
+    def status(self) -> int:  # type: ignore[override] # a plain attribute costs less elsewhere
+        """The status that was sent; 0 before that."""
+        return self._status
+
+    @status.setter
+    def status(self, status: int) -> None:
+        if not self._status:
+            self.details.ttfb = perf_counter() - self.begun
+        self._status = status
+
+    def _start(self, message: Message) -> None:
+        super()._start(self._with_answer_fields(message))
+
+    def answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
+        """See `Response.answer`."""
+        super().answer(status, text, (*fields, *self.answer_fields))
+
+
+class ObservedWebSocket(Observed, WebSocketSession):
+    """A WebSocket."""
+
+    async def _send_other(self, message: Message) -> None:
+        if message["type"] in ("websocket.accept", "websocket.http.response.start"):
+            message = self._with_answer_fields(message)
+        await super()._send_other(message)
+
+    def _answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
+        super()._answer(status, text, (*fields, *self.answer_fields))
