@@ -31,10 +31,11 @@ if TYPE_CHECKING:
         StartupError as StartupError,
         WorkersFailed as WorkersFailed,
     )
+    from asgiserver.log.origin import request_id
     from asgiserver.server.server import Server
     from asgiserver.server.thread import serve_in_thread
 
-__all__ = ["Config", "Server", "__version__", "run", "serve", "serve_in_thread"]
+__all__ = ["Config", "Server", "__version__", "request_id", "run", "serve", "serve_in_thread"]
 
 _ERRORS = (
     "ApplicationError",
@@ -49,6 +50,7 @@ _ERRORS = (
 _LAZY = {
     "Config": "asgiserver.config.fields",
     "Server": "asgiserver.server.server",
+    "request_id": "asgiserver.log.origin",
     "serve_in_thread": "asgiserver.server.thread",
     **dict.fromkeys(_ERRORS, "asgiserver.errors"),
 }

@@ -57,6 +57,7 @@ class Lifespan:
         if self._mode == "off":
             return self._context
         loop = asyncio.get_running_loop()
+        begun = loop.time()
         self._task = loop.create_task(self._run(), context=self._context, name="lifespan")
         # Only an exception of the process, such as KeyboardInterrupt, comes out of the task, and
         # asyncio raises it from the loop as well. Reading it here marks it as retrieved.
@@ -81,6 +82,8 @@ class Lifespan:
         if self._startup_failure:
             await self._cancel()
             raise LifespanFailed(self._startup_failure)
+        what = "is complete" if self.supported else "is not supported by the application"
+        logger.debug("Lifespan: the start-up %s after %.2f s", what, loop.time() - begun)
         return self._context.copy()
 
     async def shutdown(self, timeout: float) -> None:
@@ -132,7 +135,9 @@ class Lifespan:
             self._idle.set()
 
     def _raised(self, error: BaseException) -> None:
-        if self._started.is_set():
+        if self._startup_failure:
+            logger.error("Exception in the application's start-up", exc_info=error)
+        elif self._started.is_set():
             logger.error("Exception in the application's lifespan", exc_info=error)
         elif self._received or self._mode == "on":
             logger.error("Exception in the application's start-up", exc_info=error)
@@ -158,9 +163,7 @@ class Lifespan:
                 self._started.set()
                 return
             if kind == "lifespan.startup.failed":
-                self._startup_failure = (
-                    message.get("message") or "the application's start-up failed"
-                )
+                self._startup_failure = _failure_of(message.get("message"))
                 self._started.set()
                 return
         if kind.startswith("lifespan.shutdown.") and self._started.is_set():
@@ -190,6 +193,23 @@ class Lifespan:
         await asyncio.wait([task], timeout=CANCEL_TIME)
         if not task.done():
             logger.error("The application's lifespan does not end though it was cancelled")
+
+
+def _failure_of(text: str | None) -> str:
+    """Why the start-up failed, for one line: frameworks send a whole traceback, which ends with it.
+
+    They raise the exception after that, so its traceback is logged then.
+    """
+    failed = "the application's start-up failed"
+    if not text:
+        return failed
+    lines = text.strip().splitlines()
+    if not lines or not lines[0].lstrip(" +").startswith(_TRACEBACKS):
+        return text
+    return f"{failed}: {lines[-1].strip()}"
+
+
+_TRACEBACKS = ("Traceback (most recent", "Exception Group Traceback")
 
 
 def _described(error: BaseException) -> str:

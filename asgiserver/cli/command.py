@@ -13,7 +13,7 @@ import click
 from asgiserver import speedups
 from asgiserver._version import __version__
 from asgiserver.config.options import FIELDS, flag_names, format_default, format_help, groups
-from asgiserver.errors import ConfigError
+from asgiserver.errors import ConfigError, closest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,11 @@ def read(args: Sequence[str]) -> dict[str, Any] | int:
     """
     try:
         given = _command().main(list(args), prog_name="asgiserver", standalone_mode=False)
+    except click.NoSuchOption as error:
+        flags = [flag for name in FIELDS for flag in flag_names(name) if FIELDS[name].info.cli]
+        close = closest(error.option_name, ["--config", "--print-config", "--version", *flags])
+        hint = f"; did you mean {close}?" if close else "; asgiserver --help lists all"
+        raise ConfigError(f"there is no option {error.option_name}{hint}") from None
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None
     except click.Abort:

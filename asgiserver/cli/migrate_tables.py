@@ -91,7 +91,6 @@ LEVELS = _choice(warn="warning", notset="trace", trace="trace")
 CERT_REQS = _choice(cert_none="0", cert_optional="1", cert_required="2")
 DAEMON = "has no counterpart: let systemd or a container run the server in the foreground"
 STATSD = "has no counterpart: take metrics from the access log (--access-log-format json)"
-LOG_FILE = "has no counterpart: redirect the standard streams, or use --log-config"
 SERVER_NAME = "has no counterpart: the proxy or the application checks the Host field"
 UMASK = "is set by the service manager; --uds-mode sets the permissions of the unix socket"
 EXIT = "the exit code after SIGTERM or Ctrl-C is 0"
@@ -158,9 +157,9 @@ GUNICORN = Peer(
         value("-g --group", "--group"),
         gone("-m --umask", UMASK),
         value("--forwarded-allow-ips", "--forwarded-allow-ips"),
-        value("--access-logfile", "", LOG_FILE, convert=_unless("-")),
+        value("--access-logfile", "--access-log-file", convert=_unless("-")),
         gone("--access-logformat", "has another syntax: use --access-log-format combined, json or a template"),
-        value("--error-logfile --log-file", "", LOG_FILE, convert=_unless("-")),
+        value("--error-logfile --log-file", "--log-file", convert=_unless("-")),
         value("--log-level", "--log-level", convert=LEVELS),
         value("--log-config", "--log-config"),
         value("--log-config-json", "--log-config"),
@@ -235,9 +234,9 @@ HYPERCORN = Peer(
         value("-b --bind", "--bind"),
         value("-w --workers", "--workers"),
         value("-k --worker-class", "--loop", convert=lambda text: None if text == "trio" else text),
-        value("--access-log --access-logfile", "", LOG_FILE, convert=_unless("-")),
+        value("--access-log --access-logfile", "--access-log-file", convert=_unless("-")),
         gone("--access-logformat", "has another syntax: use --access-log-format combined, json or a template"),
-        value("--error-log --error-logfile --log-file", "", LOG_FILE, convert=_unless("-")),
+        value("--error-log --error-logfile --log-file", "--log-file", convert=_unless("-")),
         value("--backlog", "--backlog"),
         value("--ca-certs", "--ssl-ca-certs"),
         value("--certfile", "--ssl-certfile"),
@@ -358,7 +357,7 @@ DAPHNE = Peer(
         gone("-e --endpoint", "is Twisted's syntax: use --bind, --ssl-certfile and --ssl-keyfile"),
         value("-v --verbosity", "--log-level", convert=_choice(**{"0": "warning", "1": "info", "2": "debug", "3": "debug"})),
         value("-t --http-timeout", "--timeout-request"),
-        value("--access-log", "", LOG_FILE, convert=_unless("-")),
+        value("--access-log", "--access-log-file", convert=_unless("-")),
         gone("--log-fmt", "is set in --log-config"),
         value("--ping-interval", "--ws-ping-interval"),
         value("--ping-timeout", "--ws-ping-timeout"),

@@ -212,6 +212,7 @@ class Config:
     # Lines about these options that the server logs once, when it starts
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
     remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # logged at level debug
+    sources: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # where options come from
 # fmt: on
 
     def __post_init__(self) -> None:

@@ -133,10 +133,17 @@ def resolve(
             _check(name, item)
     values = {name: item.value for name, item in given.items()}
     notes, remarks = tuple(environment.notes), tuple(environment.remarks)
-    config = Config(**values, notes=notes, remarks=remarks)
+    sources = tuple(dict.fromkeys(map(_source, (item.origin for item in given.values()))))
+    config = Config(**values, notes=notes, remarks=remarks, sources=sources)
     origins = dict.fromkeys(("app", *FIELDS), "default")
     origins.update((name, item.origin) for name, item in given.items())
     return Resolved(config, origins)
+
+
+def _source(origin: str) -> str:
+    """The place of an origin: all flags are of one, and so are all keywords."""
+    kind = origin.partition(" ")[0]
+    return {"argument": "arguments", "flag": "arguments", "keyword": "arguments"}.get(kind, origin)
 
 
 def resolve_keywords(app: Any, keywords: Mapping[str, Any], *, env: bool) -> Resolved:

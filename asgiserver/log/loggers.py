@@ -25,6 +25,7 @@ __all__ = [
     "flush_log",
     "has_foreign_handlers",
     "logger",
+    "write_text",
 ]
 
 LOGGER = "asgiserver"
@@ -150,9 +151,13 @@ class StandInHandler(logging.Handler):
             with contextlib.suppress(Exception):  # stderr may be an object without a file's methods
                 self.handleError(record)
             return
+        self.write(f"{text}\n")
+
+    def write(self, text: str) -> None:
+        """Write whole lines, after the access lines that came before them."""
         for flush in tuple(flush_first):
             flush()
-        self._outlet.write(f"{text}\n")
+        self._outlet.write(text)
 
     def flush(self) -> None:
         """Write as many of the waiting lines as the reader of stderr takes now."""
@@ -193,7 +198,8 @@ class StandInHandler(logging.Handler):
                 self._muted.append((handler, mute))
 
     def _resumed(self, count: int) -> None:
-        text = f"{count} lines were lost: {self._outlet.title} was not read, or could not be written to"
+        what = self._outlet.title
+        text = f"{count} lines were lost: {what} was not read, or could not be written to"
         values: dict[str, Any] = {"name": LOGGER, "levelno": logging.WARNING}
         values |= {"levelname": "WARNING", "msg": text}
         self._outlet.write(f"{self.format(logging.makeLogRecord(values))}\n")
@@ -201,6 +207,18 @@ class StandInHandler(logging.Handler):
 
 def _standard_error(resumed: Callable[[int], None]) -> Outlet:
     return Outlet("stderr", resumed)
+
+
+def write_text(text: str) -> None:
+    """Write text that is no record to where the server's own log goes."""
+    for handler in logger.handlers:
+        if isinstance(handler, StandInHandler):
+            handler.acquire()
+            try:
+                handler.write(text)
+            finally:
+                handler.release()
+            return
 
 
 def flush_log() -> bool:

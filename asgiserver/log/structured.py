@@ -17,7 +17,7 @@ from asgiserver.log.access_format import record_fields
 from asgiserver.log.escape import escape
 from asgiserver.log.formatters import traceback_text
 from asgiserver.log.loggers import ACCESS_LOGGER
-from asgiserver.log.origin import current_request, worker
+from asgiserver.log.origin import current_request, request_id, worker
 from asgiserver.log.timestamps import iso_time
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "GcpFormatter",
     "JsonFormatter",
     "LogfmtFormatter",
+    "RequestIdFilter",
     "StructuredFormatter",
     "compile_structured",
     "make_formatter",
@@ -315,6 +316,15 @@ class GcpFormatter(StructuredFormatter):
     encode = staticmethod(json_line)
     head = staticmethod(gcp_head)
     access = staticmethod(gcp_access)
+
+
+class RequestIdFilter(logging.Filter):
+    """Gives each record of a handler the attribute ``request_id``, ``-`` without a request."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        record.request_id = request_id.get() or "-"
+        return True
 
 
 _FORMATTERS: dict[str, type[StructuredFormatter]] = {

@@ -43,7 +43,8 @@ class Setup:
 
     `listeners` are descriptors and schemes of inherited sockets, `beat` the seconds between two
     beats, `board` the descriptor of the shared `LoadBoard` (-1: none) and `cell` this worker's
-    place on it. `run_once` names a function to call instead of serving.
+    place on it. `run_once` names a function to call instead of serving. `numbered`: there are
+    several workers, so that text lines in the log say which one has written them.
     """
 
     config: Config
@@ -53,6 +54,7 @@ class Setup:
     board: int = -1
     cell: int = 0
     run_once: str = ""
+    numbered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,6 +80,9 @@ class Fleet:
         self.workers: list[WorkerHandle] = []
         self.launcher = launcher
         self.sockets: Sockets  # set by the owner when the sockets are bound
+        # What is planned for the workers goes into the log at level debug, because the owner says
+        # it for all of them: at a stop, and with --reload.
+        self.is_quiet = False
         self._owner = owner
         self._selector = selector
 
@@ -143,6 +146,7 @@ class Fleet:
         """Start a worker in a slot; `shared` when other workers take from the same queue."""
         sockets = self.sockets
         listeners = sockets.for_slot(slot)
+        numbered = shared
         shared = shared and not sockets.reuseport
         try:
             cell = sockets.take_cell()
@@ -156,6 +160,7 @@ class Fleet:
             beat=min(BEAT, config.timeout_worker_stuck / 4),
             board=sockets.board.fd if shared else -1,
             cell=cell,
+            numbered=numbered,
         )
         inherit = [fd for fd, _ in listeners] + [setup.board] * (setup.board >= 0)
         try:
@@ -206,7 +211,8 @@ class Fleet:
                 worker.ready_at = worker.beat_at = now
                 memory = own_and_shared_bytes(worker.pid) if worker.forked else None
                 text = f", {size_text(memory[1])} of its memory are shared" if memory else ""
-                logger.info("%s is ready after %.2f s%s", worker, now - worker.born, text)
+                level = logging.DEBUG if self.is_quiet else logging.INFO
+                logger.log(level, "%s is ready after %.2f s%s", worker, now - worker.born, text)
                 self._owner.worker_ready(worker, now)
             case Beat():
                 worker.on_beat(message, now)
@@ -235,7 +241,9 @@ class Fleet:
         if worker.phase is Phase.LEAVING:
             # A worker that was told to end during its start-up may end with any exit code.
             served = worker.ready_at is not None
-            level = logging.WARNING if worker.exit_code and served else logging.INFO
+            level = logging.DEBUG if self.is_quiet else logging.INFO
+            if worker.exit_code and served:
+                level = logging.WARNING
             logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
         elif worker.phase is Phase.READY:
             logger.error("%s died: %s", worker, details)

@@ -134,6 +134,12 @@ class _Logging:
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
     """The same for programs, which want an exception. Raises `StartupError`, or `SystemExit`."""
+    events = sys.modules.get("asyncio.events")
+    if events is not None and events._get_running_loop() is not None:
+        raise ConfigError(
+            "run(): an event loop is running here, as in a notebook: await asgiserver.serve(...),"
+            " or use asgiserver.serve_in_thread(...)"
+        )
     try:
         code = run(config, notes)
     finally:

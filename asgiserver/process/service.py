@@ -15,6 +15,7 @@ from asgiserver.errors import ConfigError
 from asgiserver.process.sockets import Sockets
 from asgiserver.process.systemd import Notifier, inherited_sockets
 from asgiserver.process.upgrade import Predecessor, Successor
+from asgiserver.server.announcement import announce
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.readiness import Readiness
 
@@ -83,15 +84,14 @@ class Service:
             os.close(fd)
         return listeners
 
-    def ready(self, status: str) -> None:
-        """Announce that all workers serve: at the start, and after each restart.
+    def ready(self, status: str, workers: int = 0) -> None:
+        """Announce that all `workers` serve: at the start, and after each restart.
 
         Raises `StartupError`.
         """
         if not self._announced:
             self._announced = True
-            for address in self.sockets.addresses:
-                logger.info("Serving on %s", address)
+            announce(self._config, self.sockets.addresses, workers)
             if self._predecessor is not None:
                 self._succeed(self._predecessor)
             self._readiness.announce(self.sockets.addresses)

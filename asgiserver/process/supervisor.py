@@ -95,6 +95,7 @@ class Supervisor:
         self._signals: SignalQueue
         self._service = Service(config)
         self._fleet = Fleet(self, self._selector, launcher or launch.Spawn())
+        self._fleet.is_quiet = config.reload
         self._watcher: Watcher | None = None
         self._changed_files: deque[str] = deque()  # filled by the watcher's thread
         self._handover = Handover(self._service, self._selector, self._on_handed_over)
@@ -114,7 +115,8 @@ class Supervisor:
             self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             self._service.open()
             self._fleet.sockets = self._service.sockets
-            logger.info("Supervisor started (pid %d), %d workers", os.getpid(), self._goal.size)
+            workers = "1 worker" if self._goal.size == 1 else f"{self._goal.size} workers"
+            logger.info("Supervisor started (pid %d), %s", os.getpid(), workers)
             launcher = self._fleet.launcher
             self._exit_code = run_once(self._config, launcher, self._selector, self._signals)
             if not self._exit_code:
@@ -291,7 +293,7 @@ class Supervisor:
             self._settled = True
             if self._goal.generation:
                 logger.info("Restart complete after %.1f s", now - self._changed_at)
-            self._service.ready(f"{self._goal.size} workers")
+            self._service.ready(f"{self._goal.size} workers", self._goal.size)
 
     # What the supervisor is told -----------------------------------------------------------------
 
@@ -312,6 +314,7 @@ class Supervisor:
         if not self._goal.stopping:
             logger.info("Stopping (%s)", order.reason)
             self._change_goal(stopping=True)
+            self._fleet.is_quiet = True
             self._service.stopping()
         elif order.timeout == 0:
             for worker in self._fleet.in_phase(Phase.LEAVING):
@@ -405,7 +408,7 @@ class Supervisor:
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:
             return
-        logger.warning("%s changed, reloading", short_path(path))
+        logger.info("%s changed, reloading", short_path(path))
         self._changed_files.clear()
         self._renew()
 

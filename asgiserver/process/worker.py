@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, StartupError
 from asgiserver.log.loggers import LOGGER
+from asgiserver.log.origin import set_worker
 from asgiserver.log.outlet import end_streams
 from asgiserver.log.setup import setup_logging
 from asgiserver.process.balance import FairShare, LoadBoard
@@ -345,6 +346,8 @@ def work(
     be_worker()
     os.environ[INDEX_VARIABLE] = str(setup.index)
     role = "run once" if setup.run_once else f"worker {setup.index}"
+    if not setup.run_once:
+        set_worker(setup.index, setup.numbered)
     set_process_title(f"asgiserver: {role} [{setup.config.app}]")
     close_in_children(control)
     close_in_children(stacks_fd)

@@ -6,6 +6,7 @@ This module knows nothing of loops and listeners.
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.older.interface import as_asgi3
@@ -36,7 +37,9 @@ def load(config: Config) -> ASGIApplication:
     Raises `ApplicationLoadError` or `ConfigError`.
     """
     load_env_files(config.env_file)
+    begun = time.monotonic()
     app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
+    logger.debug("Application: loaded %s in %.2f s", config.app, time.monotonic() - begun)
     open_missing()  # the application may have closed standard streams
     interface = config.interface
     if interface == "auto":

@@ -135,13 +135,26 @@ def _call(factory: Any, name: str) -> Any:
 def _parse(spec: str) -> re.Match[str]:
     path = _PATH.fullmatch(spec)
     if path is not None:
-        folder = f"--app-dir {path['folder'].rstrip('/')} " if path["folder"] else ""
-        fixed = f"{path['stem']}{path['rest'] or ':app'}"
-        raise ApplicationLoadError(f"{spec!r} is a path; name the module instead: {folder}{fixed}")
+        fixed = _module_of(path["folder"] or "", path["stem"]) + (path["rest"] or ":app")
+        raise ApplicationLoadError(f"{spec!r} is a path; name the module instead: {fixed}")
     match = _SPEC.fullmatch(spec)
     if match is None:
         raise ApplicationLoadError(f"{spec!r} is no import string; write 'module:attribute'")
     return match
+
+
+def _module_of(folder: str, stem: str) -> str:
+    """How to name the module in a file: within its packages, with --app-dir where that is needed.
+
+    A package is a folder with an ``__init__.py``, and so are all folders in it that have one.
+    """
+    names = [stem]
+    folder = folder.replace("\\", "/").rstrip("/").removeprefix("./")
+    while folder and os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, _, name = folder.rpartition("/")
+        names.insert(0, name)
+    module = ".".join(names)
+    return f"--app-dir {folder} {module}" if folder and folder != "." else module
 
 
 def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:

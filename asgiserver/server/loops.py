@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["loop_factory"]
+__all__ = ["loop_factory", "uvloop_fits"]
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -27,7 +27,7 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     ``none`` (whatever loop asyncio's policy makes), or ``module:factory``. Raises `ConfigError`.
     """
     if name == "auto":
-        name = "uvloop" if _uvloop_fits() else "asyncio"
+        name = "uvloop" if uvloop_fits() else "asyncio"
     if name == "uvloop":
         return _uvloop()
     if name == "asyncio":
@@ -44,7 +44,8 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return factory  # type: ignore[no-any-return]
 
 
-def _uvloop_fits() -> bool:
+def uvloop_fits() -> bool:
+    """Whether ``auto`` means uvloop."""
     made_for = sys.implementation.name == "cpython" and sys.platform != "win32"
     return made_for and importlib.util.find_spec("uvloop") is not None
 

@@ -21,6 +21,7 @@ from asgiserver.log.access import make_access_log, taker_of
 from asgiserver.log.refusals import PeerErrorLog
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
+from asgiserver.server.announcement import announce, reader_name
 from asgiserver.server.application import load
 from asgiserver.server.children import close_in_children
 from asgiserver.server.importing import refuse_nested_server
@@ -152,8 +153,8 @@ class Server:
             self._stopping = loop.create_task(self._give_up())
             await asyncio.shield(self._stopping)  # a second cancellation does not break it off
             raise
-        for address in self.addresses if self.announces else ():
-            logger.info("Serving on %s", address)
+        if self.announces:
+            announce(config, self.addresses)
         if self._early_stop is not None:
             timeout, reason = self._early_stop
             self.request_stop(timeout=timeout, reason=reason)
@@ -183,7 +184,20 @@ class Server:
             context.tls_extension = tls.extension
             clock.call_each_tick(lambda: tls.on_tick(clock.now))
         self._request_limit = apply_limits(context, clock)
+        if logger.isEnabledFor(logging.DEBUG):
+            self._tell(context)
         return context
+
+    def _tell(self, context: ServerContext) -> None:
+        """At level debug: what was chosen, and from now on what connects."""
+        from asgiserver.server.connection_log import LoggedConnections
+
+        config, kind = self.config, type(context.loop)
+        logger.debug("Options from %s", ", ".join(config.sources) or "nowhere: all are defaults")
+        logger.debug("Event loop: %s (%s.%s)", config.loop, kind.__module__, kind.__qualname__)
+        logger.debug("HTTP/1 heads: %s", reader_name(config.http))
+        logger.debug("WebSockets: %s", "python" if config.ws == "auto" else config.ws)
+        context.connections = LoggedConnections(context.loop)
 
     async def _start_lifespan(self, context: ServerContext) -> None:
         config = self.config
@@ -327,8 +341,13 @@ class Server:
         if timeout <= 0:
             self._hurry.set()
         if self._stopping is None and self._loop is not None:
-            logger.info("Stopping (%s)", reason)
+            logger.log(self._level, "Stopping (%s)", reason)
             self._stopping = self._loop.create_task(self._stop(timeout))
+
+    @property
+    def _level(self) -> int:
+        """Of the lines that a supervisor writes for all its workers."""
+        return logging.INFO if self.announces else logging.DEBUG
 
     async def _stop(self, timeout: float) -> None:
         """Drain, then give everything back, whatever happens."""
@@ -341,7 +360,7 @@ class Server:
         except Exception:
             logger.exception("Error while stopping")
         finally:
-            logger.info("Stopped")
+            logger.log(self._level, "Stopped")
             if not self._stopped.done():
                 self._stopped.set_result(None)
 

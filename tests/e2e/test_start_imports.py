@@ -28,11 +28,11 @@ OURS = """
     h1.httptools_parser h1.parser
     http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
     http.peer http.target
-    log.access log.access_format log.escape log.formatters log.loggers log.outlet
-    log.record log.refusals log.setup
+    log.access log.access_format log.columns log.escape log.formatters log.loggers log.origin
+    log.outlet log.record log.refusals log.setup log.timestamps
     metrics.figures
     process.role process.runner process.upgrade
-    server.acceptor server.application server.children server.importing server.limits
+    server.acceptor server.announcement server.application server.children server.importing server.limits
     server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
     server.standard_streams server.terminal server.unfinished server.view server.wires

@@ -49,7 +49,7 @@ def test_a_configuration_is_cheap_too():
 
 
 def test_public_names():
-    names = ["Config", "Server", "__version__", "run", "serve", "serve_in_thread"]
+    names = ["Config", "Server", "__version__", "request_id", "run", "serve", "serve_in_thread"]
     assert asgiserver.__all__ == names
     assert asgiserver.Config is config.Config
     assert set(asgiserver.__all__) <= set(dir(asgiserver))

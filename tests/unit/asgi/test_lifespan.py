@@ -132,6 +132,27 @@ async def test_startup_failed(message, text):
     assert ended
 
 
+TRACEBACK = """Traceback (most recent call last):
+  File "framework.py", line 1, in lifespan
+ConnectionError: database is down
+"""
+
+
+async def test_a_traceback_as_the_message_is_told_by_its_last_line(caplog):
+    """As Starlette sends it, before it raises the exception on."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": TRACEBACK})
+        raise ConnectionError("database is down")
+
+    with pytest.raises(LifespanFailed) as caught:
+        await start(app)
+    text = "the application's start-up failed: ConnectionError: database is down"
+    assert str(caught.value) == text
+    assert caplog.messages == ["Exception in the application's start-up"]
+
+
 async def test_startup_timeout_says_where_it_hangs():
     async def hang(scope, receive, send):
         await receive()

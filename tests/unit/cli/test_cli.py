@@ -119,7 +119,7 @@ def test_the_exit_code_of_the_runner(runner):
 @pytest.mark.parametrize(
     ("args", "text"),
     [
-        (["main:app", "--prot", "1"], "No such option"),
+        (["main:app", "--prot", "1"], "there is no option --prot; did you mean --port?"),
         (["main:app", "--port"], "--port"),
         (["main:app", "other"], "Got unexpected extra argument (other)"),
         (["main:app", "--port", "x"], "--port: expected a whole number, not 'x'"),

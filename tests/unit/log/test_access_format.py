@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,14 +14,15 @@ from hypothesis import strategies as st
 
 from asgiserver.errors import ConfigError
 from asgiserver.log import access_format
-from asgiserver.log.access_format import compile_format
-from asgiserver.log.record import AccessRecord
+from asgiserver.log.access_format import STRUCTURED, compile_format, wants_details
+from asgiserver.log.columns import Columns
+from asgiserver.log.record import AccessRecord, RequestDetails
 
 NOW = 1795258873.25  # 2026-11-21T11:01:13.25Z
 FORMATS = [
     "text",
     "combined",
-    "json",
+    *STRUCTURED,
     '{client} {client_host} {method} "{path}" "{query}" {target} {version} "{h[referer]}" {scheme}',
 ]
 
@@ -76,8 +78,27 @@ def test_text(changes: dict[str, Any], line: str) -> None:
     [(200, "\x1b[32m200\x1b[0m"), (503, "\x1b[31m503\x1b[0m"), (101, "101")],
 )
 def test_colored_status(status: int, text: str) -> None:
-    line = compile_format("text", colors=True)(record(status=status))
-    assert line == f'127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" {text} 13B 0.4ms'
+    line = compile_format("text", Columns(colors=True))(record(status=status))
+    assert line.endswith(f' 127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" {text} 13B 0.4ms')
+
+
+@pytest.mark.usefixtures("at_now")
+def test_text_begins_with_the_columns_of_the_servers_own_log(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    try:
+        rest = '127.0.0.1:51422 "GET /items?q=1 HTTP/1.1" 200 13B 0.4ms'
+        line = compile_format("text", Columns())(record())
+        assert line == f"2026-11-21 11:01:13.250 INFO     {rest}"
+        line = compile_format("text", Columns(terminal=True))(record())
+        assert line == f"11:01:13 INFO     {rest}"
+        line = compile_format("text", Columns(colors=True, terminal=True))(record())
+        assert line.startswith("\x1b[2m11:01:13\x1b[0m \x1b[32mINFO    \x1b[0m 127.0.0.1")
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_what_is_remembered_is_bounded() -> None:
@@ -108,27 +129,6 @@ def test_combined() -> None:
     assert line.endswith(' "-" "-"')
 
 
-@pytest.mark.usefixtures("at_now")
-def test_json() -> None:
-    line = compile_format("json")(record(received=5, scheme="https", duration=1.23456789))
-    assert "\n" not in line
-    assert json.loads(line) == {
-        "time": "2026-11-21T11:01:13.250Z",
-        "client": "127.0.0.1:51422",
-        "method": "GET",
-        "path": "/items",
-        "query": "q=1",
-        "version": "1.1",
-        "status": 200,
-        "bytes": 13,
-        "received": 5,
-        "duration": 1.234568,
-        "outcome": "ok",
-        "scheme": "https",
-    }
-    assert json.loads(compile_format("json")(record(client=None)))["client"] is None
-
-
 def test_json_time_is_now() -> None:
     before = datetime.now(UTC)
     stamp = json.loads(compile_format("json")(record()))["time"]
@@ -154,10 +154,28 @@ def test_the_time_changes_with_the_second(monkeypatch: pytest.MonkeyPatch) -> No
         ("{outcome} {scheme}", "ok http"),
         ("{h[referer]} {h[User-Agent]} {h[none]}", "http://a/ curl/8 -"),
         ("{{{status:>5}}} é", "{  200} é"),
+        ("{request_id} {trace_id} {span_id} {connection} {worker}", "- - - 0 -"),
+        ("{ttfb} {ttfb_ms:.1f}", "0.000412 0.4"),
     ],
 )
 def test_template(template: str, line: str) -> None:
     assert compile_format(template)(record()) == line
+
+
+def test_a_template_with_details() -> None:
+    made = record()
+    made.details = RequestDetails("a", 3, "t", "s", 0.25)
+    template = "{request_id} {trace_id} {span_id} {connection} {ttfb}"
+    assert compile_format(template)(made) == "a t s 3 0.250000"
+
+
+@pytest.mark.parametrize(
+    ("access_log_format", "wanted"),
+    [("text", False), ("combined", False), ("json", True), ("logfmt", True)]
+    + [("{status}", False), ("{ttfb_ms:.0f}", True), ("{request_id}", True)],
+)
+def test_details_are_wanted_only_where_they_are_shown(access_log_format: str, wanted: bool) -> None:
+    assert wants_details(access_log_format) is wanted
 
 
 def test_repeated_fields_are_one_list() -> None:
@@ -175,8 +193,8 @@ def test_reasons() -> None:
     ("template", "problem"),
     [
         ("jsn", "did you mean json"),
-        ("xxxxxxxx", "use text, combined, json or a template"),
-        ("", "use text, combined, json or a template"),
+        ("xxxxxxxx", "use text, combined, json, ecs, gcp, logfmt or a template"),
+        ("", "use text, combined, json, ecs, gcp, logfmt or a template"),
         ("{statuz}", r"unknown field \{statuz\}; did you mean \{status\}\?"),
         ("{header[referer]}", "unknown field"),
         ("{}", "unknown field {}; use one of"),

@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -20,6 +21,7 @@ from asgiserver.log.access_format import compile_format
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 from asgiserver.log.outlet import Outlet
 from asgiserver.log.record import AccessRecord
+from asgiserver.log.setup import setup_logging
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -196,9 +198,10 @@ def test_a_terminal_shows_each_line_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     ours, theirs = pty.openpty()
     with os.fdopen(theirs, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
-        log = batched()
+        log = make_access_log(Config(use_colors=False))
+        assert log is not None
         log.log(record())
-        assert os.read(ours, 1000).decode().replace("\r\n", "\n") == LINE
+        assert os.read(ours, 1000).decode().replace("\r\n", "\n").endswith(LINE)
         log.close()
     os.close(ours)
 
@@ -211,6 +214,47 @@ def test_colors_of_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     log.log(record(status=404))
     log.close()
     assert "\x1b[33m404\x1b[0m" in stdout.getvalue()
+
+
+def test_without_the_buffer_each_line_is_written_at_once(pipe: Pipe) -> None:
+    log = make_access_log(Config(access_log_buffer=False, access_log_format="{path}"))
+    assert log is not None
+    log.log(record())
+    assert pipe.read() == "/items\n"
+    log.close()
+
+
+def test_lines_are_written_before_one_of_the_servers_own_log(
+    pipe: Pipe, capsys: pytest.CaptureFixture[str]
+) -> None:
+    handle = setup_logging(Config())
+    log = batched()
+    log.log(record())
+    seen: list[str] = []
+
+    def other() -> None:  # not this thread's lines: they may be in the making
+        logger.info("from another thread")
+        seen.append(pipe.read())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    assert seen == [""]
+    logger.info("later")
+    assert pipe.read() == LINE
+    log.close()
+    handle.close()
+
+
+def test_a_file_instead_of_standard_output(tmp_path: Path) -> None:
+    access.addHandler(Records())  # it has no say, because a file was asked for
+    path = tmp_path / "access.log"
+    log = make_access_log(Config(access_log_file=str(path), log_format="logfmt"))
+    assert log is not None
+    assert log.wants_details
+    log.log(record())
+    log.close()
+    assert path.read_text().startswith("time=")
 
 
 def test_the_applications_prints_come_first(pipe: Pipe) -> None:
@@ -345,6 +389,7 @@ import os, sys
 from asgiserver.log.access_format import compile_format
 from asgiserver.log.access import BatchedAccessLog
 from asgiserver.log.record import AccessRecord
+from asgiserver.log.setup import setup_logging
 log = BatchedAccessLog(compile_format("{target}"))
 def add(target):
     log.log(AccessRecord(None, "GET", target, "1.1", 200, 0, 0.0, "ok", []))

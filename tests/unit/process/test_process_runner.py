@@ -9,7 +9,7 @@ import pytest
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError
 from asgiserver.process import role
-from asgiserver.process.runner import needs_supervisor, run
+from asgiserver.process.runner import needs_supervisor, run, run_or_raise
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +83,8 @@ def test_a_worker_has_no_supervisor(monkeypatch):
     role.be_worker()
     with pytest.raises(ConfigError, match="a worker cannot have workers"):
         run(Config("app:app", workers=2))
+
+
+async def test_a_running_loop_is_told_what_to_use():
+    with pytest.raises(ConfigError, match=r"await asgiserver\.serve\(\.\.\.\)"):
+        run_or_raise(Config(lambda: None))

@@ -290,3 +290,23 @@ def test_interface_of_frameworks():
     fastapi = pytest.importorskip("fastapi")
     assert detect_interface(starlette.Starlette()) == "asgi3"
     assert detect_interface(fastapi.FastAPI()) == "asgi3"
+
+
+@pytest.mark.parametrize(
+    ("path", "fixed"),
+    [
+        ("pkg/api.py:app", "pkg.api:app"),
+        ("./pkg/sub/api.py", "pkg.sub.api:app"),
+        ("src/pkg/api.py", "--app-dir src pkg.api:app"),
+        ("plain/api.py", "--app-dir plain api:app"),
+        ("./main.py", "main:app"),
+    ],
+)
+def test_a_path_within_packages_is_named_with_them(path, fixed, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("pkg", "pkg/sub", "src/pkg"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "__init__.py").touch()
+    with pytest.raises(ApplicationLoadError) as caught:
+        load_application(path)
+    assert str(caught.value) == f"{path!r} is a path; name the module instead: {fixed}"
