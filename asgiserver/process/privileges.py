@@ -8,16 +8,23 @@ from __future__ import annotations
 import grp
 import os
 import pwd
+import stat
+from typing import TYPE_CHECKING
 
 from asgiserver.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["drop_privileges"]
 
 
-def drop_privileges(user: str | None, group: str | None) -> None:
+def drop_privileges(user: str | None, group: str | None, files: Iterable[str] = ()) -> None:
     """Become `user` and `group`, names or numbers, for good. Without both, do nothing.
 
-    The group defaults to the user's own, with its supplementary groups. Raises `ConfigError`.
+    The group defaults to the user's own, with its supplementary groups. They become the owners of
+    `files`, which are made if they are not there: logs, which workers go on writing to. Raises
+    `ConfigError`.
     """
     if user is None and group is None:
         return
@@ -35,11 +42,26 @@ def drop_privileges(user: str | None, group: str | None) -> None:
             os.setgroups([gid])
         else:
             os.initgroups(entry.pw_name, gid)
+        for path in files:
+            _give(path, uid, gid)
         os.setgid(gid)
         if entry is not None:
             os.setuid(entry.pw_uid)
     except PermissionError:
         raise ConfigError("user, group: only root can become somebody else") from None
+
+
+def _give(path: str, uid: int, gid: int) -> None:
+    """Change the owner of a regular file. What is wrong with its name is told when it is opened."""
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o644)
+    except OSError:
+        return
+    try:
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            os.fchown(fd, uid, gid)
+    finally:
+        os.close(fd)
 
 
 def _user(name: str) -> pwd.struct_passwd:

@@ -67,7 +67,9 @@ class Service:
         if self._config.user is not None or self._config.group is not None:
             from asgiserver.process.privileges import drop_privileges
 
-            drop_privileges(self._config.user, self._config.group)
+            config = self._config
+            logs = [path for path in (config.log_file, config.access_log_file) if path]
+            drop_privileges(config.user, config.group, logs)
         self._readiness.check()
 
     def _bind(self) -> list[Listener]:
@@ -91,7 +93,7 @@ class Service:
         """
         if not self._announced:
             self._announced = True
-            announce(self._config, self.sockets.addresses, workers)
+            announce(self._config, self.sockets.addresses, workers, panel=True)
             if self._predecessor is not None:
                 self._succeed(self._predecessor)
             self._readiness.announce(self.sockets.addresses)

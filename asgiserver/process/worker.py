@@ -332,7 +332,7 @@ def make_server(setup: Setup) -> Served:
     listeners = [Listener(adopt(fd), None, scheme) for fd, scheme in setup.listeners]
     app = load_outside_the_loop(setup.config)
     server = Server(setup.config, listeners=listeners, app=app)
-    server.announces = False  # the supervisor does, once
+    server.announces = ""  # the supervisor does, once
     return server
 
 

@@ -19,16 +19,22 @@ if TYPE_CHECKING:
 
     from asgiserver.config.fields import Config
 
-__all__ = ["announce", "panel"]
+__all__ = ["announce", "make_panel"]
 
 _EVERYWHERE = ("0.0.0.0", "[::]")
 _BOLD, _DIM = "1", "2"
 
 
-def announce(config: Config, addresses: Sequence[str], workers: int = 0) -> None:
-    """Say that requests are served; `workers` is 0 in a process that serves them itself."""
-    if shows_panel(config):
-        write_text(panel(config, addresses, workers, wants_colors(config.use_colors, sys.stderr)))
+def announce(
+    config: Config, addresses: Sequence[str], workers: int = 0, *, panel: bool = False
+) -> None:
+    """Say that requests are served; `workers` is 0 in a process that serves them itself.
+
+    `panel` when the process is the server's own, so that Ctrl-C stops it.
+    """
+    if panel and shows_panel(config):
+        colors = wants_colors(config.use_colors, sys.stderr)
+        write_text(make_panel(config, addresses, workers, colors))
         return
     for address in addresses:
         logger.info("Serving on %s", address)
@@ -45,7 +51,7 @@ def shows_panel(config: Config) -> bool:
     )
 
 
-def panel(config: Config, addresses: Sequence[str], workers: int, colors: bool) -> str:
+def make_panel(config: Config, addresses: Sequence[str], workers: int, colors: bool) -> str:
     """The panel, with its line ends."""
 
     def styled(text: str, code: str) -> str:

@@ -53,6 +53,7 @@ def run_here(config: Config) -> int:
     Raises `StartupError`.
     """
     server = Server(config)
+    server.announces = "panel"
     server.bind()  # before anybody's code runs: where another server listens, none does
     try:
         # Before the loop and the signal handlers: Ctrl-C ends a long import.

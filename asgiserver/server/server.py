@@ -81,7 +81,9 @@ class Server:
         self.addresses: tuple[str, ...] = ()
         self.extra_state: dict[str, Any] = {}  # put into the lifespan's state before its start
         self.accept_gate: Callable[[], float] | None = None  # see `Acceptor`
-        self.announces = True  # log the addresses; a supervisor logs them once for all its workers
+        # How the addresses are told: in "lines" of the log, or in a "panel" where there is a
+        # terminal; not at all in a worker, because its supervisor tells them for all workers.
+        self.announces = "lines"
         self.started = False
         self.context: ServerContext
         self.view: ServerView  # set by `start`
@@ -154,7 +156,7 @@ class Server:
             await asyncio.shield(self._stopping)  # a second cancellation does not break it off
             raise
         if self.announces:
-            announce(config, self.addresses)
+            announce(config, self.addresses, panel=self.announces == "panel")
         if self._early_stop is not None:
             timeout, reason = self._early_stop
             self.request_stop(timeout=timeout, reason=reason)

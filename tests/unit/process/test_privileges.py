@@ -34,3 +34,21 @@ except PermissionError:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert "(65534, 65534, 65534) [65534]\nfor good" in done.stdout, done.stderr
+
+
+@root
+def test_logs_belong_to_whom_it_becomes(tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "own.log").write_text("one")
+    files = [str(tmp_path / name) for name in ("own.log", "access.log", "none/a.log")]
+    program = f"""
+from asgiserver.process.privileges import drop_privileges
+drop_privileges("65534", None, [*{files!r}, "/dev/null"])
+for path in {files[:2]!r}:
+    open(path, "a").write("two")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "own.log").read_text() == "onetwo"
+    assert (tmp_path / "access.log").stat().st_uid == 65534
+    assert os.stat("/dev/null").st_uid == 0

@@ -6,12 +6,12 @@ import logging
 from asgiserver import __version__, speedups
 from asgiserver.config.fields import Config
 from asgiserver.server import announcement
-from asgiserver.server.announcement import announce, clickable, loop_name, panel, reader_name
+from asgiserver.server.announcement import announce, clickable, loop_name, make_panel, reader_name
 
 
 def test_the_panel():
     config = Config("main:app", loop="asyncio", http="h11", sources=("asgiserver.toml", "PORT"))
-    text = panel(config, ["http://127.0.0.1:8000", "unix:/run/a.sock"], 0, colors=False)
+    text = make_panel(config, ["http://127.0.0.1:8000", "unix:/run/a.sock"], 0, colors=False)
     assert text == f"""
   asgiserver {__version__}  main:app
 
@@ -28,12 +28,12 @@ def test_the_panel():
 
 def test_the_panel_of_workers_with_tls():
     tls = {"ssl_certfile": "a.pem", "ssl_min_version": "1.3"}
-    text = panel(Config("main:app", workers=4, **tls), ["https://[::]:443"], 4, colors=True)
+    text = make_panel(Config("main:app", workers=4, **tls), ["https://[::]:443"], 4, colors=True)
     assert "\x1b[1mhttps://[::]:443\x1b[0m" in text
     assert "\x1b[1mhttps://localhost:443\x1b[0m" in text
     assert "Workers   \x1b[0m  4\n" in text
     assert "TLS       \x1b[0m  1.3 or higher\n" in text
-    text = panel(Config("main:app", reload=True), [], 1, colors=False)
+    text = make_panel(Config("main:app", reload=True), [], 1, colors=False)
     assert "Workers     1, reloading\n" in text
 
 
@@ -41,7 +41,7 @@ def test_an_application_that_was_given():
     async def app(scope, receive, send):
         pass
 
-    assert f"asgiserver {__version__}  function\n" in panel(Config(app), [], 0, colors=False)
+    assert f"asgiserver {__version__}  function\n" in make_panel(Config(app), [], 0, colors=False)
 
 
 def test_addresses_to_click():
