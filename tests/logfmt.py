@@ -3,7 +3,9 @@
 import json
 import re
 
-_PAIR = re.compile(r'(?P<key>[^\s"=]+)=(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<word>[^\s"=\\]*))(?: |$)')
+_PAIR = re.compile(
+    r'(?P<key>[^\s"=]+)=(?:(?P<quoted>"(?:[^"\\]|\\.)*")|(?P<word>[^\s"=\\]*))(?: |$)'
+)
 
 
 def read_logfmt(line):

@@ -93,7 +93,7 @@ class ObservedExchange(Observed, Exchange):
 
     # The status is set at the moment when the head is given to the wire, and at no other.
     @property
-    def status(self) -> int:  # type: ignore[override] # a plain attribute costs less elsewhere
+    def status(self) -> int:
         """The status that was sent; 0 before that."""
         return self._status
 

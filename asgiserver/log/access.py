@@ -98,9 +98,9 @@ def make_access_log(config: Config) -> AccessLog | None:
 
 def taker_of(log: AccessLog, config: Config) -> Callable[[AccessRecord], None]:
     """What takes all records for `log`, and passes on those that the configuration wants."""
-    if not config.access_log_skip and config.access_log_sample == 1:
-        if config.access_log_slow == OFF:
-            return log.log
+    thinned = config.access_log_skip or config.access_log_sample < 1
+    if not thinned and config.access_log_slow == OFF:
+        return log.log
     from asgiserver.log.thinning import Thinning
 
     return Thinning(log.log, config).log

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from asgiserver.log.access_format import record_fields
 from asgiserver.log.escape import escape
@@ -74,18 +74,12 @@ def logfmt_line(fields: Mapping[str, Any]) -> str:
 # Schemas --------------------------------------------------------------------------------------
 
 
-def plain_access(fields: Fields, message: str) -> Fields:
-    """An access record with the names that ``json`` and ``logfmt`` have."""
-    return fields
-
-
-def ecs_access(fields: Fields, message: str) -> Fields:
+def ecs_access(fields: Fields) -> Fields:
     """An access record in the Elastic Common Schema; the namespace ``asgiserver`` is our own."""
     host, port = split_client(fields.get("client"))
     failed = fields["status"] >= 500 or fields["outcome"] not in ("ok", "client_gone")
     query = fields.get("query")
     known = {
-        "message": message,
         "event.kind": "event",
         "event.category": ["web"],
         "event.type": ["access"],
@@ -116,7 +110,7 @@ def ecs_access(fields: Fields, message: str) -> Fields:
     return {name: value for name, value in known.items() if value not in (None, "")}
 
 
-def gcp_access(fields: Fields, message: str) -> Fields:
+def gcp_access(fields: Fields) -> Fields:
     """An access record with an ``httpRequest`` as Google Cloud Logging reads it."""
     query = fields.get("query")
     request = {
@@ -133,19 +127,13 @@ def gcp_access(fields: Fields, message: str) -> Fields:
     }
     further = ("outcome", "connection", "ttfb", "request_id", "event", "close_code", "close_reason")
     return {
-        "message": message,
         "httpRequest": {name: value for name, value in request.items() if value is not None},
         **{name: fields[name] for name in further if fields.get(name) is not None},
     }
 
 
-def plain_head(fields: Fields) -> Fields:
-    """Time, level, logger and message, as ``json`` and ``logfmt`` name them."""
-    return fields
-
-
 def ecs_head(fields: Fields) -> Fields:
-    """The same in the Elastic Common Schema, which wants some of them first."""
+    """Time, level, logger and all else in the Elastic Common Schema, some of them first."""
     error = fields.pop("exception", None)
     kind, text = fields.pop("exception_type", None), fields.pop("exception_message", None)
     named = {
@@ -223,12 +211,19 @@ def nanoseconds(seconds: float) -> int:
 _STANDARD = {*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message"}
 
 
+class Schema(NamedTuple):
+    """How lines are encoded, and what their fields are called."""
+
+    encode: Callable[[Mapping[str, Any]], str]
+    head: Callable[[Fields], Fields] = lambda fields: fields
+    access: Callable[[Fields], Fields] = lambda fields: fields
+    has_message: bool = False  # access lines have one: the line as text
+
+
 class StructuredFormatter(logging.Formatter):
     """Makes one line of a record: its standard fields, the request's, and each extra attribute."""
 
-    encode: ClassVar[Callable[[Mapping[str, Any]], str]]
-    head: ClassVar[Callable[[Fields], Fields]] = staticmethod(plain_head)
-    access: ClassVar[Callable[[Fields, str], Fields]] = staticmethod(plain_access)
+    schema: ClassVar[Schema]
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, without its end."""
@@ -251,7 +246,7 @@ class StructuredFormatter(logging.Formatter):
             fields["exception"] = traceback_text(error)
         if record.stack_info:
             fields["stack"] = record.stack_info
-        return type(self).encode(type(self).head(fields))
+        return self.schema.encode(self.schema.head(fields))
 
     @classmethod
     def access_line(cls, fields: Fields, request: Fields, message: str) -> str:
@@ -259,12 +254,12 @@ class StructuredFormatter(logging.Formatter):
         for name in ("worker", "trace_id", "span_id"):
             if name in request:
                 fields[name] = request[name]
+        schema = cls.schema
         own = {name: v for name, v in request.items() if name not in fields}
-        shown = cls.access(own, message)
-        if cls.access is plain_access:
-            return cls.encode(fields | shown)
-        fields["message"] = shown.pop("message", message)
-        return cls.encode(cls.head(fields) | shown)
+        if not schema.has_message:
+            return schema.encode(fields | own)
+        fields["message"] = message
+        return schema.encode(schema.head(fields) | schema.access(own))
 
 
 def _request_fields() -> Fields:
@@ -293,29 +288,25 @@ def _text_of(error: BaseException) -> str:
 class JsonFormatter(StructuredFormatter):
     """``{"time":"2026-11-21T11:01:13.250Z","level":"INFO","logger":"asgiserver",...}``."""
 
-    encode = staticmethod(json_line)
+    schema = Schema(json_line)
 
 
 class LogfmtFormatter(StructuredFormatter):
     """``time=2026-11-21T11:01:13.250Z level=INFO logger=asgiserver message="Serving on ..."``."""
 
-    encode = staticmethod(logfmt_line)
+    schema = Schema(logfmt_line)
 
 
 class EcsFormatter(StructuredFormatter):
     """JSON in the Elastic Common Schema."""
 
-    encode = staticmethod(json_line)
-    head = staticmethod(ecs_head)
-    access = staticmethod(ecs_access)
+    schema = Schema(json_line, ecs_head, ecs_access, has_message=True)
 
 
 class GcpFormatter(StructuredFormatter):
     """JSON as Google Cloud Logging reads it."""
 
-    encode = staticmethod(json_line)
-    head = staticmethod(gcp_head)
-    access = staticmethod(gcp_access)
+    schema = Schema(json_line, gcp_head, gcp_access, has_message=True)
 
 
 class RequestIdFilter(logging.Filter):
@@ -343,11 +334,10 @@ def make_formatter(log_format: str) -> logging.Formatter:
 def compile_structured(log_format: str, text: Render) -> Render:
     """A function from an access record to its line; `text` makes its message."""
     formatter = _FORMATTERS[log_format]
-    with_message = formatter.access is not plain_access
 
     def render(record: AccessRecord) -> str:
         fields = {"time": iso_time(time.time()), "level": "INFO", "logger": ACCESS_LOGGER}
-        message = text(record) if with_message else ""
+        message = text(record) if formatter.schema.has_message else ""
         return formatter.access_line(fields, record_fields(record), message)
 
     return render

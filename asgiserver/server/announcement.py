@@ -84,9 +84,9 @@ def clickable(addresses: Sequence[str]) -> list[str]:
     found: list[str] = []
     for address in addresses:
         found.append(address)
-        for everywhere in _EVERYWHERE:
-            if f"//{everywhere}:" in address:
-                found.append(address.replace(everywhere, "localhost"))
+        if any(f"//{host}:" in address for host in _EVERYWHERE):
+            scheme, _, rest = address.partition("//")
+            found.append(f"{scheme}//localhost:{rest.rpartition(':')[2]}")
     return list(dict.fromkeys(found))
 
 

@@ -73,7 +73,7 @@ class Observation:
         )
         assert isinstance(session, Observed)
         details = RequestDetails(connection=self._number(peer))
-        sent = ()
+        sent: tuple[tuple[bytes, bytes], ...] = ()
         if self._wants_id:
             details.request_id = name = self._id_of(head, peer)
             session.scope["extensions"]["asgiserver.request"] = {"id": name}

@@ -49,7 +49,7 @@ __all__ = ["Telemetry", "start_telemetry"]
 METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"}
 )
-"""The methods that the conventions know; any other one is ``_OTHER``, so that labels are bounded."""
+"""The methods that the conventions know; any other is ``_OTHER``, so that labels are bounded."""
 
 BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 """Seconds: the buckets that the conventions recommend for durations of requests."""
@@ -162,7 +162,8 @@ class Telemetry:
             labels["http.route"] = route
         if span.is_recording():
             if "http.route" in labels:
-                span.update_name(f"{labels['http.request.method']} {route}")
+                name = record.method if record.method in METHODS else "HTTP"
+                span.update_name(f"{name} {route}")
             span.set_attributes(labels)
             if session.error is not None:
                 span.record_exception(session.error)
@@ -180,9 +181,7 @@ class Telemetry:
             for one in sessions
         )
         return [
-            metrics.Observation(
-                count, {"http.request.method": method, "url.scheme": scheme}
-            )
+            metrics.Observation(count, {"http.request.method": method, "url.scheme": scheme})
             for (method, scheme), count in counts.items()
         ]
 

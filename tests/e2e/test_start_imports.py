@@ -32,8 +32,9 @@ OURS = """
     log.outlet log.record log.refusals log.setup log.timestamps
     metrics.figures
     process.role process.runner process.upgrade
-    server.acceptor server.announcement server.application server.children server.importing server.limits
-    server.listener server.loading server.log_flusher server.loops server.main_task server.own_files
+    server.acceptor server.announcement server.application server.children server.importing
+    server.limits server.listener server.loading server.log_flusher server.loops server.main_task
+    server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
     server.standard_streams server.terminal server.unfinished server.view server.wires
     wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting

@@ -141,7 +141,11 @@ def test_disabled_loggers_hide_nothing_of_the_server(start, moment, named):
     assert len(re.findall(OURS + "ERROR    Exception in ASGI application: GET /fail", output)) == 1
     assert output.count("RuntimeError: not answered") == 1
     assert (
-        len(re.findall(OURS + r'INFO     127.0.0.1:\d+ "GET /fail HTTP/1.1" 500 .* app_error$', output))
+        len(
+            re.findall(
+                OURS + r'INFO     127.0.0.1:\d+ "GET /fail HTTP/1.1" 500 .* app_error$', output
+            )
+        )
         == 1
     )
     assert len(re.findall(OURS + "INFO     Stopped$", output)) == 1
@@ -190,4 +194,6 @@ def test_a_500_of_starlette_is_an_app_error(start):
     server = start(STARLETTE, handler="")
     server.get("/")
     output = end(server)
-    assert re.search(OURS + r'INFO     127.0.0.1:\d+ "GET / HTTP/1.1" 500 21B .* app_error$', output), output
+    assert re.search(
+        OURS + r'INFO     127.0.0.1:\d+ "GET / HTTP/1.1" 500 21B .* app_error$', output
+    ), output

@@ -227,8 +227,7 @@ def test_a_lifespan_that_fails_is_one_short_traceback_and_one_line(tmp_path):
         command.close()
     lines = command.output.splitlines()
     assert lines[-1] == (
-        "asgiserver: error: the application's start-up failed:"
-        " ConnectionError: database is down"
+        "asgiserver: error: the application's start-up failed: ConnectionError: database is down"
     )
     assert command.output.count("Traceback") == 1
     assert re.findall(r'File ".*?([^/"]+)", line', command.output) == ["main.py"]
@@ -274,5 +273,8 @@ def test_a_client_that_leaves_is_no_noise(tmp_path):
         assert server.stop() == 0
         last = [re.sub(rf"^{STAMP} ", "", line) for line in server.lines[since:]]
     noise = ("Stopping", "Stopped", "Waiting for GET /sleep", "Cancelled at shutdown: GET /sleep")
-    assert not [line for line in last if not line.startswith(tuple(f"INFO     {n}" for n in noise))
-                and "Cancelled" not in line]
+    assert not [
+        line
+        for line in last
+        if not line.startswith(tuple(f"INFO     {n}" for n in noise)) and "Cancelled" not in line
+    ]

@@ -144,9 +144,7 @@ def test_files_that_are_copied_and_truncated(start, tmp_path):
     fetch(server, "/1")
     end(server)
     for rotation, count in enumerate(asked):
-        assert numbers([tmp_path / f"access.log.{rotation}"], read_logfmt) == [
-            *range(1, count + 1)
-        ]
+        assert numbers([tmp_path / f"access.log.{rotation}"], read_logfmt) == [*range(1, count + 1)]
     assert numbers([log], read_logfmt) == [1]
 
 
@@ -211,9 +209,16 @@ def test_lines_are_in_order_on_a_pipe(start):
     fetch(server, "/1")
     fetch(server, "/fail")
     lines = end(server)
-    place = {word: next(n for n, line in enumerate(lines) if word in line) for word in (
-        "Serving on", "GET /1 ", "Exception in ASGI application", '"GET /fail ', "Stopping"
-    )}
+    place = {
+        word: next(n for n, line in enumerate(lines) if word in line)
+        for word in (
+            "Serving on",
+            "GET /1 ",
+            "Exception in ASGI application",
+            '"GET /fail ',
+            "Stopping",
+        )
+    }
     assert sorted(place.values()) == list(place.values())
     stamp = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} INFO     "
     assert re.match(stamp + r'127\.0\.0\.1:\d+ "GET /1 HTTP/1.1" 200 \d+B [\d.]+ms$', lines[1])
@@ -267,7 +272,9 @@ def test_connections_are_numbered(start):
 def test_a_folder_that_is_missing_is_one_line(tmp_path):
     (tmp_path / "main.py").write_text(APP)
     for flag in ("--log-file", "--access-log-file"):
-        command = Command(tmp_path, "main:app", "--lifespan", "off", "--port", "0", flag, "no/a.log")
+        command = Command(
+            tmp_path, "main:app", "--lifespan", "off", "--port", "0", flag, "no/a.log"
+        )
         try:
             assert command.wait() == 2
         finally:

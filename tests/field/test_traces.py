@@ -5,6 +5,7 @@ import json
 import signal
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import ClassVar
 
 import pytest
 from cli_server import WAIT, Command
@@ -64,9 +65,11 @@ def test_each_worker_has_exporters_of_its_own(tmp_path, mode):
 
 
 class Collector(BaseHTTPRequestHandler):
+    got: ClassVar[list[tuple[str, bytes]]] = []
+
     def do_POST(self):
         size = int(self.headers["content-length"])
-        self.server.got.append((self.path, self.rfile.read(size)))
+        self.got.append((self.path, self.rfile.read(size)))
         self.send_response(200)
         self.send_header("content-length", "0")
         self.end_headers()
@@ -77,7 +80,7 @@ class Collector(BaseHTTPRequestHandler):
 
 def test_by_default_all_is_sent_with_otlp(tmp_path):
     collector = HTTPServer(("127.0.0.1", 0), Collector)
-    collector.got = []
+    Collector.got.clear()
     thread = threading.Thread(target=collector.serve_forever, daemon=True)
     thread.start()
     try:
@@ -91,9 +94,9 @@ def test_by_default_all_is_sent_with_otlp(tmp_path):
         collector.shutdown()
         thread.join(WAIT)
         collector.server_close()
-    paths = {path for path, _ in collector.got}
+    paths = {path for path, _ in Collector.got}
     assert paths == {"/v1/traces", "/v1/metrics"}
-    sent = b"".join(body for _, body in collector.got)
+    sent = b"".join(body for _, body in Collector.got)
     for text in (b"main:app", b"http.request.method", b"http.server.request.duration", b"sell"):
         assert text in sent
 

@@ -10,15 +10,15 @@ from asgiserver import Config, Server, request_id
 
 pytest.importorskip("opentelemetry.sdk")
 
-from opentelemetry import metrics, trace  # noqa: E402
-from opentelemetry.sdk.metrics import MeterProvider  # noqa: E402
-from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: E402
-from opentelemetry.sdk.trace import TracerProvider  # noqa: E402
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: E402
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import (  # noqa: E402
+from opentelemetry import metrics, trace
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import (
     InMemorySpanExporter,
 )
-from opentelemetry.trace import SpanKind, StatusCode  # noqa: E402
+from opentelemetry.trace import SpanKind, StatusCode
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"traceparent: 00-{TRACE}-{SPAN}-01\r\n".encode()
@@ -59,6 +59,7 @@ def points(exporters, name):
 
 class Route:
     path = "/items/{item}"
+    may_go: asyncio.Event  # for the request to /wait
 
 
 async def app(scope, receive, send):
@@ -71,7 +72,7 @@ async def app(scope, receive, send):
     if scope["path"] == "/fail":
         raise LookupError("no")
     if scope["path"] == "/wait":
-        await app.may_go.wait()
+        await Route.may_go.wait()
     if scope["path"].startswith("/items/"):
         scope["route"] = Route()
         await receive()
@@ -162,7 +163,7 @@ async def test_unknown_methods_are_bounded(spans):
 
 
 async def test_a_client_that_leaves_has_no_status_and_is_no_error_of_ours(spans):
-    app.may_go = asyncio.Event()
+    Route.may_go = asyncio.Event()
     async with serve() as server:
         client = await RawClient.connect(server)
         await client.get(b"/wait")
@@ -171,14 +172,16 @@ async def test_a_client_that_leaves_has_no_status_and_is_no_error_of_ours(spans)
                 await asyncio.sleep(0.001)
         client.reset()
         span = (await ended(spans, 1))["GET"]
-        app.may_go.set()
+        Route.may_go.set()
     assert "http.response.status_code" not in span.attributes
     assert span.attributes["error.type"] == "client_gone"
     assert span.status.status_code is StatusCode.UNSET
 
 
 async def test_a_websocket_is_one_span_until_its_end(spans, exporters):
-    before = sum(point.count for point in points(exporters, "http.server.request.duration").values())
+    before = sum(
+        point.count for point in points(exporters, "http.server.request.duration").values()
+    )
     async with serve() as server:
         client = await RawClient.connect(server)
         await client.send(
@@ -215,7 +218,7 @@ async def test_durations_are_a_histogram_with_bounded_labels(spans, exporters):
 
 
 async def test_active_requests_are_those_that_run(spans, exporters):
-    app.may_go = asyncio.Event()
+    Route.may_go = asyncio.Event()
     async with serve() as server:
         client = await RawClient.connect(server)
         await client.get(b"/wait")
@@ -225,7 +228,7 @@ async def test_active_requests_are_those_that_run(spans, exporters):
         found = points(exporters, "http.server.active_requests")
         labels = (("http.request.method", "GET"), ("url.scheme", "http"))
         assert found[labels].value == 1
-        app.may_go.set()
+        Route.may_go.set()
         await client.reply()
         await ended(spans, 1)
         await client.close()

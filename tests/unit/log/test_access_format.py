@@ -171,8 +171,15 @@ def test_a_template_with_details() -> None:
 
 @pytest.mark.parametrize(
     ("access_log_format", "wanted"),
-    [("text", False), ("combined", False), ("json", True), ("logfmt", True)]
-    + [("{status}", False), ("{ttfb_ms:.0f}", True), ("{request_id}", True)],
+    [
+        ("text", False),
+        ("combined", False),
+        ("json", True),
+        ("logfmt", True),
+        ("{status}", False),
+        ("{ttfb_ms:.0f}", True),
+        ("{request_id}", True),
+    ],
 )
 def test_details_are_wanted_only_where_they_are_shown(access_log_format: str, wanted: bool) -> None:
     assert wants_details(access_log_format) is wanted

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from asgiserver.config.fields import Config
 from asgiserver.errors import ConfigError, PeerError
-from asgiserver.log.escape import client_text, escape
 from asgiserver.log.columns import wants_colors
+from asgiserver.log.escape import client_text, escape
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER, StandInHandler, has_foreign_handlers
 from asgiserver.log.refusals import LinesPerPeer, PeerErrorLog
 from asgiserver.log.setup import TRACE, log_level, setup_logging

@@ -236,9 +236,7 @@ def test_the_end_of_a_websocket(log_format: str) -> None:
 
 
 @pytest.mark.parametrize("log_format", STRUCTURED)
-@given(
-    target=st.binary(), value=st.binary(), host=st.text(), method=st.text(), name=st.text()
-)
+@given(target=st.binary(), value=st.binary(), host=st.text(), method=st.text(), name=st.text())
 def test_whatever_a_client_sends_is_one_line_that_can_be_read(
     log_format: str, target: bytes, value: bytes, host: str, method: str, name: str
 ) -> None:
@@ -314,16 +312,22 @@ def test_an_exception_without_a_text() -> None:
 
 def test_extra_attributes_become_fields() -> None:
     formatter = structured.make_formatter("json")
-    fields = json.loads(formatter.format(own("stalled", seconds=1.5, frame="app.py:3", odd=math.nan)))
+    fields = json.loads(
+        formatter.format(own("stalled", seconds=1.5, frame="app.py:3", odd=math.nan))
+    )
     assert (fields["seconds"], fields["frame"], fields["odd"]) == ("1.5", "app.py:3", "nan")
     fields = json.loads(formatter.format(own("stalled", seconds=1.5, what=object, stack_info="s")))
     assert fields["seconds"] == 1.5
     assert (fields["what"], fields["stack"]) == ("<class 'object'>", "s")
-    line = structured.make_formatter("logfmt").format(own("x", **{"a b": "c=d", "no": None, "t": True}))
+    line = structured.make_formatter("logfmt").format(
+        own("x", **{"a b": "c=d", "no": None, "t": True})
+    )
     assert read_logfmt(line)["a_b"] == "c=d"
     assert read_logfmt(line)["t"] == "true"
     assert "no" not in read_logfmt(line)
-    ecs = json.loads(structured.make_formatter("ecs").format(own("x", seconds=2, **{"host.name": "a"})))
+    ecs = json.loads(
+        structured.make_formatter("ecs").format(own("x", seconds=2, **{"host.name": "a"}))
+    )
     assert (ecs["asgiserver.seconds"], ecs["host.name"]) == (2, "a")
 
 
@@ -357,7 +361,7 @@ def test_access_records_of_logging_are_formatted_alike(log_format: str) -> None:
         def emit(self, record: logging.LogRecord) -> None:
             seen.append(self.format(record))
 
-    target = logging.Logger("asgiserver.access")
+    target = logging.Logger("asgiserver.access")  # noqa: LOG001 (not the server's own one)
     handler = Keep()
     handler.setFormatter(structured.make_formatter(log_format))
     target.addHandler(handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -33,9 +34,7 @@ def websocket(event: Any) -> AccessRecord:
 
 
 def test_without_these_options_nothing_stands_in_between() -> None:
-    import logging
-
-    log = LoggerAccessLog(logging.Logger("x"))
+    log = LoggerAccessLog(logging.getLogger("tests.thinning"))
     assert taker_of(log, Config()) == log.log
     for options in ({"access_log_skip": "/x"}, {"access_log_sample": 0.5}, {"access_log_slow": 1}):
         assert taker_of(log, Config(**options)) != log.log

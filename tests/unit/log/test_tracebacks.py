@@ -95,11 +95,11 @@ def test_a_fault_of_the_server_is_shown_whole(
     layers: Callable[..., BaseException], tmp_path: Path
 ) -> None:
     fault = load(tmp_path / "asgiserver" / "fault.py", FAILS)
-    try:
+    with pytest.raises(ValueError, match="no") as caught:
         fault.fail()
-    except ValueError as error:
-        error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-        assert files(format_traceback(error)) == ["fault.py"]
+    error = caught.value
+    error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
+    assert files(format_traceback(error)) == ["fault.py"]
 
 
 def test_causes_and_groups_are_trimmed_too(layers: Callable[..., BaseException]) -> None:

@@ -2,7 +2,6 @@
 
 import logging
 
-
 from asgiserver import __version__, speedups
 from asgiserver.config.fields import Config
 from asgiserver.server import announcement
@@ -12,7 +11,9 @@ from asgiserver.server.announcement import announce, clickable, loop_name, make_
 def test_the_panel():
     config = Config("main:app", loop="asyncio", http="h11", sources=("asgiserver.toml", "PORT"))
     text = make_panel(config, ["http://127.0.0.1:8000", "unix:/run/a.sock"], 0, colors=False)
-    assert text == f"""
+    assert (
+        text
+        == f"""
   asgiserver {__version__}  main:app
 
   Serving on  http://127.0.0.1:8000
@@ -24,6 +25,7 @@ def test_the_panel():
   Ctrl-C stops
 
 """
+    )
 
 
 def test_the_panel_of_workers_with_tls():
