@@ -15,15 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.config.values import OFF
 from asgiserver.log.access_format import (
-    Render,
     compile_format,
     measures,
-    record_fields,
     wants_details,
     websocket_text,
 )
 from asgiserver.log.columns import Columns, wants_colors
 from asgiserver.log.escape import client_text, escape
+from asgiserver.log.flat import record_fields
 from asgiserver.log.loggers import access_logger, flush_first, has_foreign_handlers, logger
 from asgiserver.log.outlet import Outlet, is_terminal
 
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asgiserver.config.fields import Config
-    from asgiserver.log.record import AccessRecord
+    from asgiserver.log.record import AccessRecord, Render
 
 __all__ = [
     "AccessLog",

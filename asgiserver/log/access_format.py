@@ -8,30 +8,29 @@ from __future__ import annotations
 import logging
 import string
 import time
-from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ConfigError, closest
 from asgiserver.http.bounded import BoundedDict
 from asgiserver.http.fields import values_of
 from asgiserver.log.columns import Columns, paint
 from asgiserver.log.escape import client_text, escape
+from asgiserver.log.flat import details_of
 from asgiserver.log.origin import worker
-from asgiserver.log.record import AccessRecord, RequestDetails
+from asgiserver.log.record import AccessRecord, Render
 from asgiserver.log.timestamps import clf_time, iso_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "STRUCTURED",
-    "Render",
     "compile_format",
     "measures",
-    "record_fields",
     "wants_details",
     "websocket_text",
 ]
-
-Render = Callable[[AccessRecord], str]
 
 COMBINED = (
     "{client_host} - - [{clf_time}] "
@@ -67,7 +66,7 @@ _FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
     "clf_time": (lambda _: clf_time(time.time()), ""),
     "close_code": (lambda r: r.close_code, ""),
     "close_reason": (lambda r: escape(r.close_reason), ""),
-    "connection": (lambda r: _details(r).connection, ""),
+    "connection": (lambda r: details_of(r).connection, ""),
     "duration": (lambda r: r.duration, ".6f"),
     "duration_ms": (lambda r: r.duration * 1000, ".3f"),
     "event": (lambda r: r.event, ""),
@@ -79,29 +78,24 @@ _FIELDS: dict[str, tuple[Callable[[AccessRecord], object], str]] = {
     "query": (lambda r: escape(r.target.partition(b"?")[2]), ""),
     "reason": (lambda r: _REASONS.get(r.status, "-"), ""),
     "received": (lambda r: r.received, ""),
-    "request_id": (lambda r: escape(_details(r).request_id) or "-", ""),
+    "request_id": (lambda r: escape(details_of(r).request_id) or "-", ""),
     "scheme": (lambda r: escape(r.scheme), ""),
-    "span_id": (lambda r: _details(r).span_id or "-", ""),
+    "span_id": (lambda r: details_of(r).span_id or "-", ""),
     "status": (lambda r: r.status, ""),
     "target": (lambda r: escape(r.target), ""),
     "time": (lambda _: iso_time(time.time()), ""),
-    "trace_id": (lambda r: _details(r).trace_id or "-", ""),
+    "trace_id": (lambda r: details_of(r).trace_id or "-", ""),
     "ttfb": (lambda r: _first_byte(r), ".6f"),
     "ttfb_ms": (lambda r: _first_byte(r) * 1000, ".3f"),
     "version": (lambda r: escape(r.http_version), ""),
     "worker": (lambda _: "-" if worker() is None else worker(), ""),
 }
 _OF_DETAILS = ("connection", "request_id", "span_id", "trace_id", "ttfb", "ttfb_ms")
-_NO_DETAILS = RequestDetails()
-
-
-def _details(record: AccessRecord) -> RequestDetails:
-    return record.details or _NO_DETAILS
 
 
 def _first_byte(record: AccessRecord) -> float:
     """Seconds to the first byte of the answer; all of them when there was none."""
-    found = _details(record).ttfb
+    found = details_of(record).ttfb
     return record.duration if found is None else found
 
 
@@ -202,54 +196,6 @@ def websocket_text(record: AccessRecord) -> str:
 def _colored_status(status: int) -> str:
     color = _STATUS_COLORS.get(status // 100)
     return paint(str(status), color) if color else str(status)
-
-
-def record_fields(record: AccessRecord) -> dict[str, object]:
-    """A record as the fields of a JSON line, which are also the attributes of a `LogRecord`."""
-    path, _, query = record.target.partition(b"?")
-    return {
-        "client": None if record.client is None else client_text(record.client),
-        "method": escape(record.method),
-        "path": escape(path),
-        "query": escape(query),
-        "version": escape(record.http_version),
-        "status": record.status,
-        "bytes": record.sent,
-        "received": record.received,
-        "duration": round(record.duration, 6),
-        "outcome": escape(record.outcome),
-        "scheme": escape(record.scheme),
-        **(_websocket_fields(record) if record.event != "request" else {}),
-        **_known_fields(record),
-    }
-
-
-def _known_fields(record: AccessRecord) -> dict[str, object]:
-    """The fields that only some requests have."""
-    details = _details(record)
-    user_agent = values_of(b"user-agent", record.fields)
-    referer = values_of(b"referer", record.fields)
-    fields: dict[str, object] = {
-        "ttfb": None if details.ttfb is None else round(details.ttfb, 6),
-        "connection": details.connection or None,
-        "worker": worker(),
-        "request_id": escape(details.request_id) or None,
-        "trace_id": details.trace_id or None,
-        "span_id": details.span_id or None,
-        "user_agent": escape(b", ".join(user_agent)) or None,
-        "referer": escape(b", ".join(referer)) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _websocket_fields(record: AccessRecord) -> dict[str, object]:
-    fields: dict[str, object] = {"event": record.event}
-    if record.event == "websocket_close":
-        fields["close_code"] = record.close_code
-        fields["close_reason"] = escape(record.close_reason)
-        fields["messages_received"] = record.messages_received
-        fields["messages_sent"] = record.messages_sent
-    return fields
 
 
 def _compile_template(template: str) -> Render:

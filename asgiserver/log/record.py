@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from asgiserver.types import Fields, Outcome
 
-__all__ = ["AccessRecord", "Event", "RequestDetails"]
+__all__ = ["AccessRecord", "Event", "Render", "RequestDetails"]
 
 Event: TypeAlias = Literal["request", "websocket_open", "websocket_close"]
 """A WebSocket makes two records with status 101: one when it opens and one when it ends."""
@@ -56,3 +57,7 @@ class AccessRecord:
     close_reason: str = dataclasses.field(default="", init=False)  # may be the peer's: escape it
     messages_received: int = dataclasses.field(default=0, init=False)
     messages_sent: int = dataclasses.field(default=0, init=False)
+
+
+Render: TypeAlias = Callable[[AccessRecord], str]
+"""Makes the line of a record, without the line's end."""

@@ -13,8 +13,8 @@ import re
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from asgiserver.log.access_format import record_fields
 from asgiserver.log.escape import escape
+from asgiserver.log.flat import record_fields
 from asgiserver.log.formatters import traceback_text
 from asgiserver.log.loggers import ACCESS_LOGGER
 from asgiserver.log.origin import current_request, request_id, worker
@@ -23,8 +23,7 @@ from asgiserver.log.timestamps import iso_time
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from asgiserver.log.access_format import Render
-    from asgiserver.log.record import AccessRecord
+    from asgiserver.log.record import AccessRecord, Render
 
 __all__ = [
     "EcsFormatter",

@@ -8,9 +8,9 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from asgiserver.asgi.observed import Observed, ObservedExchange, ObservedWebSocket
+from asgiserver.asgi.observed import ObservedExchange, ObservedWebSocket
 from asgiserver.asgi.opening import open_session
 from asgiserver.http.fields import values_of
 from asgiserver.http.trace_context import read_traceparent
@@ -20,6 +20,7 @@ from asgiserver.server.proxy import TrustedPeers
 
 if TYPE_CHECKING:
     from asgiserver.asgi.channel import Channel
+    from asgiserver.asgi.observed import Observed
     from asgiserver.asgi.session import Session
     from asgiserver.context import PeerReader, ServerContext
     from asgiserver.http.message import RequestHead
@@ -68,10 +69,8 @@ class Observation:
         peer_reader: PeerReader | None,
     ) -> Session:
         """See `open_session`."""
-        session = open_session(
-            context, channel, head, peer, peer_reader, ObservedExchange, ObservedWebSocket
-        )
-        assert isinstance(session, Observed)
+        kinds = ObservedExchange, ObservedWebSocket
+        session = cast("Observed", open_session(context, channel, head, peer, peer_reader, *kinds))
         details = RequestDetails(connection=self._number(peer))
         sent: tuple[tuple[bytes, bytes], ...] = ()
         if self._wants_id:

@@ -28,8 +28,8 @@ OURS = """
     h1.httptools_parser h1.parser
     http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
     http.peer http.target
-    log.access log.access_format log.columns log.escape log.formatters log.loggers log.origin
-    log.outlet log.record log.refusals log.setup log.timestamps
+    log.access log.access_format log.columns log.escape log.flat log.formatters log.loggers
+    log.origin log.outlet log.record log.refusals log.setup log.timestamps
     metrics.figures
     process.role process.runner process.upgrade
     server.acceptor server.announcement server.application server.children server.importing

@@ -35,6 +35,7 @@ WIDE_CLASSES = {
     "Exchange": 24,  # a second object for each request is 1 % more bytecodes
     "Server": 28,
     "ObservedExchange": 30,  # an `Exchange`, and what was asked for about it
+    "ObservedWebSocket": 24,
     "ServerContext": 23,  # every hook of a server
     "Supervisor": 22,
     "WorkerHandle": 28,

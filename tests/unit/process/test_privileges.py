@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -37,10 +39,16 @@ except PermissionError:
 
 
 @root
-def test_logs_belong_to_whom_it_becomes(tmp_path):
-    tmp_path.chmod(0o755)
-    (tmp_path / "own.log").write_text("one")
-    files = [str(tmp_path / name) for name in ("own.log", "access.log", "none/a.log")]
+def test_logs_belong_to_whom_it_becomes():
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are for their owner alone
+        folder = Path(name)
+        folder.chmod(0o755)
+        check_owners(folder)
+
+
+def check_owners(folder):
+    (folder / "own.log").write_text("one")
+    files = [str(folder / name) for name in ("own.log", "access.log", "none/a.log")]
     program = f"""
 from asgiserver.process.privileges import drop_privileges
 drop_privileges("65534", None, [*{files!r}, "/dev/null"])
@@ -49,6 +57,6 @@ for path in {files[:2]!r}:
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "own.log").read_text() == "onetwo"
-    assert (tmp_path / "access.log").stat().st_uid == 65534
+    assert (folder / "own.log").read_text() == "onetwo"
+    assert (folder / "access.log").stat().st_uid == 65534
     assert os.stat("/dev/null").st_uid == 0
