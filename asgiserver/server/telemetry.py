@@ -6,6 +6,7 @@ the application receives and sends makes no spans. This module alone imports Ope
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import Counter
 from importlib.metadata import entry_points
@@ -36,7 +37,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opentelemetry.metrics import CallbackOptions, Observation
+    from opentelemetry.metrics import CallbackOptions, Histogram, Observation
     from opentelemetry.trace import Span
 
     from asgiserver.asgi.observed import Observed
@@ -83,20 +84,8 @@ class Telemetry:
         self._context = context
         self._closing = closing
         self._tracer = trace.get_tracer("asgiserver", __version__)
-        meter = metrics.get_meter("asgiserver", __version__)
-        self._durations = meter.create_histogram(
-            "http.server.request.duration",
-            unit="s",
-            description="Duration of HTTP server requests.",
-            explicit_bucket_boundaries_advisory=BOUNDARIES,
-        )
-        # A request that ends at once is never active, so counting begins and ends costs nothing.
-        meter.create_observable_up_down_counter(
-            "http.server.active_requests",
-            [self._active],
-            unit="{request}",
-            description="Number of active HTTP server requests.",
-        )
+        self._durations = _instruments()
+        _contexts.append(context)
         # A span, and the context of which it is the current span, for each session.
         self._spans: dict[Observed, tuple[Span, Any]] = {}
 
@@ -173,28 +162,53 @@ class Telemetry:
         if record.event == "request":
             self._durations.record(record.duration, labels)
 
-    def _active(self, _: CallbackOptions) -> Iterable[Observation]:
-        """How many requests run, by method and scheme; called when metrics are collected."""
-        sessions = list(self._context.running.values())
-        counts = Counter(
-            (one.request.method if one.request.method in METHODS else "_OTHER", one.scope["scheme"])
-            for one in sessions
-        )
-        return [
-            metrics.Observation(count, {"http.request.method": method, "url.scheme": scheme})
-            for (method, scheme), count in counts.items()
-        ]
-
     def close(self) -> None:
         """End the spans that are left, and send what waits."""
         for span, _ in self._spans.values():
             span.end()
         self._spans.clear()
+        _contexts.remove(self._context)
         for close in self._closing:
             try:
                 close()
             except Exception as error:
                 logger.warning("OpenTelemetry could not be ended: %s", error)
+
+
+# The servers of this process whose requests are counted; they share the instruments.
+_contexts: list[ServerContext] = []
+
+
+@functools.cache
+def _instruments() -> Histogram:
+    """Make the instruments, once in each process; the one that requests record to."""
+    meter = metrics.get_meter("asgiserver", __version__)
+    # A request that ends at once is never active, so counting begins and ends costs nothing.
+    meter.create_observable_up_down_counter(
+        "http.server.active_requests",
+        [_count_active],
+        unit="{request}",
+        description="Number of active HTTP server requests.",
+    )
+    return meter.create_histogram(
+        "http.server.request.duration",
+        unit="s",
+        description="Duration of HTTP server requests.",
+        explicit_bucket_boundaries_advisory=BOUNDARIES,
+    )
+
+
+def _count_active(_: CallbackOptions) -> Iterable[Observation]:
+    """How many requests run, by method and scheme; called when metrics are collected."""
+    counts = Counter(
+        (one.request.method if one.request.method in METHODS else "_OTHER", one.scope["scheme"])
+        for context in _contexts
+        for one in list(context.running.values())
+    )
+    return [
+        metrics.Observation(count, {"http.request.method": method, "url.scheme": scheme})
+        for (method, scheme), count in counts.items()
+    ]
 
 
 def _server_attributes(host: str) -> dict[str, Any]:

@@ -94,6 +94,13 @@ class Load:
             assert time.monotonic() < deadline
             time.sleep(0.001)
 
+    def wait_for(self, path):
+        """Return when the file is there."""
+        deadline = time.monotonic() + WAIT
+        while not path.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+
     def stop(self):
         self._ended.set()
         for thread in self._threads:
@@ -119,6 +126,7 @@ def test_no_line_is_torn_or_lost_when_files_are_renamed(start, tmp_path, buffer)
     load = Load(server)
     for rotation in range(5):
         load.wait(200)
+        load.wait_for(log)
         log.rename(tmp_path / f"access.log.{rotation}")
         if rotation % 2:  # logrotate's `create` puts an empty file there, `nocreate` does not
             log.touch()
