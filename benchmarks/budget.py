@@ -149,21 +149,16 @@ class CountingLoop(asyncio.SelectorEventLoop):
 
 
 class Bench:
-    """One scenario with a server around it."""
+    """One scenario with a server around it, which has the `options` of a `Config`."""
 
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, **options: Any) -> None:
         self.scenario = scenario
         self.requests = 0
         self.writes = 0
         self.most_blocks = 0
         self.loop = loop = CountingLoop()
-        config = asgiserver.Config(
-            scenario.app,
-            port=0,
-            access_log=False,
-            lifespan="off",
-            log_level="warning",
-        )
+        quiet = {"access_log": False, "lifespan": "off", "log_level": "warning"}
+        config = asgiserver.Config(scenario.app, port=0, **(quiet | options))
         self.server = loop.run_until_complete(self._start(config))
         port = int(self.server.addresses[0].rpartition(":")[2])
         with socket.create_connection(("127.0.0.1", port)):

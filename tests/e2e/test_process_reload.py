@@ -35,7 +35,7 @@ def test_reloads_what_changed_and_survives_a_syntax_error(tmp_path, environ):
         assert server.get()["version"] == 1
         change(tmp_path, "VERSION = 1", "VERSION = 22")
         server.see(r"app\.py changed, reloading")
-        server.see("is ready", 2)
+        server.see("Restart complete")
         assert server.get()["version"] == 22
 
         change(tmp_path, "VERSION = 22", "VERSION = = 3")
@@ -72,7 +72,7 @@ def test_open_streams_do_not_block_a_reload(tmp_path):
             client.send("hello")
             assert client.recv() == "hello"
             change(tmp_path, "VERSION = 1", "VERSION = 22")
-            server.see("is ready", 2)
+            server.see("Restart complete")
             with pytest.raises(ConnectionClosed) as closed:
                 client.recv(5)
             assert closed.value.rcvd.code == 1012
@@ -87,7 +87,7 @@ def test_workers_know_that_somebody_develops(tmp_path):
         assert server.get()["version"] == 1  # the spare connection has been accepted, too
         change(tmp_path, "VERSION = 1", "VERSION = 22")
         assert spare.recv(1) == b""
-        server.see("is ready", 2)
+        server.see("Restart complete")
         assert server.get()["version"] == 22
         assert server.stop() == 0
 

@@ -231,7 +231,7 @@ def test_logging_is_read_again(tmp_path):
         file = {"class": "logging.FileHandler", "filename": name}
         stderr = {"class": "logging.StreamHandler"}
         handlers = {"file": file, "stderr": stderr}
-        loggers = {"asgiserver": {"handlers": list(handlers), "level": "INFO"}}
+        loggers = {"asgiserver": {"handlers": list(handlers), "level": "DEBUG"}}
         text = json.dumps({"version": 1, "handlers": handlers, "loggers": loggers})
         (tmp_path / "log.json").write_text(text)
 

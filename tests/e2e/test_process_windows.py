@@ -133,7 +133,7 @@ def test_reloads_what_changed_and_survives_a_syntax_error(tmp_path):
         server.see("SyntaxError")
         server.see("Waiting for a file to change")
         source.write_text(good.replace("VERSION = 1", "VERSION = 22"))
-        server.see("is ready", 2)
+        server.see("Restart complete")
         assert server.get()["version"] == 22
         server.signal(signal.SIGINT)
         assert server.wait() == 0
