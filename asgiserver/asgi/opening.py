@@ -37,10 +37,9 @@ def open_session(
     if context.observe is not None and websocket is None:
         return context.observe(context, channel, head, peer, peer_reader)
     context.stats.requests += 1
-    framing = head.framing
     if head.forwarded is not None and peer_reader is not None:
         peer = peer_reader(head, peer) or peer
-    if framing.upgrade == b"websocket" and context.config.ws != "none":
+    if head.framing.upgrade == b"websocket" and context.config.ws != "none":
         return _open_websocket(context, channel, head, peer, websocket)
     return exchange(context, channel, head, http_scope(context, head, peer))
 
