@@ -5,6 +5,7 @@
 PYTHON ?= python3
 T ?= 60
 N ?= 1000000
+JOBS ?= 4
 ARGS ?=
 
 # Such as .venv-3.11, or .venv-3.13t: interpreters do not share one.
@@ -45,14 +46,16 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.13       use another interpreter; its environment is $(VENV)'
+	@echo '  JOBS=0                  run the tests one by one'
 	@echo '  ARGS="-k name -x"       arguments for pytest (test, fuzz), benchmarks and autobahn'
 
 demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
 	@echo 'Serving examples/fastapi_app.py on http://127.0.0.1:8000 (Ctrl-C stops it)'
 	@$(VENV)/bin/asgiserver examples.fastapi_app:app --host 127.0.0.1 --port 8000
 
-test: $(VENV)/.test ## Run all tests
-	$(RUN) -m pytest $(ARGS)
+# More processes than cores: many tests wait for something.
+test: $(VENV)/.test ## Run all tests, JOBS=4 at a time
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 test-system: $(VENV)/.test ## Run the tests behind nginx and HAProxy (apt-get install nginx haproxy)
 	$(RUN) -m pytest tests/system $(ARGS)
