@@ -31,6 +31,8 @@ PURE := \
 	asgiserver/h1/head.py \
 	asgiserver/h1/head_reader.py \
 	asgiserver/h1/parser.py \
+	asgiserver/h2/hpack.py \
+	asgiserver/h2/python_hpack.py \
 	asgiserver/http/* \
 	asgiserver/metrics/* \
 	asgiserver/process/plan.py \
@@ -106,16 +108,15 @@ NATIVE := build/native-$(VERSION)
 SANITIZED = PYTHONSAFEPATH=1 PYTHONPATH=$(NATIVE) PYTHONMALLOC=malloc ASAN_OPTIONS=detect_leaks=0 \
 	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)"
 
-fuzz-native: $(VENV)/.test ## Run the tests of the compiled core under ASan and UBSan, with N=1000000 heads in C
-	@rm -rf $(NATIVE) && mkdir -p $(NATIVE)/heads && cp -r asgiserver $(NATIVE) && rm -f $(NATIVE)/asgiserver/speedups/*.so
-	@cd tests && ../$(RUN) -c 'from pathlib import Path; from real_heads import REAL_HEADS; \
-		[Path("../$(NATIVE)/heads", str(n)).write_bytes(head) for n, head in enumerate(REAL_HEADS.values())]'
-	$(CC) $(SANITIZE) -o $(NATIVE)/fuzz_head tests/native/fuzz_head.c asgiserver/speedups/head.c
-	$(NATIVE)/fuzz_head $(N) $$(date +%s) $(NATIVE)/heads/*
+fuzz-native: $(VENV)/.test ## Run the tests of the compiled core under ASan and UBSan, with N=1000000 inputs in C
+	@rm -rf $(NATIVE) && mkdir -p $(NATIVE) && cp -r asgiserver $(NATIVE) && rm -f $(NATIVE)/asgiserver/speedups/*.so
+	@cd tests && ../$(RUN) native/inputs.py ../$(NATIVE)
+	CC='$(CC)' SANITIZE='$(SANITIZE)' bash tests/native/run $(NATIVE) $(N)
 	$(CC) $(SANITIZE) -shared -fPIC asgiserver/speedups/*.c \
 		$$($(RUN) -c 'import sysconfig as s; print("-I" + s.get_path("include"), "-o", "$(NATIVE)/asgiserver/speedups/_core" + s.get_config_var("EXT_SUFFIX"))')
 	$(SANITIZED) $(RUN) -c 'from asgiserver.speedups import _core; assert "$(NATIVE)" in _core.__file__, _core.__file__'
-	$(SANITIZED) $(RUN) -m pytest -q -p no:cacheprovider tests/fuzz/test_fuzz_core.py tests/unit/h1/test_core_reader.py $(ARGS)
+	$(SANITIZED) $(RUN) -m pytest -q -p no:cacheprovider tests/fuzz/test_fuzz_core.py tests/fuzz/test_fuzz_hpack.py \
+		tests/unit/h1/test_core_reader.py tests/unit/h2/test_h2_hpack.py tests/unit/h2/test_core_hpack.py $(ARGS)
 
 soak: $(VENV)/.test ## Run the tests that take minutes: 500,000 requests, 10,000 idle connections
 	$(RUN) -m pytest -q -s -m soak $(ARGS)

@@ -4,26 +4,11 @@
    been made they are only read, and what a call makes belongs to that call. So threads need no
    lock, with or without the GIL. */
 
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
+#include "core.h"
 
-#include "head.h"
-
-/* `asgiserver.speedups.BUILD` has to be the same: change both whenever what `read_head` takes or
-   returns changes. */
-enum { BUILD = 1 };
-
-typedef struct {
-    PyObject *names[NAMES];
-    PyObject *methods[METHODS];
-    PyObject *version_1_0, *version_1_1;
-    PyObject *comma;
-    NameTable table;
-} State;
-
-static PyObject *bytes_of(Span span) {
-    return PyBytes_FromStringAndSize((const char *)span.begin, (Py_ssize_t)span.size);
-}
+/* `asgiserver.speedups.BUILD` has to be the same: change both whenever what the functions and types
+   of this module take or give changes. */
+enum { BUILD = 2 };
 
 static PyObject *lower_bytes_of(Span span) {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
@@ -39,7 +24,7 @@ static PyObject *lower_bytes_of(Span span) {
 }
 
 /* A tuple of `size` objects, which it takes over; NULL when one of them is NULL or memory ends. */
-static PyObject *tuple_of(PyObject *const *items, Py_ssize_t size) {
+PyObject *tuple_of(PyObject *const *items, Py_ssize_t size) {
     bool is_whole = true;
     for (Py_ssize_t i = 0; i < size; i++) {
         is_whole = is_whole && items[i] != NULL;
@@ -97,7 +82,7 @@ static bool add_forwarded(const State *state, PyObject *forwarded, PyObject *fie
     return is_added;
 }
 
-static PyObject *make_forwarded(const State *state, const Head *head, PyObject *fields) {
+PyObject *make_forwarded(const State *state, const Head *head, PyObject *fields) {
     if (!head->is_forwarded) {
         return Py_NewRef(Py_None);
     }
@@ -111,8 +96,7 @@ static PyObject *make_forwarded(const State *state, const Head *head, PyObject *
     return forwarded;
 }
 
-/* Path, raw path and query; None when the path has to be decoded. */
-static PyObject *make_parts(const Head *head, PyObject *target) {
+PyObject *make_parts(const Head *head, PyObject *target) {
     if (!head->is_plain) {
         return Py_NewRef(Py_None);
     }
@@ -164,10 +148,8 @@ static PyObject *read_head(PyObject *module, PyObject *const *args, Py_ssize_t c
         Py_RETURN_NONE;
     }
     const State *state = PyModule_GetState(module);
-    Span bytes = {
-        (const uint8_t *)PyBytes_AS_STRING(args[0]), (size_t)PyBytes_GET_SIZE(args[0])};
     Head head;
-    if (!scan_head(&state->table, bytes, (size_t)most_fields, args[2] == Py_True, &head)) {
+    if (!scan_head(&state->table, span_of(args[0]), (size_t)most_fields, args[2] == Py_True, &head)) {
         Py_RETURN_NONE;
     }
     return make_request(state, &head);
@@ -175,6 +157,7 @@ static PyObject *read_head(PyObject *module, PyObject *const *args, Py_ssize_t c
 
 static PyMethodDef functions[] = {
     {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
+    {"read_fields", (PyCFunction)(void (*)(void))read_fields, METH_FASTCALL, read_fields_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -222,7 +205,7 @@ static int execute(PyObject *module) {
     if (state->version_1_0 == NULL || state->version_1_1 == NULL || state->comma == NULL) {
         return -1;
     }
-    return add_constants(module);
+    return add_constants(module) < 0 ? -1 : add_hpack(module, state);
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {
@@ -236,6 +219,11 @@ static int traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->version_1_0);
     Py_VISIT(state->version_1_1);
     Py_VISIT(state->comma);
+    Py_VISIT(state->cookie);
+    Py_VISIT(state->host);
+    for (int i = 0; i < STATIC_FIELDS; i++) {
+        Py_VISIT(state->static_fields[i]);
+    }
     return 0;
 }
 
@@ -250,6 +238,11 @@ static int clear(PyObject *module) {
     Py_CLEAR(state->version_1_0);
     Py_CLEAR(state->version_1_1);
     Py_CLEAR(state->comma);
+    Py_CLEAR(state->cookie);
+    Py_CLEAR(state->host);
+    for (int i = 0; i < STATIC_FIELDS; i++) {
+        Py_CLEAR(state->static_fields[i]);
+    }
     return 0;
 }
 
@@ -271,7 +264,7 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "asgiserver.speedups._core",
-    .m_doc = "Request heads, read in C; see docs/adr/0023.",
+    .m_doc = "Request heads and field blocks, in C; see docs/adr/0023.",
     .m_size = sizeof(State),
     .m_methods = functions,
     .m_slots = slots,

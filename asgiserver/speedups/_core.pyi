@@ -23,3 +23,40 @@ def read_head(
     ]
     | None
 ): ...
+def read_fields(
+    fields: list[tuple[bytes, bytes]],
+    most_fields: int,
+    most_target: int,
+    keep_underscores: bool,
+    has_body: bool,
+    /,
+) -> (
+    tuple[
+        str,  # method
+        bytes,  # target
+        list[tuple[bytes, bytes]],  # fields, Host first, and the cookie in one
+        bool,  # Expect: 100-continue
+        int | None,  # Content-Length
+        bytes | None,  # priority
+        dict[bytes, bytes] | None,  # forwarding fields
+        tuple[str, bytes, bytes] | None,  # path, raw path, query
+    ]
+    | None
+): ...
+
+class Decoder:
+    def __new__(cls, table_size: int, /) -> Decoder: ...
+    @property
+    def table(self) -> list[tuple[bytes, bytes]]: ...
+    def decode(
+        self, block: bytes, most_fields: int, most_crumbs: int, most_bytes: int, /
+    ) -> list[tuple[bytes, bytes]] | int: ...  # the number of a fault
+
+class Encoder:
+    def __new__(cls, table_size: int, never_indexed: frozenset[bytes], /) -> Encoder: ...
+    @property
+    def table(self) -> list[tuple[bytes, bytes]]: ...
+    def encode(
+        self, fields: list[tuple[bytes, bytes]] | tuple[tuple[bytes, bytes], ...], /
+    ) -> bytes: ...
+    def resize(self, size: int, /) -> None: ...

@@ -1,8 +1,8 @@
-/* Bytes that may be read, and nothing beside them.
+/* Bytes that may be read or written, and nothing beside them.
 
-   All reading of bytes in this folder is done by the functions of this file: each looks whether
-   there is a byte before it looks at it, and none relies on what stands after the last one. No
-   other file adds to a pointer to bytes, or indexes one. */
+   All reading and writing of bytes in this folder is done by the functions of this file: each looks
+   whether there is a byte before it looks at it, or room before it writes, and none relies on what
+   stands after the last one. No other file adds to a pointer to bytes, or indexes one. */
 
 #ifndef ASGISERVER_BOUNDS_H
 #define ASGISERVER_BOUNDS_H
@@ -22,6 +22,19 @@ typedef struct {
 typedef struct {
     const uint8_t *begin, *at, *end;
 } Reader;
+
+/* Bits of a span, from the highest bit of its first byte on. After the last bit come ones without
+   end, as in a string of HPACK. */
+typedef struct {
+    const uint8_t *at, *end;
+    uint64_t bits; /* the next ones, highest first; zeros after the `count` that were read */
+    unsigned count;
+} BitReader;
+
+/* Room for bytes: at <= end. */
+typedef struct {
+    uint8_t *at, *end;
+} Writer;
 
 /* What a byte may be, one bit each. */
 enum {
@@ -58,6 +71,25 @@ static inline bool span_is_lower(Span span, const char *text, size_t size) {
         }
     }
     return true;
+}
+
+/* Whether all of its bytes are of these kinds. */
+static inline bool span_is_of(Span span, unsigned kinds) {
+    for (size_t i = 0; i < span.size; i++) {
+        if (!(byte_kinds[span.begin[i]] & kinds)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static inline bool span_has_upper(Span span) {
+    for (size_t i = 0; i < span.size; i++) {
+        if (lower_of(span.begin[i]) != span.begin[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static inline bool span_has(Span span, uint8_t byte) {
@@ -191,6 +223,83 @@ static inline Span take_value(Reader *reader) {
         at++;
     }
     return take_up_to(reader, at);
+}
+
+/* Takes the next byte, whatever it is. */
+static inline bool take_any(Reader *reader, uint8_t *byte) {
+    if (reader->at == reader->end) {
+        return false;
+    }
+    *byte = *reader->at++;
+    return true;
+}
+
+/* Takes `size` bytes; false when fewer are left. */
+static inline bool take_size(Reader *reader, uint64_t size, Span *taken) {
+    if (reader_left(reader) < size) {
+        return false;
+    }
+    *taken = take_up_to(reader, reader->at + size);
+    return true;
+}
+
+/* Bits. */
+
+static inline BitReader bits_of(Span span) {
+    BitReader reader = {span.begin, span.begin + span.size, 0, 0};
+    return reader;
+}
+
+/* The next 32 bits, which stay; `count` tells how many of them (or more) are of the span. */
+static inline uint32_t peek_bits(BitReader *reader) {
+    if (reader->count < 32) {
+        while (reader->count <= 56 && reader->at != reader->end) {
+            reader->bits |= (uint64_t)*reader->at++ << (56 - reader->count);
+            reader->count += 8;
+        }
+        if (reader->count < 32) {
+            return (uint32_t)((reader->bits | UINT64_MAX >> reader->count) >> 32);
+        }
+    }
+    return (uint32_t)(reader->bits >> 32);
+}
+
+/* Takes bits that were looked at: at most 32, and at most `count`. */
+static inline void skip_bits(BitReader *reader, unsigned size) {
+    reader->bits <<= size;
+    reader->count -= size;
+}
+
+/* Writers. */
+
+static inline Writer writer_of(void *begin, size_t size) {
+    Writer writer = {begin, (uint8_t *)begin + size};
+    return writer;
+}
+
+static inline size_t writer_left(const Writer *writer) {
+    return (size_t)(writer->end - writer->at);
+}
+
+/* Each writes all of it, or nothing when there is no room. */
+
+static inline bool put_byte(Writer *writer, uint8_t byte) {
+    if (writer->at == writer->end) {
+        return false;
+    }
+    *writer->at++ = byte;
+    return true;
+}
+
+static inline bool put_span(Writer *writer, Span span) {
+    if (writer_left(writer) < span.size) {
+        return false;
+    }
+    if (span.size > 0) {
+        memcpy(writer->at, span.begin, span.size);
+        writer->at += span.size;
+    }
+    return true;
 }
 
 #endif

@@ -53,11 +53,15 @@ const Name common_names[NAMES] = {
     MEANS("x-forwarded-port", FORWARDING),
     MEANS("x-forwarded-prefix", FORWARDING),
     NAME("user-agent"), NAME("accept"), NAME("accept-language"), NAME("accept-encoding"),
-    NAME("accept-charset"), NAME("referer"), NAME("cookie"), NAME("origin"), NAME("authorization"),
-    NAME("proxy-authorization"), NAME("proxy-connection"), NAME("keep-alive"),
+    MEANS("cookie", COOKIE),
+    MEANS("priority", PRIORITY),
+    MEANS("proxy-connection", HOP_FIELD),
+    MEANS("keep-alive", HOP_FIELD),
+    NAME("accept-charset"), NAME("referer"), NAME("origin"), NAME("authorization"),
+    NAME("proxy-authorization"),
     NAME("cache-control"), NAME("pragma"), NAME("dnt"), NAME("range"), NAME("if-range"),
     NAME("if-match"), NAME("if-none-match"), NAME("if-modified-since"), NAME("if-unmodified-since"),
-    NAME("from"), NAME("via"), NAME("date"), NAME("max-forwards"), NAME("priority"), NAME("prefer"),
+    NAME("from"), NAME("via"), NAME("date"), NAME("max-forwards"), NAME("prefer"),
     NAME("content-encoding"), NAME("content-language"), NAME("content-disposition"),
     NAME("content-md5"), NAME("trailer"), NAME("upgrade-insecure-requests"), NAME("save-data"),
     NAME("sec-gpc"), NAME("sec-purpose"), NAME("sec-fetch-dest"), NAME("sec-fetch-mode"),
@@ -74,6 +78,18 @@ const Name common_names[NAMES] = {
     NAME("tracestate"), NAME("baggage"), NAME("cf-ray"), NAME("cf-connecting-ip"),
     NAME("cf-ipcountry"), NAME("cf-visitor"), NAME("cdn-loop"), NAME("true-client-ip"),
     NAME("x-client-ip"), NAME("idempotency-key"), NAME("http2-settings"),
+    /* All other names of HPACK's static table: of HTTP/2, and of responses. */
+    MEANS(":method", METHOD_PSEUDO),
+    MEANS(":scheme", SCHEME_PSEUDO),
+    MEANS(":authority", AUTHORITY_PSEUDO),
+    MEANS(":path", PATH_PSEUDO),
+    MEANS(":protocol", OTHER_PSEUDO),
+    MEANS(":status", OTHER_PSEUDO),
+    NAME("accept-ranges"), NAME("access-control-allow-origin"), NAME("age"), NAME("allow"),
+    NAME("content-location"), NAME("content-range"), NAME("etag"), NAME("expires"),
+    NAME("last-modified"), NAME("link"), NAME("location"), NAME("proxy-authenticate"),
+    NAME("refresh"), NAME("retry-after"), NAME("server"), NAME("set-cookie"),
+    NAME("strict-transport-security"), NAME("vary"), NAME("www-authenticate"),
 };
 
 void fill_name_table(NameTable *table) {
@@ -100,7 +116,13 @@ static int find_name(const NameTable *table, Span span) {
     return -1;
 }
 
-static int find_method(Span span) {
+int find_common_name(const NameTable *table, Span name) {
+    int index = find_name(table, name);
+    bool is_it = index >= 0 && span_is(name, common_names[index].text, common_names[index].size);
+    return is_it ? index : -1;
+}
+
+int find_method(Span span) {
     for (int i = 0; i < METHODS; i++) {
         if (span_is(span, supported_methods[i].text, supported_methods[i].size)) {
             return i;
@@ -136,8 +158,7 @@ static bool is_ipv6(Span span) {
     return gap ? groups <= 7 : groups == 8;
 }
 
-/* A host, perhaps with a port: `asgiserver.http.target.check_host`. */
-static bool is_host(Span value) {
+bool is_host(Span value) {
     Reader reader = reader_of(value);
     if (take_byte(&reader, '[')) {
         if (!is_ipv6(take_until(&reader, ']')) || !take_byte(&reader, ']')) {
@@ -181,12 +202,7 @@ static unsigned find_members(Span value) {
     return found;
 }
 
-/* A method, a path, perhaps with a query, and the version. */
-static bool scan_request_line(Reader *reader, Head *head) {
-    head->method = find_method(take_kinds(reader, TOKEN));
-    if (head->method < 0 || !take_byte(reader, ' ')) {
-        return false;
-    }
+bool take_target(Reader *reader, Head *head) {
     Reader target = *reader;
     if (!take_byte(reader, '/')) {
         return false;
@@ -197,6 +213,18 @@ static bool scan_request_line(Reader *reader, Head *head) {
     head->has_query = take_byte(reader, '?');
     head->query = take_kinds(reader, TARGET | QUESTION);
     head->target = span_since(reader, &target);
+    return true;
+}
+
+/* A method, a path, perhaps with a query, and the version. */
+static bool scan_request_line(Reader *reader, Head *head) {
+    head->method = find_method(take_kinds(reader, TOKEN));
+    if (head->method < 0 || !take_byte(reader, ' ')) {
+        return false;
+    }
+    if (!take_target(reader, head)) {
+        return false;
+    }
     if (!take_text(reader, " HTTP/1.", 8)) {
         return false;
     }
@@ -243,8 +271,6 @@ static bool take_in(const Line *line, Head *head, Said *said) {
     bool again = was_seen(said, line->meaning);
     said->seen |= 1u << line->meaning;
     switch (line->meaning) {
-    case ANY_FIELD:
-        return true;
     case FORWARDING:
         head->is_forwarded = true;
         return true;
@@ -267,8 +293,9 @@ static bool take_in(const Line *line, Head *head, Said *said) {
         return !again && span_is_lower(value, "chunked", 7);
     case EXPECT:
         return !again && span_is_lower(value, "100-continue", 12);
+    default:
+        return true;
     }
-    return false;
 }
 
 /* What all fields together mean; false when they contradict each other. */

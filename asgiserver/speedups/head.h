@@ -22,6 +22,15 @@ typedef enum {
     TE,
     UPGRADE,
     FORWARDING, /* X-Forwarded-*, Forwarded: their values are not looked at */
+    /* What means something in HTTP/2 only. */
+    COOKIE,
+    PRIORITY,
+    HOP_FIELD, /* of a connection of HTTP/1 */
+    METHOD_PSEUDO,
+    SCHEME_PSEUDO,
+    AUTHORITY_PSEUDO,
+    PATH_PSEUDO,
+    OTHER_PSEUDO,
 } Meaning;
 
 typedef struct {
@@ -30,7 +39,7 @@ typedef struct {
     Meaning meaning;
 } Name;
 
-enum { NAMES = 96, METHODS = 34 };
+enum { NAMES = 121, METHODS = 34 };
 extern const Name common_names[NAMES];
 extern const Name supported_methods[METHODS];
 
@@ -40,6 +49,15 @@ typedef struct {
 } NameTable;
 
 void fill_name_table(NameTable *table);
+
+/* The index in `supported_methods`, or -1. */
+int find_method(Span method);
+
+/* A host, perhaps with a port: `asgiserver.http.target.check_host`. */
+bool is_host(Span value);
+
+/* The index in `common_names` of exactly this name, or -1. */
+int find_common_name(const NameTable *table, Span name);
 
 /* Facts of the framing. None of them is what most requests are: HTTP/1.1, kept alive, no body. */
 enum {
@@ -67,6 +85,9 @@ typedef struct {
     size_t count; /* of lines; those after it have no value */
     Line lines[MOST_LINES];
 } Head;
+
+/* Takes a path, perhaps with a query; false when it does not begin with a slash. */
+bool take_target(Reader *reader, Head *head);
 
 /* Whether `bytes` are one head that this file knows, its last empty line included and nothing after
    it. `head` means nothing when it is not. Names with an underscore are for Python to decide about
