@@ -32,6 +32,7 @@ PURE := \
 	asgiserver/h1/head_reader.py \
 	asgiserver/h1/parser.py \
 	asgiserver/h2/hpack.py \
+	asgiserver/h2/hpack_policy.py \
 	asgiserver/h2/python_hpack.py \
 	asgiserver/http/* \
 	asgiserver/metrics/* \

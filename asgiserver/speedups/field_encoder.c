@@ -2,7 +2,7 @@
 
 #include "field_blocks.h"
 
-enum { MET = 16 };
+enum { MET = 32 };
 
 typedef struct {
     PyObject_HEAD
@@ -10,7 +10,8 @@ typedef struct {
     PyObject *never; /* a frozenset: names of fields that may never be indexed */
     size_t least;    /* the least size since the peer was told one */
     size_t told;     /* the size that the peer knows */
-    Py_hash_t met[MET]; /* fields that were sent and are not in the table, by their hash */
+    Py_hash_t met[MET]; /* fields that were sent and were in no table, by their hash: the last ones */
+    unsigned next_met;
     bool is_busy;
 } Encoder;
 
@@ -52,10 +53,13 @@ static void find_dynamic(const Table *table, const Entry *wanted, Found *found) 
 
 /* Whether a field was met before, and so is likely to be met again; remembers it. */
 static bool was_met(Encoder *encoder, Py_hash_t hash) {
-    Py_hash_t *place = &encoder->met[(size_t)hash % MET];
-    bool was_met = *place == hash;
-    *place = hash;
-    return was_met;
+    for (unsigned i = 0; i < MET; i++) {
+        if (encoder->met[i] == hash) {
+            return true;
+        }
+    }
+    encoder->met[encoder->next_met++ % MET] = hash;
+    return false;
 }
 
 /* Writes a field that is in no table; its name may be. */

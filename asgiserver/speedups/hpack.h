@@ -15,7 +15,7 @@ typedef struct {
 
 extern const StaticField static_fields[STATIC_FIELDS];
 
-/* Why a block is not decoded; `asgiserver/h2/hpack.py` has the same numbers, and the texts. */
+/* Why a block is not decoded; `asgiserver/h2/hpack_policy.py` has the same numbers, and the texts. */
 typedef enum {
     NO_FAULT,
     BLOCK_ENDS,

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from asgiserver import speedups
-from asgiserver.h2.hpack import NEVER_INDEXED
+from asgiserver.h2.hpack_policy import NEVER_INDEXED
 
 pytestmark = pytest.mark.skipif(
     not speedups.is_used, reason=f"the compiled core is {speedups.about}"
@@ -151,7 +151,7 @@ def test_a_finalizer_that_uses_what_is_in_use():
 
 
 SCRIPT = """
-from asgiserver.h2.hpack import NEVER_INDEXED
+from asgiserver.h2.hpack_policy import NEVER_INDEXED
 from asgiserver.speedups import _core
 
 LIMITS = 128, 256, 65536
@@ -205,7 +205,7 @@ for times in (0, 1, 2):
             assert fields == more
         else:
             assert decoder.table == encoder.table
-assert failures["encode"] > 5 and failures["decode"] > 100, failures
+assert failures["encode"] > 5 and failures["decode"] > 50, failures
 for start in range(5):
     failing(start, _core.Decoder, 4096)
     failing(start, _core.Encoder, 4096, NEVER_INDEXED)

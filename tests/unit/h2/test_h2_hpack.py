@@ -11,6 +11,7 @@ import pytest
 
 from asgiserver import speedups
 from asgiserver.h2 import hpack as field_blocks
+from asgiserver.h2 import hpack_policy
 from asgiserver.h2.header_blocks import TABLE_SIZE, CompressionFault, FieldsTooLarge
 from asgiserver.h2.python_hpack import PythonDecoder, PythonEncoder
 
@@ -88,7 +89,7 @@ def test_a_block_cut_anywhere_is_a_fault_or_has_fewer_fields(make_encoder):
                 found = make().decode(block[:end], *LIMITS)
             except CompressionFault as fault:
                 found = str(fault)
-            assert found in (field_blocks.FAULTS[1], *(fields[:count] for count in range(3)))
+            assert found in (hpack_policy.FAULTS[1], *(fields[:count] for count in range(3)))
 
 
 @pytest.mark.parametrize("is_used", [True, False] if speedups.is_used else [False])
@@ -155,6 +156,16 @@ def test_a_field_is_indexed_when_it_is_met_again(make_encoder):
     assert sorted(encoder.table) == sorted(HEAD[1:])
 
 
+def test_each_of_many_fields_is_indexed(make_encoder):
+    """None keeps another out of what is remembered."""
+    encoder = make_encoder()
+    for number in range(200):
+        unique = (b"x-request-id", b"%032x" % number)
+        many = [(b"x-%d" % field, b"%d" % (number // 10 + field)) for field in range(30)]
+        block = encoder.encode([*many, unique])
+        assert number % 10 < 2 or len(block) < 30 + 35
+
+
 def test_what_never_repeats_is_never_indexed(make_encoder):
     encoder = make_encoder()
     for number in range(1000):
@@ -163,7 +174,7 @@ def test_what_never_repeats_is_never_indexed(make_encoder):
     assert sorted(encoder.table) == sorted(HEAD[1:])
 
 
-@pytest.mark.parametrize("name", sorted(field_blocks.NEVER_INDEXED))
+@pytest.mark.parametrize("name", sorted(hpack_policy.NEVER_INDEXED))
 def test_a_secret_is_never_indexed(name, make_encoder):
     encoder, oracle = make_encoder(), hpack.Decoder()
     for _ in range(3):
@@ -237,5 +248,5 @@ def test_faults_have_the_numbers_of_the_core():
     found = re.search(r"typedef enum \{\s*NO_FAULT,(.*?)\} Fault;", text, re.S)
     assert found
     names = re.findall(r"[A-Z_]{3,}", re.sub(r"/\*.*?\*/", "", found[1]))
-    assert len(names) == len(field_blocks.FAULTS | field_blocks.LIMITS) == 9
+    assert len(names) == len(hpack_policy.FAULTS | hpack_policy.LIMITS) == 9
     assert names[7:] == ["TOO_MANY_FIELDS", "FIELDS_TOO_LARGE"]
