@@ -1,7 +1,7 @@
 """A worker class for gunicorn: ``gunicorn -k asgiserver.gunicorn.Worker main:app``.
 
-gunicorn owns the sockets and the processes; this serves in one of them. The only module that
-imports gunicorn, and it knows nothing of our own supervisor.
+gunicorn owns the sockets and the processes; a `Worker` serves in one of the processes. Only this
+module imports gunicorn. It knows nothing of our own supervisor.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = ["Worker"]
 logger = logging.getLogger(LOGGER)
 
 BEAT = 1.0
-"""The longest time between two signs of life, seconds."""
+"""The longest time between two signs of life for gunicorn, in seconds."""
 
 KILL_MARGIN = 2.0
 """Seconds that are left for the lifespan's shutdown before gunicorn kills the worker."""
@@ -48,7 +48,7 @@ KILL_MARGIN = 2.0
 class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not typed
     """Serves the application of one gunicorn worker process.
 
-    `OPTIONS` are fields of `asgiserver.Config` that go before gunicorn's settings.
+    `OPTIONS` are fields of `asgiserver.Config` that override gunicorn's settings.
     """
 
     OPTIONS: ClassVar[dict[str, Any]] = {}
@@ -59,7 +59,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def load_wsgi(self) -> None:
-        """gunicorn imports the application, in the circumstances in which this server does."""
+        """Let gunicorn import the application under the conditions of our own import."""
         try:
             with outside_the_loop(self.log.warning), importing("the application"):
                 super().load_wsgi()
@@ -68,12 +68,12 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
             sys.exit(Arbiter.APP_LOAD_ERROR)
 
     def init_signals(self) -> None:
-        """gunicorn's signals; `run` takes those that stop the worker."""
+        """Set up gunicorn's signals; `run` later replaces those that stop the worker."""
         super().init_signals()
-        signal.set_wakeup_fd(-1)  # the event loop has its own, and nobody would read this one
+        signal.set_wakeup_fd(-1)  # the event loop has a wake-up descriptor of its own
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGQUIT, gunicorn's quick stop: end what runs, then the lifespan."""
+        """Handle SIGQUIT, gunicorn's quick stop: end running requests, then the lifespan."""
         if self.server is None or self._loop is None:
             super().handle_quit(sig, frame)
             return
@@ -84,9 +84,9 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         )
 
     def run(self) -> None:
-        """Serve until gunicorn, or the number of requests, says stop."""
+        """Serve until gunicorn stops this worker, or the limit of requests is reached."""
         if not self.alive:
-            return  # told to stop while the application was imported
+            return  # gunicorn has stopped the worker while the application was imported
         _log_to(self.log)
         try:
             self._run(self._config())
@@ -112,7 +112,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         await start_and_wait(server, signals)
 
     def _beat(self) -> None:
-        """A sign of life, from the event loop: one that is blocked gives none."""
+        """Give a sign of life from the event loop, so that a blocked loop gives none."""
         assert self._loop is not None
         assert self.server is not None
         self.notify()
@@ -127,7 +127,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         self._loop.call_later(min(BEAT, (self.timeout or BEAT) / 2), self._beat)
 
     def _config(self) -> Config:
-        """gunicorn's settings as ours. Raises `ConfigError`."""
+        """gunicorn's settings as our configuration. Raises `ConfigError`."""
         cfg = self.cfg
         grace = cfg.graceful_timeout
         header_map = getattr(cfg, "header_map", "drop")  # since gunicorn 22
@@ -179,12 +179,12 @@ def _hosts(addresses: str | list[str]) -> list[str]:
 
 
 def _duplicate(sock: Any) -> socket.socket:
-    """gunicorn keeps its socket, and closes it itself."""
+    """A duplicate of a socket of gunicorn, which keeps and closes its own."""
     return socket.socket(fileno=os.dup(sock.fileno()))
 
 
 def _log_to(log: Any) -> None:
-    """The server's records go where gunicorn's own go."""
+    """Send the server's log records where gunicorn's own records go."""
     for name, theirs in ((LOGGER, log.error_log), (ACCESS_LOGGER, log.access_log)):
         ours = logging.getLogger(name)
         ours.handlers = list(theirs.handlers)

@@ -1,7 +1,8 @@
 """A pytest plugin: applications served on a free port for the time of a test.
 
-It is loaded by pytest in every project that has asgiserver installed, so it imports nothing of the
-server before a test asks for one; it needs no plugin for async tests, and works with any.
+pytest loads this plugin in every project that has asgiserver installed, so the plugin imports
+nothing of the server before a test asks for one. It needs no plugin for async tests, and works with
+any of them.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ if TYPE_CHECKING:
 __all__ = ["ServedApp", "asgi_server"]
 
 DEFAULTS = {"port": 0, "access_log": False, "timeout_graceful_shutdown": 1.0}
-"""What differs from a server in production: requests that a test leaves behind end soon."""
+"""Options that differ from production; requests that a test leaves unfinished end soon."""
 
 
 class ServedApp:
-    """An application that is served: in the running event loop once it is awaited, or in a thread.
+    """An application that is served in a thread or, once this object is awaited, in the event loop.
 
-    `server` is the `Server`; `url` is where it is, such as ``http://127.0.0.1:49152``.
+    `server` is the `Server`; `url` is its address, such as ``http://127.0.0.1:49152``.
     """
 
     def __init__(self, app: Any, options: dict[str, Any]) -> None:
@@ -46,7 +47,7 @@ class ServedApp:
 
     @property
     def server(self) -> Server:
-        """The server. Raises `RuntimeError` when it has not been started."""
+        """The server. Raises `RuntimeError` when the server has not been started."""
         if self._server is None:
             raise RuntimeError("in an async test, write: served = await asgi_server(app)")
         return self._server
@@ -63,12 +64,12 @@ class ServedApp:
 
     @property
     def host(self) -> str:
-        """The address it listens on."""
+        """The address that the server listens on."""
         return self.server.config.host
 
     @property
     def port(self) -> int:
-        """The port it listens on."""
+        """The port that the server listens on."""
         return int(self.url.rpartition(":")[2])
 
     def start_in_thread(self) -> None:
@@ -87,11 +88,11 @@ class ServedApp:
             await server.start()
             self._server = server
             self._task = asyncio.create_task(self._stop_when_cancelled(server))
-            await asyncio.sleep(0)  # a task cancelled before its first step would do nothing
+            await asyncio.sleep(0)  # if cancelled before its first step, the task would do nothing
         return self
 
     async def _stop_when_cancelled(self, server: Server) -> None:
-        """`asyncio.run` inside a test cancels all tasks at its end, and waits for them."""
+        """Stop the server when `asyncio.run` in a test cancels, at its end, all tasks."""
         try:
             await server.wait_stopped()
         except asyncio.CancelledError:
@@ -99,7 +100,7 @@ class ServedApp:
             raise
 
     async def stop(self) -> None:
-        """Stop what runs in the event loop, unless that has been done."""
+        """Stop the server in the event loop, if there is one that still runs."""
         if self._task is not None and not self._task.done():
             await self.server.stop()
             await self._task
@@ -113,9 +114,9 @@ class ServedApp:
 def asgi_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., ServedApp]]:
     """``asgi_server(app, **options)`` serves `app` on a free port until the end of the test.
 
-    In an async test ``served = await asgi_server(app)`` serves it in the event loop of the test, in
-    any other ``served = asgi_server(app)`` in a thread; ``served.url`` is where. `options` are the
-    fields of `asgiserver.Config`.
+    In an async test ``served = await asgi_server(app)`` serves `app` in the event loop of the test,
+    in any other test ``served = asgi_server(app)`` serves it in a thread. ``served.url`` is the
+    address. `options` are the fields of `asgiserver.Config`.
     """
     all_served: list[ServedApp] = []
 
@@ -139,7 +140,7 @@ def asgi_server(request: pytest.FixtureRequest) -> Iterator[Callable[..., Served
 def _stopping_in_the_end(
     test: Callable[..., Coroutine[Any, Any, None]], all_served: list[ServedApp]
 ) -> Callable[..., Coroutine[Any, Any, None]]:
-    """`test`, which stops its servers: when fixtures end, its event loop may be closed."""
+    """Wrap `test` to stop its servers itself, as its event loop may be closed when fixtures end."""
 
     @functools.wraps(test)
     async def wrapper(*args: Any, **kwargs: Any) -> None:

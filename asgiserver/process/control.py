@@ -1,7 +1,7 @@
-"""What the supervisor and a worker say to each other over one socket pair.
+"""The messages that the supervisor and a worker exchange over one pair of sockets.
 
-The supervisor sends a pickled `Setup` first, then orders; the worker sends reports. Both are one
-JSON object a line. It knows neither processes nor the event loop.
+The supervisor sends a pickled `Setup` first and then orders; the worker sends reports. An order or
+a report is one JSON array on a line. This module knows neither processes nor the event loop.
 """
 
 from __future__ import annotations
@@ -59,17 +59,17 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The application has started: requests are served."""
+    """The application has started, and requests are served."""
 
 
 @dataclass(slots=True)
 class Beat(Snapshot):
-    """The event loop turns. All figures of the worker come with it."""
+    """The event loop turns. The message carries all figures of the worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The application could not be started; `text` is for the log, with its traceback."""
+    """The application could not be started; `text`, with a traceback, is for the log."""
 
     exit_code: int
     text: str
@@ -77,18 +77,18 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """The worker drains without having been told by the supervisor (somebody sent a signal)."""
+    """The worker drains, not because of an order, but because somebody sent it a signal."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """To the worker: begin the staged stop; `timeout` seconds, None for the configured one.
+    """The order to begin the staged stop of `timeout` seconds; None: of the configured time.
 
-    Before that responses announce the end of their connections: for `accept` seconds while new
-    ones are still accepted, as nobody else may take them, and for `delay` seconds after that.
-    `last`: nobody else will take what waits in the queue, so this worker does.
+    Before the stop, responses announce the end of their connections: for `accept` seconds while the
+    worker still accepts, as no other worker may do so, and for `delay` seconds after that. With
+    `last` no other worker will take the connections in the queue, so this worker accepts them.
     """
 
     reason: str
@@ -111,7 +111,7 @@ def encode(message: Message) -> bytes:
 
 
 class Lines:
-    """Cuts what arrives into messages."""
+    """Cuts arriving bytes into messages."""
 
     __slots__ = ("_rest",)
 
@@ -119,7 +119,7 @@ class Lines:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Message]:
-        """The messages that `data` completes. Raises `ValueError` for anything else."""
+        """The messages that `data` completes. Raises `ValueError` for lines that are no JSON."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         messages = []
         for line in lines:
@@ -129,7 +129,7 @@ class Lines:
 
 
 def send_setup(control: socket.socket, setup: Setup) -> None:
-    """Send the first message; blocks until the socket has taken it."""
+    """Send the first message; blocks until the socket has taken all of it."""
     data = pickle.dumps(setup)
     control.sendall(_LENGTH.pack(len(data)) + data)
 

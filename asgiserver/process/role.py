@@ -1,4 +1,4 @@
-"""What this process is: a worker never gets a supervisor, whatever code it imports."""
+"""Whether this process is a worker, which never gets a supervisor, whatever code it imports."""
 
 from __future__ import annotations
 

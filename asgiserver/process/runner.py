@@ -1,4 +1,4 @@
-"""Running a configuration: in this process, or in workers under a supervisor."""
+"""Running a configuration in this process, or in workers under a supervisor."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["needs_supervisor", "run", "run_or_raise"]
 
 
 def needs_supervisor(config: Config) -> bool:
-    """Whether something was asked for that only a parent process can do.
+    """Whether `config` or the environment asks for something that only a supervisor can do.
 
-    That includes systemd, by its variables: sockets that it passes, and ``Type=notify``. The
-    successor of a supervisor is one.
+    Variables of systemd ask for it: those of passed sockets, and that of ``Type=notify``. The
+    successor of a supervisor is itself a supervisor.
     """
     from asgiserver.process.upgrade import VARIABLE
 
@@ -57,9 +57,9 @@ def _under_systemd(config: Config) -> bool:
 def run(
     config: Config, notes: Sequence[str] = (), reread: Callable[[], Config] | None = None
 ) -> int:
-    """Serve until stopped; the exit code, 128 + N when signal N broke off the start-up.
+    """Serve until stopped; returns the exit code, 128 + N when signal N broke off the start-up.
 
-    Raises `StartupError`. `reread` gives the configuration as it is at a rolling restart.
+    `reread` reads the configuration again for a rolling restart. Raises `StartupError`.
     """
     from asgiserver.process.upgrade import VARIABLE
     from asgiserver.server.readiness import check_descriptor
@@ -67,7 +67,7 @@ def run(
 
     refuse_nested_server()
     open_missing()
-    if VARIABLE not in os.environ:  # else it was for the first of a line of supervisors
+    if VARIABLE not in os.environ:  # a successor has no such descriptor: its predecessor used it
         check_descriptor(config.ready_fd)
     if not needs_supervisor(config):
         from asgiserver.server.runner import run as run_here
@@ -105,7 +105,10 @@ class _Logging:
         self._handle = setup_logging(config)
 
     def following(self, reread: Callable[[], Config]) -> Callable[[], Config]:
-        """`reread`, but what it returns is used for the log. Raises `ConfigError` as it does."""
+        """A function that calls `reread` and sets up the log by the configuration it returns.
+
+        That function raises what `reread` raises, and what setting up the log raises.
+        """
 
         def reread_and_use() -> Config:
             config = reread()
@@ -124,16 +127,17 @@ class _Logging:
         try:
             return self._set_up(self._config)
         except BaseException:
-            # Its file is the one that has just failed: what is left of it, or the standard error.
+            # The logging configuration in use may stand in the very file that has just failed.
+            # Without it, the log goes where the other options say, or to the standard error.
             return self._set_up(dataclasses.replace(self._config, log_config=None))
 
     def close(self) -> None:
-        """Undo it."""
+        """Undo the set-up."""
         self._handle.close()
 
 
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
-    """The same for programs, which want an exception. Raises `StartupError`, or `SystemExit`."""
+    """Call `run` for a program, which wants an exception: `StartupError` or `SystemExit`."""
     events = sys.modules.get("asyncio.events")
     if events is not None and events._get_running_loop() is not None:
         raise ConfigError(

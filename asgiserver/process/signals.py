@@ -1,6 +1,6 @@
 """Signals as a queue for the supervisor, and what ties a child process to its parent.
 
-It knows no meaning of any signal.
+This module does not decide what a signal means.
 """
 
 from __future__ import annotations
@@ -38,33 +38,33 @@ __all__ = [
 
 
 def by_name(table: Mapping[str, _Value]) -> dict[signal.Signals, _Value]:
-    """The part of a table of signals that the platform has."""
+    """The entries of `table`, by name, whose signals the platform has."""
     return {getattr(signal, name): value for name, value in table.items() if hasattr(signal, name)}
 
 
 def named(*names: str) -> list[signal.Signals]:
-    """Those of these signals that the platform has."""
+    """The signals of these names that the platform has."""
     return list(by_name(dict.fromkeys(names)))
 
 
-# Blocked while a child is started: what comes before it has its handlers waits until then.
+# These signals are blocked while a child is started, so that they wait until it has its handlers.
 _HELD = named("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2")
 _PR_SET_PDEATHSIG = 1
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
-"""Ends a process at once. On Windows SIGTERM does."""
+"""The signal that ends a process at once; on Windows that is SIGTERM."""
 
 CHILD_LOOK = None if hasattr(signal, "SIGCHLD") else 0.1
-"""Seconds between two looks at child processes, where no signal tells of their end."""
+"""Seconds between two looks at child processes where no signal tells of their end, or None."""
 
 
 def ignore(_signum: int, _frame: FrameType | None) -> None:
-    """Do nothing. Unlike ``SIG_IGN`` this is not inherited by programs that are started."""
+    """Handle a signal by doing nothing. Unlike ``SIG_IGN``, started programs do not inherit it."""
 
 
 @contextmanager
 def spawn_mask() -> Iterator[None]:
-    """Start a child in here: it begins with the signals held back that it must not lose."""
+    """Start a child in this context: it begins with the signals blocked that it must not lose."""
     if sys.platform == "win32":
         yield
         return
@@ -76,7 +76,7 @@ def spawn_mask() -> Iterator[None]:
 
 
 def unblock() -> None:
-    """In the child, once its handlers are in place."""
+    """Unblock the signals in a child, after its handlers are in place."""
     if sys.platform != "win32":
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _HELD)
 
@@ -84,18 +84,18 @@ def unblock() -> None:
 def die_with_parent(signum: int, parent: int) -> None:
     """Let the kernel send `signum` to this process when `parent` is gone (Linux only).
 
-    Elsewhere the end of the control socket has to do; a blocked event loop does not see that.
+    On other systems only the end of the control socket tells, which a blocked loop does not see.
     """
     if not sys.platform.startswith("linux"):
         return
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
-    if os.getppid() != parent:  # it went before the call
+    if os.getppid() != parent:  # the parent was gone before the call
         os.kill(os.getpid(), signum)
 
 
 def set_process_title(title: str) -> None:
-    """What ``ps`` shows, where setproctitle is installed."""
+    """Set what ``ps`` shows, where setproctitle is installed."""
     try:
         import setproctitle
     except ImportError:
@@ -104,19 +104,19 @@ def set_process_title(title: str) -> None:
 
 
 def reap_strangers(ours: Collection[int]) -> None:
-    """As process 1: bury the orphans that the kernel gave to this process, but not its own."""
+    """Reap the orphans that the kernel gives to process 1, but not the children `ours`."""
     while True:
         try:
             ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return
-        if ended is None or ended.si_pid in ours:  # its own handle will
+        if ended is None or ended.si_pid in ours:  # the handle of that child reaps it
             return
         os.waitpid(ended.si_pid, 0)
 
 
 class SignalQueue:
-    """Signals of this process, in the order they came, readable as a descriptor for a selector."""
+    """Signals of this process in the order of their arrival, for a selector to wait for."""
 
     def __init__(self, signums: Iterable[signal.Signals]) -> None:
         reset_signals_in_children()
@@ -125,14 +125,14 @@ class SignalQueue:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-        # The handler does nothing: the number is written to the socket before it is called.
+        # The handler does nothing, as Python writes the signal's number to the wake-up descriptor.
         self._handlers_before = {number: signal.signal(number, ignore) for number in signums}
 
     def __repr__(self) -> str:
         return f"<SignalQueue {len(self._handlers_before)} signals>"
 
     def fileno(self) -> int:
-        """What to select for reading."""
+        """The descriptor to select for reading."""
         return self._reader.fileno()
 
     def wake(self) -> None:
@@ -140,7 +140,7 @@ class SignalQueue:
         try:
             self._writer.send(b"\0")
         except BlockingIOError:
-            pass  # it is awake
+            pass  # the socket is full, so the wait ends anyway
 
     def read(self) -> list[signal.Signals]:
         """The signals that came since the last call; never waits."""
@@ -159,7 +159,7 @@ class SignalQueue:
         self._writer.close()
 
     def abandon(self) -> None:
-        """In a forked child: let go of everything without touching the parent's signals."""
+        """Called in a forked child: let go of the sockets, and leave the handlers as they are."""
         signal.set_wakeup_fd(-1)
         self._reader.close()
         self._writer.close()

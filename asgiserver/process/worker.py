@@ -1,7 +1,7 @@
-"""The main program of a worker: one Server, told what to do over one socket.
+"""The main program of a worker: it runs one Server, and gets orders over one socket.
 
-It reports READY and beats from the event loop itself, so a blocked loop falls silent. It does not
-know why it is started or stopped: that is the supervisor's.
+A worker reports `Ready` and beats from its event loop, so a blocked loop falls silent. Why a worker
+is started or stopped, only the supervisor knows.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ __all__ = ["INDEX_VARIABLE", "Served", "main", "work"]
 logger = logging.getLogger(LOGGER)
 
 INDEX_VARIABLE = "ASGISERVER_WORKER_INDEX"
-LOOK = 0.02  # seconds between two looks at the connections that are to end
-# The longest that the C watchdog of a process without a supervisor can be set to, seconds.
+LOOK = 0.02  # seconds between two looks whether connections are left that have to end
+# The longest time, in seconds, after which `faulthandler` can end a process without a supervisor.
 LONGEST_LINGER = 24 * 3600.0
 
 
@@ -75,7 +75,7 @@ class Served(Protocol):
 
     @property
     def has_clients(self) -> bool:
-        """Whether somebody is connected, or about to be."""
+        """Whether there are connections, or accepted sockets that become some."""
 
     async def start(self) -> None:
         """Run the lifespan's start-up, accept connections."""
@@ -87,7 +87,7 @@ class Served(Protocol):
         """Tell applications and, with each response, clients that the server is about to stop."""
 
     def stop_accepting(self, *, take_waiting: bool = False) -> None:
-        """Leave new connections to others, or those that come later."""
+        """Accept no new connections; `take_waiting` accepts those that already wait first."""
 
     def request_stop(self, *, timeout: float | None = None, reason: str = "stop") -> None:
         """Begin the staged stop."""
@@ -116,20 +116,20 @@ class Worker:
         self._stopping = False
         self._reason = ""
         self._timeout: float | None = None
-        self._told = False  # by the supervisor
-        self._limited = False  # a thread in C will end this process
+        self._supervisor_knows = False  # that this worker stops: it gave the order, or is gone
+        self._end_is_certain = False  # a thread in C will end this process
 
     def __repr__(self) -> str:
         state = "stopping" if self._stopping else "starting" if self._starting else "serving"
         return f"<Worker {self._setup.index} {state}>"
 
     def run(self) -> int:
-        """Serve until told to stop; the exit code."""
+        """Serve until told to stop; returns the exit code."""
         config = self._setup.config
         for number in named("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR2", "SIGBREAK"):
             # A terminal sends these to the whole group; the supervisor decides what they mean.
             signal.signal(number, ignore)
-        # Until the application is imported SIGTERM ends this process: there is nothing to undo.
+        # Until the application is imported, SIGTERM ends this process, as nothing has to be undone.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             with asyncio.Runner(loop_factory=shareable_loop(config.loop)) as runner:
@@ -150,15 +150,15 @@ class Worker:
         self._server = server
         self._take_turns(server)
         self._starting = asyncio.ensure_future(server.start())
-        if self._stopping:  # since the application was imported
+        if self._stopping:  # a signal came while the application was imported
             self._starting.cancel()
         try:
             await self._starting
         except asyncio.CancelledError:
-            return BROKEN_OFF + signal.SIGTERM  # or an order in its place
+            return BROKEN_OFF + signal.SIGTERM  # also when an order, and no signal, broke it off
         finally:
             self._starting = None
-        if self._stopping:  # in the last turn of the start
+        if self._stopping:  # the order came in the last turn of the start
             server.request_stop(timeout=self._timeout, reason=self._reason)
         else:
             self._report(Ready())
@@ -168,7 +168,7 @@ class Worker:
         return 0
 
     def _take_turns(self, server: Served) -> None:
-        """Be fair to the other workers at the queue of connections they share."""
+        """Take turns with the other workers at a queue of connections that all share."""
         if self._setup.board < 0:
             return
         share = self._share = FairShare(LoadBoard(self._setup.board), self._setup.cell)
@@ -196,7 +196,7 @@ class Worker:
                 self._on_order(message)
 
     def _on_order(self, order: Stop) -> None:
-        self._told = True
+        self._supervisor_knows = True
         if self._server is None or self._starting is not None or order.timeout == 0:
             self._stop(order.reason, order.timeout)
             return
@@ -213,11 +213,11 @@ class Worker:
         assert self._loop is not None
         assert self._server is not None
         self._server.stop_accepting(take_waiting=order.last)
-        # Not at once: what the loop has just accepted becomes a connection in its next turn.
+        # A socket that the loop has just accepted becomes a connection only in its next turn.
         self._loop.call_later(LOOK, self._stop_after, order, self._loop.time() + order.delay)
 
     def _stop_after(self, order: Stop, at: float) -> None:
-        """Stop at `at`, or once no connection is left that would have to be told."""
+        """Stop at `at`, or earlier if no connection is left whose end has to be announced."""
         assert self._loop is not None
         assert self._server is not None
         if self._loop.time() >= at or not self._server.has_clients:
@@ -229,21 +229,21 @@ class Worker:
         assert self._loop is not None
         self._loop.remove_reader(self._control.fileno())
         logger.error("Worker %d: the supervisor is gone, draining", self._setup.index)
-        self._told = True
+        self._supervisor_knows = True
         self._end_in_any_case()
         self._stop("supervisor gone", None)
 
     def _on_sigterm(self, _signum: int, _frame: FrameType | None) -> None:
-        # Runs in the main thread even while the loop is blocked, if Python code runs at all.
+        # This runs in the main thread even while the loop is blocked, if Python code runs at all.
         if os.getppid() != self._parent:
             self._end_in_any_case()
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._stop, "SIGTERM", None)
 
     def _end_in_any_case(self) -> None:
-        """Nobody is left to kill this process should it hang: a thread in C will end it."""
+        """Let a thread in C end this process if it hangs, as no supervisor is left to kill it."""
         config = self._setup.config
-        self._limited = True
+        self._end_is_certain = True
         limit = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown + 1
         faulthandler.dump_traceback_later(min(limit, LONGEST_LINGER), exit=True)
 
@@ -253,7 +253,7 @@ class Worker:
         if self._starting is not None:
             self._starting.cancel()
         elif self._server is not None:
-            if not self._told and not again:
+            if not self._supervisor_knows and not again:
                 self._report(Stopping(reason))
             self._server.request_stop(timeout=timeout, reason=reason)
 
@@ -265,7 +265,7 @@ class Worker:
         view = self._server.view
         if self._share is not None:
             self._share.publish(view.open, view.accepted, time.monotonic())
-        if not self._limited:
+        if not self._end_is_certain:  # `faulthandler` has only one such timer
             write_when_silent(self._setup.config.timeout_worker_stuck)
         self._report(Beat(**dataclasses.asdict(view.snapshot(resident_bytes()))))
         self._loop.call_later(self._setup.beat, self._beat)
@@ -281,11 +281,11 @@ class Worker:
         try:
             self._control.sendall(encode(message))
         except OSError:
-            pass  # the supervisor is stopped or gone; the end of the socket tells which
+            pass  # the supervisor is paused or gone; the end of the socket tells which
 
 
 def describe_failure(exc: BaseException) -> str:
-    """One line for the user's mistakes; the traceback of code that raised, without our frames."""
+    """The text of a failed start: one line, and a traceback without our frames if code raised."""
     if isinstance(exc, StartupError):
         text, cause = str(exc), exc.__cause__
         if cause is None:
@@ -303,10 +303,10 @@ _OWN = frozenset({__file__, sys.modules[load_object.__module__].__file__ or ""})
 
 
 def shareable_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loop called `name`, for a worker. Raises `ConfigError`.
+    """The factory of the event loop called `name`, for a worker. Raises `ConfigError`.
 
-    On Windows a listening socket belongs to one completion port, however many processes have it,
-    so the proactor is for a single process.
+    On Windows a listening socket belongs to one completion port, however many processes share the
+    socket, so only a single process can use the proactor.
     """
     if sys.platform == "win32":
         if name in ("auto", "asyncio"):
@@ -328,11 +328,11 @@ def call_once(setup: Setup) -> None:
 
 
 def make_server(setup: Setup) -> Served:
-    """The server of this process, on the inherited sockets; imports the application."""
+    """Import the application, and make the server of this process on the inherited sockets."""
     listeners = [Listener(adopt(fd), None, scheme) for fd, scheme in setup.listeners]
     app = load_outside_the_loop(setup.config)
     server = Server(setup.config, listeners=listeners, app=app)
-    server.announces = ""  # the supervisor does, once
+    server.announces = ""  # the supervisor logs the addresses once
     return server
 
 
@@ -342,7 +342,7 @@ def work(
     stacks_fd: int,
     make_server: Callable[[Setup], Served] = make_server,
 ) -> int:
-    """Be a worker, or the one that runs ``--run-once``; the exit code."""
+    """Run as a worker, or as the process of ``--run-once``; returns the exit code."""
     be_worker()
     os.environ[INDEX_VARIABLE] = str(setup.index)
     role = "run once" if setup.run_once else f"worker {setup.index}"
@@ -355,14 +355,14 @@ def work(
         os.set_inheritable(setup.board, False)
     try:
         handle = setup_logging(setup.config)
-    except ConfigError as exc:  # its file was fine when the supervisor read it
+    except ConfigError as exc:  # a logging file that was fine when the supervisor read it
         control.sendall(encode(Failed(exc.exit_code, str(exc))))
         return exc.exit_code
     try:
         if not setup.run_once:
             return Worker(setup, control, stacks_fd, make_server).run()
         for number in named("SIGINT", "SIGBREAK"):
-            signal.signal(number, ignore)  # the supervisor hears of it, too, and sends SIGTERM
+            signal.signal(number, ignore)  # the supervisor gets the signal too, and sends SIGTERM
         unblock()
         try:
             call_once(setup)
@@ -376,14 +376,14 @@ def work(
 
 
 def main(arguments: list[str]) -> int:
-    """What a spawned process runs; `arguments` are two descriptors, control and stacks."""
+    """The main program of a spawned process; `arguments` are the descriptors control and stacks."""
     control = adopt(int(arguments[0]))
     stacks_fd = int(arguments[1])
     os.set_inheritable(stacks_fd, False)
     try:
         setup = receive_setup(control)
     except EOFError:
-        return 0  # the supervisor went away before it said anything
+        return 0  # the supervisor was gone before it sent the setup
     try:
         return work(setup, control, stacks_fd)
     finally:

@@ -1,6 +1,6 @@
-"""Whom to believe: which peers are proxies, and the request as they pass it on.
+"""Which peers are trusted proxies, and the request as a trusted proxy passes it on.
 
-It decides once for each connection; the fields themselves are read in `asgiserver.http.forwarded`.
+Trust is decided once for each connection; `asgiserver.http.forwarded` reads the fields.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TrustedPeers:
         self.everyone = False
         self.unix = False
         self._names: list[str] = []
-        # The networks by their masks, both as numbers: a look costs a step for each mask.
+        # The networks by their masks, both as numbers: a look-up takes one step for each mask.
         self._v4: dict[int, set[int]] = {}
         self._v6: dict[int, set[int]] = {}
         for name in names:
@@ -84,7 +84,7 @@ class TrustedPeers:
         networks.setdefault(int(network.netmask), set()).add(int(network.network_address))
 
     def trusts(self, host: str) -> bool:
-        """Whether the address `host` is one of them; False for what is no address."""
+        """Whether the address `host` is trusted; False for text that is no address."""
         if self.everyone:
             return True
         networks = self._v4
@@ -100,28 +100,28 @@ class TrustedPeers:
         except (OSError, ValueError):
             return False
         number = int.from_bytes(packed)
-        # HOT 50 %: of a look; a generator takes twice the time.
+        # HOT 50 %: of this look-up; a generator takes twice the time.
         for mask, members in networks.items():  # noqa: SIM110
             if number & mask in members:
                 return True
         return False
 
     def trusts_peer(self, peer: Peer) -> bool:
-        """Whether the peer of a connection is one of them."""
+        """Whether the peer of a connection is trusted."""
         if peer.client is not None:
             return self.trusts(peer.client[0])
-        # A TCP client may be gone before it was asked for its address.
+        # A TCP client without an address was gone before the server could ask for it.
         return self.unix and peer.server is not None and peer.server[1] is None
 
 
 class Proxies:
-    """What connections ask about their peer, as `ServerContext.proxy`.
+    """Tells a connection, as `Admission.proxies`, whether its peer is a trusted proxy.
 
-    `fields` are believed of what a trusted peer says: for, proto, host, port, prefix. A proxy that
-    does not know one of them passes on what a client wrote, so only those are that are named.
+    `fields` name what a trusted peer is believed to know: for, proto, host, port, prefix. A proxy
+    that does not know a field passes on what the client wrote, so no other field is believed.
 
     A server behind a proxy that it does not trust is a common and silent mistake: wrong scheme,
-    wrong client. So it is said once what has been ignored.
+    wrong client. So the log names once what was ignored.
     """
 
     __slots__ = (
@@ -145,10 +145,10 @@ class Proxies:
         self._trusted = trusted
         self._hops = hops
         self._fields = fields
-        # Indices in `Forwarding` of what is not believed.
+        # Indices in `Forwarding` of the fields that are not believed.
         self._ignored = [index for index, name in enumerate(NAMES) if name not in fields]
-        self._named_peer = False  # the log has named a peer that is not believed
-        self._named_field = False  # and a field
+        self._named_peer = False  # the log has named a peer that is not trusted
+        self._named_field = False  # the log has named a field that is not believed
         if family == "forwarded":
             self._names, self._read = FORWARDED, read_forwarded
         else:
@@ -159,43 +159,43 @@ class Proxies:
         return f"<Proxies {self._read.__name__} {fields} hops={self._hops} {self._trusted}>"
 
     def __call__(self, peer: Peer) -> Callable[[RequestHead, Peer], Peer | None] | None:
-        """What has to look at those requests of a connection that have forwarding fields."""
+        """The reader of the forwarding fields of a connection's requests, or None."""
         if self._trusted.trusts_peer(peer):
             return self.forwarded_peer
         return None if self._named_peer else self._warn_once
 
     def forwarded_peer(self, head: RequestHead, peer: Peer) -> Peer:
-        """The ends of the request `head`, which a trusted `peer` passes on.
+        """Client and server of the request `head`, which a trusted `peer` passes on.
 
         A forwarded host takes the place of the Host field. Raises `PeerError` (400).
         """
         fields = head.forwarded
         if fields is None:
             return peer
-        said = self._read(fields, self._trusted.trusts, self._hops)
+        forwarding = self._read(fields, self._trusted.trusts, self._hops)
         for index in self._ignored:
-            if said[index] is not None:
-                said = self._without_ignored(said, peer)
+            if forwarding[index] is not None:
+                forwarding = self._without_ignored(forwarding, peer)
                 break
-        if said == NOTHING:
+        if forwarding == NOTHING:
             return peer
-        client, scheme, host, port, prefix = said
+        client, scheme, host, port, prefix = forwarding
         scheme = scheme or peer.scheme
         if host is not None:
             head.fields = _with_host(head.fields, host)
         return Peer(
             client or peer.client,
-            peer.server if host is None and port is None else _server(said, scheme, peer),
+            peer.server if host is None and port is None else _server(forwarding, scheme, peer),
             scheme,
             peer.tls,
             peer.root_path if prefix is None else prefix,
         )
 
-    def _without_ignored(self, said: Forwarding, peer: Peer) -> Forwarding:
-        """`said` without what was not asked for, which is named once."""
+    def _without_ignored(self, forwarding: Forwarding, peer: Peer) -> Forwarding:
+        """`forwarding` without the fields that are not believed; the log names one of them once."""
         if not self._named_field:
             self._named_field = True
-            field = next(NAMES[index] for index in self._ignored if said[index] is not None)
+            field = next(NAMES[index] for index in self._ignored if forwarding[index] is not None)
             logger.warning(
                 "Ignored the forwarded %s from %s, a trusted proxy; if it always sets or clears"
                 " that: --forwarded-fields %s",
@@ -203,7 +203,7 @@ class Proxies:
                 _name(peer),
                 ",".join([*self._fields, field]),
             )
-        believed: list[Any] = list(said)
+        believed: list[Any] = list(forwarding)
         for index in self._ignored:
             believed[index] = None
         return Forwarding._make(believed)
@@ -227,23 +227,23 @@ def _name(peer: Peer) -> str:
 
 
 def _with_host(fields: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
-    """A copy with `host` in the place of the Host field, or first."""
+    """A copy of `fields` with `host` in place of the Host field, or first if there is none."""
     if not any(name == b"host" for name, _ in fields):
         return [(b"host", host), *fields]
     return [(name, host if name == b"host" else value) for name, value in fields]
 
 
-def _server(said: Forwarding, scheme: str, peer: Peer) -> tuple[str, int | None] | None:
-    if said.host is not None:
-        host, port = split_host(said.host)
-        return host, said.port or port or _DEFAULT_PORTS[scheme]
-    if said.port is not None and peer.server is not None and peer.server[1] is not None:
-        return peer.server[0], said.port
+def _server(forwarding: Forwarding, scheme: str, peer: Peer) -> tuple[str, int | None] | None:
+    if forwarding.host is not None:
+        host, port = split_host(forwarding.host)
+        return host, forwarding.port or port or _DEFAULT_PORTS[scheme]
+    if forwarding.port is not None and peer.server is not None and peer.server[1] is not None:
+        return peer.server[0], forwarding.port
     return peer.server
 
 
 def make_proxies(config: Config) -> Proxies | None:
-    """None when no forwarding field is ever believed. Raises `ConfigError`."""
+    """The `Proxies` of a server; None when it believes no field. Raises `ConfigError`."""
     trusted = TrustedPeers(config.forwarded_allow_ips, "forwarded_allow_ips")
     if not config.proxy_headers or config.forwarded_headers == "none" or not trusted:
         return None

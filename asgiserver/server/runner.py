@@ -1,4 +1,4 @@
-"""Running a server in this process until it is stopped: its loop and its signals."""
+"""Running a server in this process until it is stopped: the event loop and the signals."""
 
 from __future__ import annotations
 
@@ -31,39 +31,35 @@ TERMINAL_WINDOW = 2.0
 """Seconds for running requests after Ctrl-C: a person is waiting."""
 
 BLOCKED_TIME = 1.0
-"""Seconds after which a start-up that has not heard of the signal is taken to block the loop."""
+"""Seconds after which a start-up that has not reacted to a signal counts as blocking the loop."""
 
 
 def run(config: Config, notes: Sequence[str] = ()) -> int:
-    """Serve until stopped; the exit code. Raises `StartupError`."""
+    """Serve until stopped, with logging set up; the exit code. Raises `StartupError`."""
     logging_handle = setup_logging(config)
     try:
         for note in notes:
             logger.warning("%s", note)
         for remark in config.remarks:
             logger.debug("%s", remark)
-        return run_here(config)
+        return _bind_and_serve(config)
     finally:
         logging_handle.close()
 
 
-def run_here(config: Config) -> int:
-    """Serve in this process; 0, or the status of the signal that broke off the start-up.
-
-    Raises `StartupError`.
-    """
+def _bind_and_serve(config: Config) -> int:
     server = Server(config)
     server.announces = "panel"
-    server.bind()  # before anybody's code runs: where another server listens, none does
+    server.bind()  # before the application's code runs, which is vain if the address is taken
     try:
-        # Before the loop and the signal handlers: Ctrl-C ends a long import.
+        # The import precedes the loop and the signal handlers, so that Ctrl-C ends a long import.
         server.app = load_outside_the_loop(config)
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
             loop = runner.get_loop()
             with StopSignals(loop, server) as signals:
                 return _run(runner, server, signals)
     finally:
-        server.release_listeners()  # if it has not come to its start
+        server.release_listeners()  # needed when the server has not started
 
 
 def _run(runner: asyncio.Runner, server: Server, signals: StopSignals) -> int:
@@ -76,7 +72,10 @@ def _run(runner: asyncio.Runner, server: Server, signals: StopSignals) -> int:
 
 
 async def start_and_wait(server: Server, signals: StopSignals) -> int:
-    """Serve until stopped; the exit code. Raises `StartupError`."""
+    """Serve until stopped; 0, or 128 + N when signal N broke off the start-up.
+
+    Raises `StartupError`.
+    """
     if signals.last is None:
         signals.starting = asyncio.current_task()
         try:
@@ -96,12 +95,12 @@ async def start_and_wait(server: Server, signals: StopSignals) -> int:
 class StopSignals:
     """SIGTERM and SIGINT stop a server; more of them hurry it.
 
-    SIGHUP renews certificates, unless it says that the terminal is gone: then it stops, too.
+    SIGHUP renews certificates; if the terminal is gone, SIGHUP stops the server, too.
 
-    Python-level handlers and not the loop's: those never run while the start-up blocks the loop.
-    The first stops gracefully, the second without waiting, the third raises KeyboardInterrupt
-    wherever the program is; during the start-up the second does, and so does the first when the
-    start-up blocks the loop.
+    The handlers are Python's and not the loop's, which never run while the start-up blocks the
+    loop. The first signal stops gracefully, the second without waiting, the third raises
+    KeyboardInterrupt wherever the program is. During the start-up the second signal raises
+    KeyboardInterrupt, and so does the first when the start-up blocks the loop.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, server: Server) -> None:
@@ -118,7 +117,7 @@ class StopSignals:
         if threading.current_thread() is threading.main_thread():
             for number in _STOPS:
                 self._before[number] = signal.signal(number, self._on_signal)
-            # Without certificates a handler of the program's own stays, and so does nohup's.
+            # Without certificates, a handler of the embedding program stays, and so does nohup's.
             if _HANGUP is not None and (
                 has_tls(self._server.config) or signal.getsignal(_HANGUP) is signal.SIG_DFL
             ):
@@ -146,7 +145,7 @@ class StopSignals:
 
     def _on_hangup(self, number: int, frame: FrameType | None) -> None:
         if self._terminal.is_gone():
-            if self.last is None:  # the shell and the kernel may both say it
+            if self.last is None:  # the shell and the kernel may both send SIGHUP
                 self._on_signal(number, frame)
         else:
             self._loop.call_soon_threadsafe(self._renew)
@@ -171,14 +170,14 @@ class StopSignals:
 
 
 def interrupt_main(number: int) -> None:
-    """Send a signal to the main thread, as if it came from outside."""
+    """Send a signal to the main thread, as if another process had sent it."""
     if sys.platform == "win32":
         _thread.interrupt_main(number)
     else:
         signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
-# One of each is on Windows only, or not there.
+# SIGBREAK exists only on Windows, SIGHUP everywhere else.
 _STOPS: list[signal.Signals] = [
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 ]

@@ -9,9 +9,9 @@ __all__ = ["Terminal"]
 
 
 class Terminal:
-    """The terminal as it is now; to be made before SIGHUP is handled.
+    """The controlling terminal at the time of construction, which must precede a SIGHUP handler.
 
-    Under nohup that signal is ignored: the terminal may go.
+    Under nohup SIGHUP is ignored, so the terminal does not count: its end must stop nothing.
     """
 
     def __init__(self) -> None:
@@ -20,12 +20,12 @@ class Terminal:
         self._was_there = not ignored and _is_there()
 
     def is_gone(self) -> bool:
-        """Whether there was one, and its window or connection was closed meanwhile."""
+        """Whether there was a terminal whose window or connection has been closed meanwhile."""
         return self._was_there and not _is_there()
 
 
 def _is_there() -> bool:
-    """A service has none, and nobody has after a hang-up."""
+    """Whether this process has a terminal: a service has none, and no process after a hang-up."""
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | getattr(os, "O_NOCTTY", 0)))
     except OSError:
