@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -178,12 +179,13 @@ def short_path(path: str) -> str:
 
 
 class Watcher:
-    """A thread that calls `on_change` with the path of a file that changed.
+    """A thread that calls `on_change` when a file has changed; `changed` holds paths of such files.
 
     The thread uses watchfiles where that is installed, and else compares modification times.
     """
 
-    def __init__(self, config: Config, on_change: Callable[[str], None]) -> None:
+    def __init__(self, config: Config, on_change: Callable[[], None]) -> None:
+        self.changed: deque[str] = deque()
         self._filter = FileFilter(config)
         self._delay = config.reload_delay
         self._on_change = on_change
@@ -202,6 +204,12 @@ class Watcher:
         self._known = self._look()
         self._thread.start()
         logger.info("Watching for changes in %s", ", ".join(map(str, self._filter.directories)))
+
+    def take_changed(self) -> str:
+        """The path of the first of the files that have changed; all of them are forgotten."""
+        path = self.changed[0]
+        self.changed.clear()
+        return path
 
     def stop(self) -> None:
         """End the thread."""
@@ -249,4 +257,5 @@ class Watcher:
         changed = sorted(dict(seen.items() ^ self._known.items()))
         self._known = seen
         if changed:
-            self._on_change(changed[0])
+            self.changed.append(changed[0])
+            self._on_change()

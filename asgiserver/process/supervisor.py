@@ -11,7 +11,6 @@ import math
 import os
 import selectors
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.fields import MOST_WORKERS
@@ -82,7 +81,6 @@ class Supervisor:
         size, stuck = worker_count(config.workers), config.timeout_worker_stuck
         self._goal = Goal(size, in_place=config.reload, stuck_after=stuck)
         self._failures = Failures()
-        self._woken = math.inf  # when the last wait ended
         self._generation = 0  # of the workers started from now on
         self._changed_at = 0.0
         self._started = False  # some worker has been ready
@@ -97,7 +95,6 @@ class Supervisor:
         self._fleet = Fleet(self, self._selector, launcher or launch.Spawn())
         self._fleet.is_quiet = config.reload
         self._watcher: Watcher | None = None
-        self._changed_files: deque[str] = deque()  # filled by the watcher's thread
         self._handover = Handover(self._service, self._selector, self._on_handed_over)
 
     def __repr__(self) -> str:
@@ -137,13 +134,14 @@ class Supervisor:
             self._app = launch.preload(config)
             self._fleet.launcher = launch.Fork(self._in_child, work)
         if config.reload:
-            self._watcher = Watcher(config, self._on_file)
+            self._watcher = Watcher(config, self._signals.wake)
             self._watcher.start()
 
     def _loop(self) -> None:
+        woken = math.inf  # when the last wait ended
         while self._fleet.workers or not self._goal.stopping:
             now = time.monotonic()
-            self._excuse_silence(self._woken, now)
+            self._excuse_silence(woken, now)
             failures = self._failures
             goal = dataclasses.replace(
                 self._goal, retry_at=failures.retry_at, careful=failures.in_row > 0
@@ -155,7 +153,7 @@ class Supervisor:
                 elif not self._goal.stopping:  # a failed spawn before this one may begin a stop
                     self._spawn(action, now)
             if not decided.actions:  # actions change what there is, so plan again before waiting
-                self._wait(min(decided.wake_at, self._chores(now)), now)
+                woken = self._wait(min(decided.wake_at, self._chores(now)), now)
 
     def _spawn(self, action: Spawn, now: float) -> None:
         for worker in self._fleet.workers:
@@ -164,13 +162,13 @@ class Supervisor:
         shared = self._goal.size > 1
         self._fleet.spawn(action.slot, self._config, self._app, self._generation, shared, now)
 
-    def _wait(self, until: float, now: float) -> None:
-        """Wait for events until `until` at the latest, and handle them."""
+    def _wait(self, until: float, now: float) -> float:
+        """Wait for events until `until` at the latest, and handle them; the time of waking up."""
         timeout = CHILD_LOOK
         if until != math.inf:
             timeout = min(max(0.0, until - now), CHILD_LOOK or LONGEST_WAIT)
         events = self._selector.select(timeout)
-        self._woken = woken = time.monotonic()
+        woken = time.monotonic()
         self._excuse_silence(until, woken)
         flush_log()
         for key, _ in events:
@@ -179,9 +177,10 @@ class Supervisor:
         if os.getpid() == 1:
             reap_strangers({worker.pid for worker in self._fleet.workers})
         self._handover.check()
-        while self._changed_files:
-            self._on_change(self._changed_files.popleft())
+        if self._watcher is not None and self._watcher.changed:
+            self._on_change(self._watcher.take_changed())
         self._check_settled(woken)
+        return woken
 
     def _excuse_silence(self, expected: float, now: float) -> None:
         """Blame no worker for its silence when this process, or the machine, was paused."""
@@ -400,16 +399,10 @@ class Supervisor:
         """SIGUSR1: log what all workers are doing."""
         self._fleet.ask_stacks()
 
-    def _on_file(self, path: str) -> None:
-        """Called in the watcher's thread when a file has changed."""
-        self._changed_files.append(path)
-        self._signals.wake()
-
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:
             return
         logger.info("%s changed, reloading", short_path(path))
-        self._changed_files.clear()
         self._renew()
 
     def upgrade(self) -> None:

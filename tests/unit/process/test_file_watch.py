@@ -124,18 +124,24 @@ def test_tells_what_changed(tree, native, monkeypatch):
     if not native:
         monkeypatch.setitem(sys.modules, "watchfiles", None)
     changes = queue.Queue()
-    watcher = Watcher(Config("app:app", reload_delay=0.05, reload_includes=".env"), changes.put)
+    config = Config("app:app", reload_delay=0.05, reload_includes=".env")
+    watcher = Watcher(config, lambda: changes.put("a change"))
+
+    def changed():
+        changes.get(timeout=10)
+        return watcher.take_changed()
+
     watcher.start()
     try:
         (tree / "page.html").write_text("does not count")
         (tree / "pkg" / "mod.py").write_text("x = 1")
-        assert changes.get(timeout=10) == str(tree / "pkg" / "mod.py")
+        assert changed() == str(tree / "pkg" / "mod.py")
         (tree / "new.py").write_text("")
-        assert changes.get(timeout=10) == str(tree / "new.py")
+        assert changed() == str(tree / "new.py")
         (tree / ".env").write_text("A=1")
-        assert changes.get(timeout=10) == str(tree / ".env")
+        assert changed() == str(tree / ".env")
         (tree / "app.py").unlink()
-        assert changes.get(timeout=10) == str(tree / "app.py")
+        assert changed() == str(tree / "app.py")
     finally:
         watcher.stop()
     assert changes.empty()
