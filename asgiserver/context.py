@@ -104,15 +104,23 @@ class FunctionsExtension(SharedExtension):
         return self
 
 
-class ShutdownNotice:
-    """Tells applications that the server is stopping; scope extension `asgiserver.shutdown`."""
+def _nobody_waits() -> None:
+    """Stands for whoever waits for the last connection and the last task."""
 
-    __slots__ = ("_given", "_loop", "_waiters")
+
+class ShutdownNotice:
+    """Tells applications that the server is stopping; scope extension `asgiserver.shutdown`.
+
+    While the server drains, `has_ended` is called whenever a connection or a task has ended.
+    """
+
+    __slots__ = ("_given", "_loop", "_waiters", "has_ended")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._given = False
         self._waiters: list[asyncio.Future[None]] = []
+        self.has_ended: Callable[[], None] = _nobody_waits
 
     def __repr__(self) -> str:
         return f"<ShutdownNotice given={self._given}>"
@@ -151,13 +159,33 @@ PeerReader: TypeAlias = "Callable[[RequestHead, Peer], Peer | None]"
 that is the connection's."""
 
 
+class Admission:
+    """What each new connection goes through; None stands for what the server has not."""
+
+    __slots__ = ("limit", "proxies", "tls_extension")
+
+    def __init__(self) -> None:
+        # Tells whether there is room for a connection; may raise `PeerError`. See `server.limits`.
+        self.limit: Callable[[Connection], bool] | None = None
+        # Returns the reader of a connection's forwarding fields, or None when they are ignored. See
+        # `server.proxy`.
+        self.proxies: Callable[[Peer], PeerReader | None] | None = None
+        # Returns the ASGI extension `tls` of a connection by its `ssl_object`.
+        self.tls_extension: Callable[[Any], dict[str, Any]] | None = None
+
+    def __repr__(self) -> str:
+        parts = [name for name in self.__slots__ if getattr(self, name) is not None]
+        return f"<Admission {' '.join(parts)}>"
+
+
 class ServerContext:
     """Shared by every connection of one `Server`."""
 
     __slots__ = (
+        "_on_ended",
         "_seen",
         "access",
-        "admit",
+        "admission",
         "app",
         "base_context",
         "clock",
@@ -168,16 +196,12 @@ class ServerContext:
         "idle_deadline",
         "loop",
         "observe",
-        "on_quiet",
         "on_refused",
-        "proxy",
         "running",
         "shutdown",
         "start",
         "state",
         "stats",
-        "tls_extension",
-        "websocket_extensions",
     )
 
     def __init__(
@@ -193,24 +217,17 @@ class ServerContext:
         self.connections: set[Connection] = set()
         self.running: dict[asyncio.Task[None], Session] = {}  # sessions that did not end at once
         self.stats = Counters()
+        self._on_ended = self._ended  # bound once: a block of memory for each task
         self._seen: set[str] = set()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
         self.on_refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
-        # While the server drains, this is called whenever a connection or a task has ended.
-        self.on_quiet: Callable[[], None] | None = None
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
         # Opens sessions in the place of `open_session`; None unless more is to be found out about
         # them than they know by themselves. See `server.observing`.
         self.observe: Callable[..., Session] | None = None
-        # `start` runs a session; `admit` tells whether there is room for a connection, and is None
-        # without a limit. See `server.limits`.
-        self.start: Callable[[Session], None] = self.start_now
-        self.admit: Callable[[Connection], bool] | None = None
-        # Called once per connection; returns the reader of its forwarding fields, or None when
-        # they are ignored. See `server.proxy`.
-        self.proxy: Callable[[Peer], PeerReader | None] | None = None
-        self.tls_extension: Callable[[Any], dict[str, Any]] | None = None  # None: no TLS
+        self.start: Callable[[Session], None] = self.start_now  # runs a session; see `limits`
+        self.admission = Admission()
         # The extensions that every wire of this server supports; each scope has a copy of the dict.
         notice = FunctionsExtension(wait=self.shutdown.wait, is_set=self.shutdown.is_set)
         no_details = SharedExtension()
@@ -222,7 +239,6 @@ class ServerContext:
         }
         if config.pathsend:
             self.http_extensions["http.response.pathsend"] = no_details
-        self.websocket_extensions: dict[str, Any] = {"asgiserver.shutdown": notice}
 
     def __repr__(self) -> str:
         return (
@@ -281,18 +297,18 @@ class ServerContext:
     def _keep(self, session: Session, task: asyncio.Task[None]) -> None:
         session.task = task
         self.running[task] = session
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._on_ended)
 
     def lost(self, connection: Connection) -> None:
         """A connection is lost: forget it."""
         self.connections.discard(connection)
-        if self.draining and self.on_quiet is not None:
-            self.on_quiet()
+        if self.draining:
+            self.shutdown.has_ended()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         session = self.running.pop(task)
-        if self.draining and self.on_quiet is not None:
-            self.on_quiet()
+        if self.draining:
+            self.shutdown.has_ended()
         session.task = None
         if not task.cancelled() and (error := task.exception()) is not None:
             self.loop.call_exception_handler(

@@ -9,9 +9,8 @@ from typing import Any
 
 from asgiserver.config.fields import Config
 from asgiserver.context import ServerContext
-from asgiserver.h1.codecs import make_codecs
-from asgiserver.h1.connection import H1Connection
 from asgiserver.server.limits import apply_limits
+from asgiserver.server.wires import make_wires
 
 WAIT = 5.0
 """Seconds after which a test gives up waiting; no result depends on how long anything takes."""
@@ -58,6 +57,9 @@ class FakeTransport(asyncio.Transport):
 
     def get_extra_info(self, name, default=None):
         return self.extra.get(name, default)
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
 
     def write(self, data):
         assert not self.eof_written, "write after write_eof"
@@ -158,6 +160,7 @@ class FakeClock:
 
     def call_each_tick(self, callback):
         self._on_tick.append(callback)
+        callback()
 
     def advance(self, seconds, connections):
         """Let time pass, then do what the server's clock does at its tick."""
@@ -282,7 +285,7 @@ class FakePeer:
         self.clock = server.clock
         self.records = server.records
         self.transport = FakeTransport(extra)
-        self.connection = H1Connection(server.codecs, server.context)
+        self.connection = server.wires.connection(server.context)
         self.transport.connect(self.connection)
         self._taken = 0
 
@@ -342,8 +345,7 @@ class FakeServer:
         self.records = []
         self.context.access = self.records.append
         self.request_limit = apply_limits(self.context, self.clock)
-        self.codecs = make_codecs(config)
-        self.codecs.encoder.set_date(self.clock.date)
+        self.wires = make_wires(config, self.clock)
 
     async def finish(self):
         """Drop the connections, and cancel the running tasks."""

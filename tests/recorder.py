@@ -7,7 +7,7 @@ from asgiserver.errors import PeerError
 from asgiserver.h1.codecs import make_head_reader
 from asgiserver.h1.head_reader import Limits
 from asgiserver.h1.parser import RequestParser
-from asgiserver.http.framing import FORWARDING
+from asgiserver.http.semantics import FORWARDING
 from asgiserver.http.target import split_target
 
 
@@ -57,7 +57,8 @@ def describe(head):
     forwarded = {name: head.forwarded.get(name) for name in FORWARDING} if head.forwarded else None
     parts = split_target(head.target)
     assert head.parts in (None, parts)
-    return *line, forwarded, parts, *(getattr(framing, name) for name in framing.__slots__)
+    facts = [getattr(framing, name) for name in framing.__slots__]
+    return *line, head.keep_alive, forwarded, parts, *facts
 
 
 def parse(data, pieces=None, parser="httptools", limits=None, eof=True):

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class Channel(Protocol):
     """The wire side of one exchange.
 
-    An HTTP/1 connection has one channel, for one exchange at a time; with HTTP/2 each stream would
-    be a channel.
+    An HTTP/1 connection has one channel, for one exchange at a time; with HTTP/2 each stream is a
+    channel, so nothing here is about the connection.
     """
 
     writable: bool
@@ -28,7 +28,7 @@ class Channel(Protocol):
         """Return when more may be sent, or the peer is gone (then `Session.disconnect` has run)."""
 
     def send_informational(self, status: int, fields: Fields) -> None:
-        """Send an interim response (RFC 9110 section 15.2)."""
+        """Send an interim response (RFC 9110 section 15.2), if the wire has such a thing."""
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
         """Send the head with the first bytes of the body; `end` when these are the whole body."""
@@ -45,19 +45,28 @@ class Channel(Protocol):
         """
 
     def send_trailers(self, fields: Fields) -> None:
-        """End the body with trailer fields (only when `head.trailers` announced them)."""
+        """Keep trailer fields, which `head.trailers` announced; there may be several such calls.
+
+        They are sent, if the peer accepts them, by the `send_body` that ends the body.
+        """
 
     def open_tunnel(self, fields: Fields) -> None:
-        """Accept an upgrade: 101 on HTTP/1.1, 200 on HTTP/2. Raw bytes follow in both ways."""
+        """Accept an upgrade: 101 on HTTP/1.1, 200 on HTTP/2. Raw bytes follow both ways.
+
+        Only a session whose request had `Framing.upgrade` calls this.
+        """
 
     def send_tunnel(self, data: bytes, more: bytes = b"") -> None:
         """Send raw bytes through an open tunnel: a frame in one piece, or its head and payload."""
 
     def consumed(self, size: int) -> None:
-        """The application took `size` bytes: resume reading, or widen the window."""
+        """The application took `size` bytes: read on, or widen the window of the stream."""
 
     def finish(self) -> None:
-        """The exchange is over: take the next request, or close a tunnel after all is sent."""
+        """The response is complete: take the next request, or close a tunnel after all is sent.
+
+        The request may not be: the wire drops the rest of it, or resets the stream.
+        """
 
     def abort(self, reason: Outcome) -> None:
         """Break off the exchange: close the connection at once, or reset the stream."""

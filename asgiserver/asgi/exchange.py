@@ -7,9 +7,11 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.ending import Act, Stage, Way
-from asgiserver.asgi.response import BODY, DONE, HEAD, START, STATE_NAMES, Response
+from asgiserver.asgi.response import BODY, DONE, START, STATE_NAMES, Response
 from asgiserver.asgi.session import Session
-from asgiserver.errors import ClientDisconnected, PeerError
+from asgiserver.asgi.shared_keys import share_keys
+from asgiserver.context import wake
+from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
     from asyncio import Future, Task
@@ -17,55 +19,65 @@ if TYPE_CHECKING:
     from asgiserver.asgi.channel import Channel
     from asgiserver.asgi.ending import Ending
     from asgiserver.context import ServerContext
+    from asgiserver.errors import PeerError
     from asgiserver.http.message import RequestHead
-    from asgiserver.types import Message, Outcome, Scope
+    from asgiserver.types import Message, Outcome, Scope, Send
 
 logger = logging.getLogger("asgiserver")
 
-UNKNOWN = -1
-"""Stands for the missing Content-Length of a body whose parts have to be counted nevertheless."""
 
+class Exchange(Session):
+    """The `Session` of an HTTP request; the `Owner` of its response.
 
-class Exchange(Response, Session):
-    """The `Session` of an HTTP request.
-
-    The request half: `_parts` gathers the body until the application takes all of it at once; after
-    the end of the body `receive` waits until the response is complete or the client is gone. The
-    response half is inherited. The class attributes are defaults that few requests change.
+    This is the request half: `_parts` gathers the body until the application takes all of it at
+    once; after the end of the body `receive` waits until the response is complete or the client is
+    gone. The class attributes are defaults that few requests change.
     """
 
     task: Task[None] | None = None
+    over = False
     outcome: Outcome = "ok"
     cancel_reason: Outcome | None = None
+    continue_wanted = False
+    buffered = 0
+    received = 0
+    _parts: list[bytes] | None = None
+    _body_complete = True
     _end_delivered = False  # whether the application knows that the body is complete
+    _waiters: list[Future[None]] | None = None
     _held_at_last_tick = False  # whether the head was held when the clock ticked last
     _stop_reason: Outcome | None = None  # why the application shall stop
-    _sent_at_disconnect = 0  # bytes of body sent when the application received http.disconnect
+
+    send: Send  # type: ignore[assignment] # the method of its response
 
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
     ) -> None:
-        # HOT 1 %: this begins with what `Response.__init__` does, and saves the call.
+        self.context: ServerContext = context
         self._channel = channel
         self.request = request
-        self._head = None
-        self._left = None
-        self.state = START
-        self.sent = 0
-        self.context: ServerContext = context
         self.scope = scope
-        self.continue_wanted = request.framing.expect_continue
         self.begun = perf_counter()
-        self._body_complete = not request.framing.has_body
-        self._waiters: list[Future[None]] | None = None
-        self._parts: list[bytes] | None = None
-        self.buffered = 0
-        self.received = 0
+        self.response = response = Response(channel, self)
+        self.send = response.send
+        if request.framing is not PLAIN:
+            self.continue_wanted = request.framing.expect_continue
+            self._body_complete = not request.framing.has_body
 
     @property
     def state_name(self) -> str:
         """The state of the response."""
-        return STATE_NAMES[self.state]
+        return STATE_NAMES[self.response.state]
+
+    @property
+    def sent(self) -> int:  # type: ignore[override] # nobody sets it
+        """Bytes of the response's body."""
+        return self.response.sent
+
+    @property
+    def unsent(self) -> bool:
+        """See `Session.unsent`."""
+        return self.response.unsent
 
     # From the wire.
 
@@ -80,32 +92,32 @@ class Exchange(Response, Session):
         self.received += size
         self.continue_wanted = False
         if self._waiters:
-            self._wake()
+            self._wake(self._waiters)
 
     def feed_end(self) -> None:
         """The request body is complete."""
         self._body_complete = True
         if self._waiters:
-            self._wake()
+            self._wake(self._waiters)
 
     def disconnect(self, reason: Outcome) -> None:
         """The peer is gone, or it was cut; `reason` becomes the outcome in the access log."""
-        if self.state != DONE:
-            self.gone = True
+        if not self.over:
+            self.response.gone = True
             self.end(Way.GONE if reason == "client_gone" else Way.UNREAD)
             self._cancel_on_disconnect()
         if self._waiters:
-            self._wake()
+            self._wake(self._waiters)
 
     def refuse(self, error: PeerError) -> None:
         """The request is broken or too large, which showed while its body arrived."""
-        if self.state == DONE:
+        if self.over:
             return
-        self.gone = True
+        self.response.gone = True
         self.end(Way.REFUSED, refusal=error)
         self._cancel_on_disconnect()
         if self._waiters:
-            self._wake()
+            self._wake(self._waiters)
 
     def hang_up(self, reason: Outcome) -> None:
         """Give the application `http.disconnect` when it listens, but let it go on sending.
@@ -118,31 +130,32 @@ class Exchange(Response, Session):
         """
         self._stop_reason = self._stop_reason or reason  # the first reason counts
         if self._waiters:
-            self._wake()
-        if reason == "client_gone" and self.state == BODY and not self.cancel_reason:
+            self._wake(self._waiters)
+        if reason == "client_gone" and self.response.state == BODY and not self.cancel_reason:
             self._cancel_on_disconnect()
 
     def on_tick(self, now: float) -> None:
         """The request has been running for another second."""
-        if self.state != HEAD:
+        response = self.response
+        if not response.holds_head:
             return
         if not self._held_at_last_tick:
             self._held_at_last_tick = True
-        elif self._head is not None:
+        else:
             # The head was held long enough: an event stream may be far from its first event, and
             # its client has to see that the stream has begun.
-            self.release_head()
+            response.release_head()
 
     def begin_drain(self) -> None:
         """The server is stopping: an endless response has to learn of it."""
-        if START < self.state < DONE:
+        if START < self.response.state < DONE:
             self.hang_up("shutdown")
 
     # From the application.
 
     async def receive(self) -> Message:
         """The application's `receive` (ASGI www: http.request, http.disconnect)."""
-        while self.state != DONE:
+        while not self.over:
             if self._parts is not None:
                 return self._take_body(self._parts)
             if not self._end_delivered:
@@ -151,10 +164,12 @@ class Exchange(Response, Session):
                     return {"type": "http.request", "body": b"", "more_body": False}
                 if self.continue_wanted:
                     self.continue_wanted = False
-                    if self.state == START:
+                    if self.response.state == START:
                         self._channel.send_informational(100, [])
             elif self._stop_reason:
-                self._note_disconnect()
+                response = self.response
+                if not response.disconnect_received:
+                    response.note_disconnect(self._stop_reason == "client_gone")
                 break
             await self._wait()
         return {"type": "http.disconnect"}
@@ -167,65 +182,40 @@ class Exchange(Response, Session):
         self._channel.consumed(len(body))
         return {"type": "http.request", "body": body, "more_body": not self._body_complete}
 
-    def _note_disconnect(self) -> None:
-        """Note that the application receives `http.disconnect`; its body is counted from now on."""
-        if not self.disconnect_received:
-            self.disconnect_received = True
-            self._sent_at_disconnect = self.sent
-            if self.state == BODY and self._left is None and self._stop_reason == "client_gone":
-                self._left = UNKNOWN
-
-    def _count_down(self, size: int, end: bool) -> None:
-        """Hold the application to its Content-Length, unless it stops because the client left.
-
-        A body that ends early after `http.disconnect` is not the application's error, but the
-        response is not complete either: middleware ends a response in good order when the stream
-        beneath it was cancelled, and the client must not take such a response for whole.
-        """
-        if self.disconnect_received and self._stop_reason == "client_gone":
-            left = self._left
-            if left == UNKNOWN:
-                early = not size and self.sent == self._sent_at_disconnect
-            else:
-                early = left is not None and size < left
-            if end and early:
-                raise ClientDisconnected("the client has left")
-            if left == UNKNOWN:
-                return
-        super()._count_down(size, end)
-
     async def _wait(self) -> None:
         """Return when something has changed."""
         # HOT 5 %: a future is made only here; an `asyncio.Event` for each request takes 0.5 us.
         waiter = self.context.loop.create_future()
         if self._waiters is None:
             self._waiters = [waiter]
-        else:  # the application waits in several tasks
+        else:  # the application waits in several tasks, and may have cancelled some of them
             self._waiters = [*(other for other in self._waiters if not other.done()), waiter]
         await waiter
 
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
+    def _wake(self, waiters: list[Future[None]]) -> None:
+        self._waiters = None
+        wake(waiters)
+
+    # `Owner` of the response.
 
     def completed(self) -> None:
         """The response is complete; the application may go on with its own business."""
+        self.over = True
         if self.context.access is not None:
-            if self.status != 500 or self.outcome != "ok":
-                self.record(self.status)
+            status = self.response.status
+            if status != 500 or self.outcome != "ok":
+                self.record(status)
             else:  # frameworks send a 500 and then raise its cause: see `apply`
                 self.context.loop.call_soon(self.record, 500)
         if self._waiters:
-            self._wake()
+            self._wake(self._waiters)
         self._channel.finish()
 
     def body_left_out(self, status: int) -> None:
         """Warn once for each status; for HEAD never, as applications send a body as for GET."""
         if self.request.method != "HEAD" and self.context.first_time(f"body of a {status}"):
             logger.warning(
-                "Left out the body of a %d response, which has none: %s; said once",
+                "Left out the body of a %d response, which has none: %s (logged once)",
                 status,
                 self.label,
             )
@@ -234,11 +224,11 @@ class Exchange(Response, Session):
 
     def time_out(self) -> None:
         """The request takes too long: answer or cut at once, whatever the application does."""
-        if self.state == DONE and not self.gone:
-            return  # after its response the application may run as long as it likes
-        if self.state != DONE:
+        if not self.over:
             self.end(Way.LATE)
-            self.gone = True
+            self.response.gone = True
+        elif not self.response.gone:
+            return  # after its response the application may run as long as it likes
         if not self.cancel_reason:
             self.cancel("timeout")
 
@@ -261,39 +251,45 @@ class Exchange(Response, Session):
     @property
     def stage(self) -> Stage:
         """See `Session.stage`."""
-        if self.state == DONE:
+        if self.over:
             return Stage.OVER
         return Stage.UNSENT if self.unsent else Stage.BEGUN
 
     @property
     def stop_way(self) -> Way | None:
         """See `Session.stop_way`: `receive` or `send` has told the application."""
-        if not (self.gone or self.disconnect_received):
+        gone = self.response.gone
+        if not (gone or self.response.disconnect_received):
             return None
-        return Way.DRAINED if self._stop_reason == "shutdown" and not self.gone else Way.LEFT
+        return Way.DRAINED if self._stop_reason == "shutdown" and not gone else Way.LEFT
 
     def apply(self, ending: Ending, answer: PeerError) -> None:
         """See `Session.apply`."""
-        act = ending.act
+        act, response = ending.act, self.response
         if act is Act.NOTHING:
-            if ending.outcome == "app_error" and self.status == 500 and not self.gone:
+            if ending.outcome == "app_error" and response.status == 500 and not response.gone:
                 self.outcome = "app_error"  # its record may wait for this: see `completed`
             return
         self.outcome = ending.outcome
         if act is Act.ANSWER:
-            self.answer(answer.status, answer.reason.encode(), answer.fields)
+            response.answer(answer.status, answer.reason.encode(), answer.fields)
             return
-        self.state = DONE
-        self.record(ending.status or self.status)
+        self.over = True
+        response.break_off()
+        self.record(ending.status or response.status)
         if act is Act.CUT:
             self._channel.abort(self.outcome)
 
     def missing(self) -> tuple[str, str]:
         """See `Session.missing`."""
         hint = ""
-        if self.state == HEAD and "http.response.pathsend" in (self.scope.get("extensions") or ()):
+        offered = self.scope.get("extensions") or ()
+        if self.response.holds_head and "http.response.pathsend" in offered:
             hint = (
                 "; nothing came after its start: has middleware that does not know"
                 " http.response.pathsend dropped a file? Then serve without --pathsend"
             )
         return "without a response" if self.unsent else "before its response was complete", hint
+
+
+share_keys(Exchange)

@@ -10,14 +10,18 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.asgi.exchange import Exchange
+from asgiserver.asgi.response import Response
 from asgiserver.asgi.session import Session
 from asgiserver.asgi.websocket import WebSocketSession
 
 if TYPE_CHECKING:
+    from asgiserver.asgi.channel import Channel
     from asgiserver.asgi.ending import Way
+    from asgiserver.context import ServerContext
     from asgiserver.errors import PeerError
+    from asgiserver.http.message import RequestHead
     from asgiserver.log.record import AccessRecord, Event, RequestDetails
-    from asgiserver.types import Message
+    from asgiserver.types import Message, Scope
 
     Fields = tuple[tuple[bytes, bytes], ...]
 
@@ -73,7 +77,7 @@ class Observed(Session):
         record.details = self.details
         self.observer.leave(self, record)
 
-    def _with_answer_fields(self, message: Message) -> Message:
+    def with_answer_fields(self, message: Message) -> Message:
         """A message that begins an answer, with those of `answer_fields` that it lacks."""
         if not self.answer_fields:
             return message
@@ -86,9 +90,10 @@ class Observed(Session):
         return {**message, "headers": [*headers, *missing]}
 
 
-class ObservedExchange(Observed, Exchange):
-    """An HTTP request and its response."""
+class ObservedResponse(Response):
+    """The response of an `ObservedExchange`."""
 
+    _owner: ObservedExchange
     _status = 0
 
     # The status is set at the moment when the head is given to the wire, and at no other.
@@ -100,15 +105,30 @@ class ObservedExchange(Observed, Exchange):
     @status.setter
     def status(self, status: int) -> None:
         if not self._status:
-            self.details.ttfb = perf_counter() - self.begun
+            self._owner.note_first_byte()
         self._status = status
 
     def _start(self, message: Message) -> None:
-        super()._start(self._with_answer_fields(message))
+        super()._start(self._owner.with_answer_fields(message))
 
     def answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
         """See `Response.answer`."""
-        super().answer(status, text, (*fields, *self.answer_fields))
+        super().answer(status, text, (*fields, *self._owner.answer_fields))
+
+
+class ObservedExchange(Observed, Exchange):
+    """An HTTP request and its response."""
+
+    def __init__(
+        self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
+    ) -> None:
+        super().__init__(context, channel, request, scope)
+        self.response = ObservedResponse(channel, self)
+        self.send = self.response.send
+
+    def note_first_byte(self) -> None:
+        """The head of the response is about to be sent."""
+        self.details.ttfb = perf_counter() - self.begun
 
 
 class ObservedWebSocket(Observed, WebSocketSession):
@@ -116,7 +136,7 @@ class ObservedWebSocket(Observed, WebSocketSession):
 
     async def _send_other(self, message: Message) -> None:
         if message["type"] in ("websocket.accept", "websocket.http.response.start"):
-            message = self._with_answer_fields(message)
+            message = self.with_answer_fields(message)
         await super()._send_other(message)
 
     def _answer(self, status: int, text: bytes, fields: Fields = ()) -> None:

@@ -51,7 +51,7 @@ def _open_websocket(
     peer: Peer,
     websocket: type[WebSocketSession] | None,
 ) -> WebSocketSession:
-    """The session of an upgrade request (RFC 6455). Raises `PeerError`."""
+    """The session of a request for a WebSocket. Raises `PeerError`."""
     from asgiserver.asgi.websocket import WebSocketSession
     from asgiserver.ws.handshake import read_offer
 

@@ -1,6 +1,6 @@
 """The response half of an exchange: checks the order of ASGI events and sends them to a channel.
 
-It stands apart from `Exchange` because a WebSocket that is denied answers in the same way.
+It has an owner: the exchange, or a WebSocket that is denied, which answers in the same way.
 
 ==========  ===========  ==============  =============  ==============  ==========  ==========
 State       start        body, more      body, end      pathsend        early_hint  trailers
@@ -25,23 +25,22 @@ body comes. So an error before that is still a clean 500, and head and body leav
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
-from asgiserver.asgi.session import OVER
+from asgiserver.asgi.shared_keys import share_keys
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.http.fields import checked_fields
-from asgiserver.http.message import ResponseHead, checked_head
+from asgiserver.http.message import RequestHead, ResponseHead, checked_head
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from asgiserver.asgi.channel import Channel
     from asgiserver.asgi.files import FilePart
-    from asgiserver.http.message import RequestHead
     from asgiserver.types import Message
 
-START, HEAD, BODY, FILE, TRAILERS, DONE = range(OVER + 1)
+START, HEAD, BODY, FILE, TRAILERS, DONE = range(6)
 STATE_NAMES = ("START", "HEAD", "BODY", "FILE", "TRAILERS", "DONE")
 
 _PLAIN_TEXT = (b"content-type", b"text/plain; charset=utf-8")
@@ -56,12 +55,31 @@ def plain_head(
     return head.with_length(len(text))
 
 
+UNCOUNTED = -1
+"""Stands for the missing Content-Length of a body whose parts have to be counted nevertheless."""
+
+
+class Owner(Protocol):
+    """What a response asks of whom it belongs to."""
+
+    request: RequestHead
+
+    def completed(self) -> None:
+        """The last byte has been given to the channel."""
+
+    def body_left_out(self, status: int) -> None:
+        """The application has sent a body where none may be (RFC 9110 section 6.4.1)."""
+
+
 class Response:
     """One response on a channel.
 
     `gone` is true when the client left before the response was complete. `disconnect_received` is
     true when the application has received `http.disconnect`. `status` and `sent` (bytes of body)
     are for the access log; both are 0 while nothing has been sent.
+
+    In the state DONE a response has no owner any more, so that both are freed without the garbage
+    collector.
     """
 
     # HOT 1.5 %: classes of which each request makes an object have no `__slots__`, as CPython makes
@@ -70,23 +88,18 @@ class Response:
     start_event = "http.response.start"
     body_event = "http.response.body"
 
+    state = START
     status = 0
+    sent = 0
     gone = False
     disconnect_received = False
+    _head: ResponseHead | None = None
+    _left: int | None = None  # bytes left of the Content-Length, or UNCOUNTED; None: do not count
+    _sent_at_disconnect: int | None = None  # bytes sent when the application heard of it
 
-    def __init__(self, channel: Channel, request: RequestHead) -> None:
+    def __init__(self, channel: Channel, owner: Owner) -> None:
         self._channel = channel
-        self.request = request
-        self._head: ResponseHead | None = None
-        self._left: int | None = None  # bytes left of the Content-Length; None without one
-        self.state = START
-        self.sent = 0
-
-    def completed(self) -> None:
-        """The last byte has been given to the channel."""
-
-    def body_left_out(self, status: int) -> None:
-        """The application has sent a body where none may be (RFC 9110 section 6.4.1)."""
+        self._owner = owner
 
     async def send(self, message: Message) -> None:
         """The application's `send` (ASGI www: response start, body and the extensions' events).
@@ -105,7 +118,7 @@ class Response:
             if type(body) is not bytes:
                 body = _as_bytes(body)
             if head.bodyless and body:
-                self.body_left_out(head.status)
+                self._owner.body_left_out(head.status)
                 body = b""
             size = len(body)
             end = not message.get("more_body", False)
@@ -125,7 +138,8 @@ class Response:
                 self._channel.send_body(body, last)
             if last:
                 self.state = DONE
-                self.completed()
+                owner, self._owner = self._owner, NOBODY
+                owner.completed()
                 return  # after the end nobody waits: the wire holds back the next request
             if end:
                 self.state = TRAILERS
@@ -143,9 +157,24 @@ class Response:
             raise ClientDisconnected("the client has left")
 
     def _count_down(self, size: int, end: bool) -> None:
-        """Hold the application to its Content-Length."""
-        assert self._left is not None
-        left = self._left - size
+        """Hold the application to its Content-Length, unless it stops because the client left.
+
+        A body that ends early after `http.disconnect` is not the application's error, but the
+        response is not complete either: middleware ends a response in good order when the stream
+        beneath it was cancelled, and the client must not take such a response for whole.
+        """
+        left = self._left
+        assert left is not None
+        if self._sent_at_disconnect is not None:
+            if left == UNCOUNTED:
+                early = not size and self.sent == self._sent_at_disconnect
+            else:
+                early = size < left
+            if end and early:
+                raise ClientDisconnected("the client has left")
+            if left == UNCOUNTED:
+                return
+        left -= size
         if left < 0 or (end and left):
             what = "longer" if left < 0 else "shorter"
             raise ApplicationError(f"response body is {what} than its Content-Length")
@@ -156,9 +185,9 @@ class Response:
         if type(status) is not int:
             status = _as_int(status)
         head = checked_head(status, message.get("headers", ()))
-        if self.request.method == "HEAD" or "trailers" in message:
+        if self._owner.request.method == "HEAD" or "trailers" in message:
             head = head.copy()
-            head.bodyless = head.bodyless or self.request.method == "HEAD"
+            head.bodyless = head.bodyless or self._owner.request.method == "HEAD"
             head.trailers = message.get("trailers", False)
         self._head = head
         if not head.bodyless:
@@ -193,8 +222,13 @@ class Response:
         self._channel.send_trailers(checked_fields(message.get("headers", ())))
         if not message.get("more_trailers", False):
             self._channel.send_body(b"", True)
-            self.state = DONE
-            self.completed()
+            self._complete()
+
+    def _complete(self) -> None:
+        """The last byte has been given to the channel; `send` has its own copy of this."""
+        owner = self._owner
+        self.break_off()
+        owner.completed()
 
     def _unexpected(self, kind: str) -> ApplicationError:
         return ApplicationError(f"unexpected message {kind!r} in state {STATE_NAMES[self.state]}")
@@ -264,8 +298,7 @@ class Response:
         if await self._send_slices(part):
             self._channel.send_body(b"", last)
             if last:
-                self.state = DONE
-                self.completed()
+                self._complete()
             else:
                 self.state = TRAILERS if end else BODY
 
@@ -289,25 +322,46 @@ class Response:
             offset += size
         return True
 
-    # Called by the server.
+    # Called by the owner.
 
     def answer(
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
         """Answer in place of the application, which has not begun to send."""
         head = plain_head(status, text, fields)
-        if self.request.method == "HEAD":
+        if self._owner.request.method == "HEAD":
             head.bodyless = True
             text = b""
         self.status = status
         self.sent = len(text)
         self.state = DONE
         self._channel.send_head(head, text, True)
-        self.completed()
+        self._complete()
+
+    def break_off(self) -> None:
+        """The response ends here; what the application still sends is dropped."""
+        self.state = DONE
+        self._owner = NOBODY
+
+    def note_disconnect(self, client_left: bool) -> None:
+        """The application receives `http.disconnect`: the client left, or the server stops.
+
+        After a client has left, the body is counted from now on: see `_count_down`.
+        """
+        self.disconnect_received = True
+        if client_left:
+            self._sent_at_disconnect = self.sent
+            if self.state == BODY and self._left is None:
+                self._left = UNCOUNTED
+
+    @property
+    def holds_head(self) -> bool:
+        """Whether the application has begun the response and no part of the body has come."""
+        return self.state == HEAD
 
     def release_head(self) -> None:
         """Send the head that is held, without waiting any longer for a part of the body."""
-        if self.state == HEAD and self._head is not None:
+        if self._head is not None and self.holds_head:
             self.status = self._head.status
             self.state = BODY
             self._channel.send_head(self._head, b"", False)
@@ -316,6 +370,24 @@ class Response:
     def unsent(self) -> bool:
         """Whether nothing of the response is on the wire yet."""
         return self.state <= HEAD or (self.state == FILE and not self.status)
+
+
+share_keys(Response)
+
+
+class _Nobody:
+    """The owner of a response that is over."""
+
+    request = RequestHead("", b"", "", [])
+
+    def completed(self) -> None:
+        pass
+
+    def body_left_out(self, status: int) -> None:
+        pass
+
+
+NOBODY = _Nobody()
 
 
 def _as_int(status: object) -> int:

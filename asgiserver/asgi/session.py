@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgiserver")
 
-OVER = 5
-"""The `state` of every session that is over; each kind defines the states before it."""
-
 
 class Served(Protocol):
     """What a session needs of its server: a part of `ServerContext`, which imports this module."""
@@ -66,7 +63,8 @@ class Session:
     request: RequestHead
     scope: Scope
     task: Task[None] | None  # None also when the application ended without waiting for anything
-    state: int
+    over: bool
+    """Whether all is sent or broken off; the application may still run."""
     outcome: Outcome
     cancel_reason: Outcome | None  # why the server cancelled the application
     buffered: int
@@ -141,7 +139,7 @@ class Session:
                 raise
             self._failed(error)
         else:
-            if self.state != OVER:
+            if not self.over:
                 self.end(self.stop_way or Way.UNFINISHED)
 
     def _failed(self, error: BaseException) -> None:

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 from asgiserver.asgi.ending import Act, Stage, Way
 from asgiserver.asgi.heartbeat import Heartbeat
 from asgiserver.asgi.inbox import Inbox
-from asgiserver.asgi.response import DONE, Response
-from asgiserver.asgi.session import OVER, Session
+from asgiserver.asgi.response import Response
+from asgiserver.asgi.session import Session
 from asgiserver.errors import ApplicationError, ClientDisconnected
 from asgiserver.ws.deflate import negotiate
 from asgiserver.ws.handshake import Offer, accept_fields
@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from asgiserver.log.record import AccessRecord, Event
     from asgiserver.types import Message, Outcome, Receive, Scope
 
-CONNECTING, DENYING, OPEN, CLOSING = range(4)
-CLOSED = OVER
-STATE_NAMES = {0: "CONNECTING", 1: "DENYING", 2: "OPEN", 3: "CLOSING", CLOSED: "CLOSED"}
+CONNECTING, DENYING, OPEN, CLOSING, CLOSED = range(5)
+STATE_NAMES = ("CONNECTING", "DENYING", "OPEN", "CLOSING", "CLOSED")
 
 # The reason of websocket.disconnect for an outcome.
 _REASONS: dict[Outcome, str] = {"client_gone": "connection lost", "timeout": "send timeout"}
@@ -138,6 +137,11 @@ class WebSocketSession(Session):
     def state_name(self) -> str:
         """The name of the state, as in the module's table."""
         return STATE_NAMES[self.state]
+
+    @property
+    def over(self) -> bool:  # type: ignore[override] # nobody sets it
+        """See `Session.over`."""
+        return self.state == CLOSED
 
     @property
     def buffered(self) -> int:  # type: ignore[override] # nobody sets it
@@ -281,7 +285,7 @@ class WebSocketSession(Session):
         elif self.state == CONNECTING and kind == "websocket.accept":
             self._accept(message)
         elif self.state == CONNECTING and kind == _Denial.start_event:
-            denial = _Denial(self)
+            denial = _Denial(self._channel, self)
             await denial.send(message)
             self._denial = denial
             if self.state == CONNECTING:
@@ -297,7 +301,7 @@ class WebSocketSession(Session):
         )
         self._channel.open_tunnel(fields)
         self._set_state(OPEN)
-        self.record(101, "websocket_open")
+        self.record(self._offer.status, "websocket_open")
         self._inbox.resume()
         if self._draining:
             self.begin_drain()
@@ -341,23 +345,29 @@ class WebSocketSession(Session):
     def _close_wire(self) -> None:
         """Nothing more is read or sent."""
         self._set_state(CLOSED)
-        self.record(101, "websocket_close")
+        self.record(self._offer.status, "websocket_close")
         self._channel.finish()
 
     def _answer(
         self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
     ) -> None:
         """Refuse the handshake with an answer that the server itself gives."""
-        denial = self._denial = self._denial or _Denial(self)
+        denial = self._denial = self._denial or _Denial(self._channel, self)
         denial.answer(status, text, fields)
 
-    def denied(self, response: Response) -> None:
-        """The response that refuses the handshake is complete."""
+    # `Owner` of the response that refuses the handshake.
+
+    def completed(self) -> None:
+        """The response is complete."""
+        assert self._denial is not None
         self._set_state(CLOSED)
         self._note_end(1006, "handshake refused", self.outcome)
-        self.sent = response.sent
-        self.record(response.status)
+        self.sent = self._denial.sent
+        self.record(self._denial.status)
         self._channel.finish()
+
+    def body_left_out(self, status: int) -> None:
+        """Nobody is told: a denial is rare."""
 
     # How the session ends early.
 
@@ -396,9 +406,9 @@ class WebSocketSession(Session):
         denial = self._denial
         if denial is not None:
             denial.gone = True
-            denial.state = DONE
+            denial.break_off()
         if accepted:
-            self.record(101, "websocket_close")
+            self.record(self._offer.status, "websocket_close")
         else:
             self.record(status or (0 if denial is None else denial.status))
 
@@ -425,18 +435,11 @@ class _Denial(Response):
     start_event = "websocket.http.response.start"
     body_event = "websocket.http.response.body"
 
-    def __init__(self, session: WebSocketSession) -> None:
-        super().__init__(session._channel, session.request)
-        self._session = session
-
     def _start(self, message: Message) -> None:
         super()._start(message)
         assert self._head is not None
         self._head = head = self._head.copy()  # other responses may share this head
         head.close = True  # the extension demands that nothing follows on the connection
-
-    def completed(self) -> None:
-        self._session.denied(self)
 
 
 def _as_bytes(data: object) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from asgiserver.h1.encoder import encode_fields, status_line
+from asgiserver.h1.encoder import EMPTY_LINE, encode_fields, status_line
 from asgiserver.wire.output import FLUSH_SIZE, Output
 from asgiserver.wire.sendfile import send_file
 
@@ -105,15 +105,14 @@ class H1Channel(Output):
 
     def send_head(self, head: ResponseHead, body: bytes, end: bool) -> None:
         """Frame the response (RFC 9112 section 6.3) and send its head with its first bytes."""
-        encoder = self._encoder
         if (
-            head.stamp is encoder.stamp
+            head.encoded_for is self._encoder.stamp
             and self.keep_alive
             and not self.is_old
             and not self._parser.in_body
         ):
             self._chunked = False
-            whole = head.whole
+            whole = head.encoded
         else:
             whole = self._frame(head)
         if self.corked and len(body) < SMALL_BODY and not self._chunked:
@@ -123,35 +122,29 @@ class H1Channel(Output):
         self.send_body(body, end)
 
     def _frame(self, head: ResponseHead) -> bytes:
-        """Decide on the framing of the body, and encode the head."""
-        unknown = head.content_length is None and not head.bodyless
-        self._chunked = unknown and not self.is_old
-        if unknown or not self.keep_alive or head.close or self.is_old or self._parser.in_body:
-            ending = self._framing_fields(head, unknown)
-            return b"%b%b%b" % (self._encoder.begin(head), head.block, ending)
-        return self._encoder.whole(head)
+        """Encode the head; decide on the framing of the body, and whether the connection is kept.
 
-    def _framing_fields(self, head: ResponseHead, unknown: bool) -> bytes:
-        """The framing fields and the end of the head; decides whether the connection is kept.
-
-        `unknown` is true when the length of the body is not known.
+        In HTTP/1.0 only the end of the connection ends a body of unknown length.
         """
+        is_old = self.is_old
+        unknown = head.content_length is None and not head.bodyless
+        self._chunked = unknown and not is_old
         keep = self.keep_alive
         if keep:
-            # In HTTP/1.0 only the end of the connection ends a body of unknown length.
-            keep = not head.close and not (unknown and self.is_old)
+            keep = not head.close and not (unknown and is_old)
             if keep and self._parser.in_body:
                 keep = self._may_discard_body()
             self.keep_alive = keep
-        ending = b""
-        if self._chunked:
-            ending = b"transfer-encoding: chunked\r\n"
-            self._trailers = b""
         if not keep:
-            return ending + b"connection: close\r\n\r\n"
-        if self.is_old:
-            return ending + b"connection: keep-alive\r\n\r\n"
-        return ending + b"\r\n"
+            ending = b"connection: close\r\n\r\n"
+        elif is_old:
+            ending = b"connection: keep-alive\r\n\r\n"
+        else:
+            ending = EMPTY_LINE
+        if self._chunked:
+            ending = b"transfer-encoding: chunked\r\n" + ending
+            self._trailers = b""
+        return self._encoder.encode(head, ending)
 
     def _may_discard_body(self) -> bool:
         """Whether the rest of the request body is worth reading to keep the connection."""

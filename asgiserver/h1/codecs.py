@@ -6,38 +6,48 @@ import logging
 from typing import TYPE_CHECKING
 
 from asgiserver import speedups
-from asgiserver.h1.encoder import HeadEncoder, default_fields
+from asgiserver.h1.encoder import HeadEncoder
 from asgiserver.h1.head_reader import HeadReader, Limits, make_head_parser
 from asgiserver.wire.waiting import times_of
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
+    from asgiserver.wire.choose import MakeConnection
+    from asgiserver.wire.server_fields import ServerFields
     from asgiserver.wire.waiting import Times
 
 logger = logging.getLogger("asgiserver")
 
 
 class H1Codecs:
-    """What reads request heads, what encodes response heads, and the times of a connection."""
+    """What reads request heads, what encodes response heads, and the times of a connection.
 
-    __slots__ = ("encoder", "reader", "times")
+    `http2` makes the connection of a client that speaks HTTP/2 from its first byte, without TLS;
+    when it is None, such a client is refused.
+    """
 
-    def __init__(self, reader: HeadReader, encoder: HeadEncoder, times: Times) -> None:
+    __slots__ = ("encoder", "http2", "reader", "times")
+
+    def __init__(
+        self,
+        reader: HeadReader,
+        encoder: HeadEncoder,
+        times: Times,
+        http2: MakeConnection | None = None,
+    ) -> None:
         self.reader = reader
         self.encoder = encoder
         self.times = times
+        self.http2 = http2
 
     def __repr__(self) -> str:
         return f"<H1Codecs {self.reader} {self.encoder}>"
 
 
-def make_codecs(config: Config) -> H1Codecs:
-    """The codecs of a server. Its clock has to call `H1Codecs.encoder.set_date`."""
-    encoder = HeadEncoder(
-        server=b"asgiserver" if config.server_header else b"",
-        send_date=config.date_header,
-        defaults=default_fields(config.headers),
-    )
+def make_codecs(
+    config: Config, fields: ServerFields, http2: MakeConnection | None = None
+) -> H1Codecs:
+    """The codecs of a server. Its clock has to call `HeadEncoder.renew`, after `fields` change."""
     limits = Limits(
         config.limit_request_line,
         config.limit_request_head,
@@ -45,7 +55,7 @@ def make_codecs(config: Config) -> H1Codecs:
         config.limit_request_body,
     )
     reader = make_head_reader(config.http, limits, config.header_underscore)
-    return H1Codecs(reader, encoder, times_of(config))
+    return H1Codecs(reader, HeadEncoder(fields), times_of(config), http2)
 
 
 def make_head_reader(name: str, limits: Limits, underscores: str = "drop") -> HeadReader:

@@ -14,6 +14,7 @@ from asgiserver.asgi.response import plain_head
 from asgiserver.errors import PeerError
 from asgiserver.h1.channel import DISCARD_SIZE, H1Channel
 from asgiserver.h1.parser import RequestParser
+from asgiserver.wire.choose import HTTP2_PREFACE
 from asgiserver.wire.connection import StreamConnection
 from asgiserver.wire.output import TURN_SIZE
 from asgiserver.wire.peer import has_ended
@@ -32,8 +33,9 @@ if TYPE_CHECKING:
     from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
     from asgiserver.h1.codecs import H1Codecs
-    from asgiserver.http.message import RequestHead
+    from asgiserver.h1.framing import H1RequestHead
     from asgiserver.http.proxy_protocol import ProxyHeader
+    from asgiserver.wire.choose import MakeConnection
 
 PIPELINE_TURN = 16
 """Requests of one connection that are answered in one turn of the loop, before other connections
@@ -54,12 +56,17 @@ class H1Connection(StreamConnection):
     while reading is paused.
     """
 
-    __slots__ = ("_channel", "_parser")
+    __slots__ = ("_channel", "_make_http2", "_parser")
+
+    _make_http2: MakeConnection  # set when the server speaks HTTP/2 without TLS
 
     def __init__(
         self, codecs: H1Codecs, context: ServerContext, passed_on: ProxyHeader | None = None
     ) -> None:
         self._parser = parser = RequestParser(self, codecs.reader)
+        if codecs.http2 is not None:
+            self._make_http2 = codecs.http2
+            parser.look_for(HTTP2_PREFACE)
         self._channel = channel = H1Channel(context.loop, codecs.encoder, parser, self)
         StreamConnection.__init__(self, context, channel, codecs.times, passed_on)
 
@@ -250,11 +257,24 @@ class H1Connection(StreamConnection):
 
     # `RequestSink`: called by the parser; runs no application code.
 
-    def on_request(self, head: RequestHead) -> None:
+    def on_preface(self, data: bytes) -> None:
+        """The client speaks HTTP/2, which it may without TLS: with TLS it has to agree on it first.
+
+        Raises `PeerError` (505) otherwise. See RFC 9113 sections 3.2 and 3.3.
+        """
+        if self.output.transport.get_extra_info("sslcontext") is not None:
+            raise PeerError(505, "HTTP version is not supported")
+        connection = self._make_http2(self.context, None)
+        self.reading = NOTHING
+        self._parser.close()
+        del self._channel.owner
+        connection.take_over(self, data)
+
+    def on_request(self, head: H1RequestHead) -> None:
         """A request begins. Raises `PeerError` when it may not."""
         context, channel = self.context, self._channel
         channel.is_old = head.http_version == "1.0"
-        channel.keep_alive = head.framing.keep_alive and not context.draining
+        channel.keep_alive = head.keep_alive and not context.draining
         channel.session = open_session(context, channel, head, self.peer, self.peer_reader)
 
     def on_body(self, data: bytes) -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asgiserver.h1.framing import H1RequestHead
 from asgiserver.h1.head_reader import HeadReader
-from asgiserver.http.message import PLAIN, Framing, RequestHead
+from asgiserver.http.message import PLAIN, Framing
 from asgiserver.speedups import _core
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ _EXPECT, _TRAILERS = _core.EXPECT, _core.TRAILERS
 
 
 def _framing_of(facts: int, content_length: int = 0, upgrade: bytes = b"") -> Framing:
+    """The framing that the core has found: `facts` are its bits."""
     if not facts:  # as of most bodies
-        return Framing(True, content_length, False, False, False, upgrade)
+        return Framing(content_length > 0, content_length, False, False, upgrade)
+    chunked = facts & _CHUNKED > 0
     return Framing(
-        not facts & _CLOSE,
-        content_length,
-        facts & _CHUNKED > 0,
+        chunked or content_length > 0,
+        None if chunked else content_length,
         facts & _EXPECT > 0,
         facts & _TRAILERS > 0,
         upgrade,
@@ -34,10 +36,9 @@ def _framing_of(facts: int, content_length: int = 0, upgrade: bytes = b"") -> Fr
 
 # By facts, for all requests that have no length and no upgrade. HTTP/1.0 is a fact too, so that
 # nothing of it is PLAIN.
-_FRAMINGS = (
-    PLAIN,
-    *map(_framing_of, range(1, (_CLOSE | _CHUNKED | _EXPECT | _TRAILERS | _OLD) + 1)),
-)
+_FACTS = range((_CLOSE | _CHUNKED | _EXPECT | _TRAILERS | _OLD) + 1)
+_FRAMINGS = (PLAIN, *map(_framing_of, _FACTS[1:]))
+_KEEP_ALIVE = [not facts & _CLOSE for facts in _FACTS]
 
 
 class CoreReader(HeadReader):
@@ -50,11 +51,14 @@ class CoreReader(HeadReader):
         self._most = limits.fields
         self._keeps = underscores == "keep"
 
-    def read(self, head: bytes) -> RequestHead:
+    def read(self, head: bytes) -> H1RequestHead:
         """See `HeadReader.read`."""
         found = _core.read_head(head, self._most, self._keeps)
         if found is None:
             return super().read(head)
         method, target, version, fields, facts, length, upgrade, forwarded, parts = found
         framing = _framing_of(facts, length, upgrade) if length or upgrade else _FRAMINGS[facts]
-        return RequestHead(method, target, version, fields, framing, forwarded, parts)
+        request = H1RequestHead(method, target, version, fields, framing, forwarded, parts)
+        if facts:
+            request.keep_alive = _KEEP_ALIVE[facts]
+        return request

@@ -6,10 +6,12 @@ import http
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from asgiserver.http.message import ResponseHead
     from asgiserver.types import Fields
+    from asgiserver.wire.server_fields import ServerFields
+
+EMPTY_LINE = b"\r\n"
+"""The end of a head that has no framing fields."""
 
 _PHRASES = {status.value: status.phrase.encode() for status in http.HTTPStatus}
 
@@ -24,71 +26,51 @@ def encode_fields(fields: Fields) -> bytes:
     return b"".join([b"%b: %b\r\n" % field for field in fields])
 
 
-def default_fields(headers: Sequence[str]) -> Fields:
-    """The fields of ``--header``, written ``Name: value``."""
-    pairs = (header.partition(":") for header in headers)
-    return [
-        (name.strip().lower().encode(), value.strip().encode("latin-1")) for name, _, value in pairs
-    ]
-
-
 class HeadEncoder:
     """Encodes response heads for all connections of a server.
 
-    Status line, Server and Date are joined once a second for each status (`starts`). A head that
-    applications repeat is encoded as a whole once a second: the bytes that it keeps are valid while
-    its `stamp` is the encoder's.
+    Status line, Server and Date are joined once a second for each status. A head that applications
+    repeat is encoded once a second, too: it keeps the bytes in `ResponseHead.encoded`.
     """
 
-    __slots__ = ("_date", "_defaults", "_send_date", "_server", "stamp", "starts")
+    __slots__ = ("_fields", "_stamps", "_starts", "stamp")
 
-    def __init__(
-        self,
-        *,
-        server: bytes = b"asgiserver",
-        send_date: bool = True,
-        defaults: Fields | None = None,
-    ) -> None:
-        self._server = b"server: " + server + b"\r\n" if server else b""
-        self._send_date = send_date
-        self._defaults = defaults or []  # the user's fields (--header), for responses without them
-        self._date = b""
-        self.starts: dict[int, bytes] = {}
-        self.stamp = object()  # HOT 1 %: a new one each second; a head that has it is sent as it is
+    stamp: object
+    """HOT 1 %: a head with `encoded_for` this, which is another object each second, may be sent as
+    it is encoded, if it needs no framing fields."""
+
+    def __init__(self, fields: ServerFields) -> None:
+        self._fields = fields
+        self.renew()
 
     def __repr__(self) -> str:
-        return f"<HeadEncoder {self._server!r} {self._date!r}>"
+        return f"<HeadEncoder {self._fields}>"
 
-    def set_date(self, date: bytes) -> None:
-        """Use `date` (RFC 9110 section 5.6.7) from now on; called once a second."""
-        if self._send_date:
-            self._date = b"date: " + date + b"\r\n"
-            self.starts.clear()
-            self.stamp = object()
+    def renew(self) -> None:
+        """The server's fields have changed; called once a second."""
+        self._starts: dict[int, bytes] = {}
+        self.stamp = object()
+        self._stamps = {EMPTY_LINE: self.stamp}  # by the endings of heads
 
-    def whole(self, head: ResponseHead) -> bytes:
-        """All of a head that needs no framing fields; `head` keeps the bytes for this second."""
-        head.whole = whole = b"%b%b\r\n" % (self.begin(head), head.block)
-        head.stamp = self.stamp
+    def encode(self, head: ResponseHead, ending: bytes = EMPTY_LINE) -> bytes:
+        """All of a head; `ending` are its framing fields and the empty line."""
+        stamp = self._stamps.get(ending)
+        if stamp is None:
+            self._stamps[ending] = stamp = object()
+        elif head.encoded_for is stamp:
+            return head.encoded
+        fields = self._fields.missing(head)
+        if fields is self._fields.own:
+            start = self.start(head.status)
+        else:
+            start = status_line(head.status) + encode_fields(fields)
+        head.encoded = whole = b"%b%b%b" % (start, encode_fields(head.fields), ending)
+        head.encoded_for = stamp
         return whole
 
-    def begin(self, head: ResponseHead) -> bytes:
-        """What stands before the application's fields: the status line and the server's fields."""
-        if not head.overrides and not self._defaults:
-            return self.starts.get(head.status) or self.start(head.status)
-        start = status_line(head.status)
-        if b"server" not in head.overrides:
-            start += self._server
-        if b"date" not in head.overrides:
-            start += self._date
-        if self._defaults:
-            given = {name for name, _ in head.fields}
-            start += encode_fields([field for field in self._defaults if field[0] not in given])
-        return start
-
     def start(self, status: int) -> bytes:
-        """The status line, Server and Date, as `starts` keeps them for the rest of the second."""
-        start = status_line(status) + self._server + self._date
-        if not self._defaults:
-            self.starts[status] = start
+        """The status line, Server and Date."""
+        start = self._starts.get(status)
+        if start is None:
+            start = self._starts[status] = status_line(status) + encode_fields(self._fields.own)
         return start

@@ -5,7 +5,7 @@ from __future__ import annotations
 import h11
 
 from asgiserver.h1.head import RawHead, parse_head
-from asgiserver.http.framing import METHODS
+from asgiserver.http.semantics import METHODS
 
 
 class H11HeadParser:

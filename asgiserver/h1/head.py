@@ -10,15 +10,17 @@ import re
 
 from asgiserver.errors import PeerError
 from asgiserver.http.fields import TCHAR, TOKEN
-from asgiserver.http.framing import METHODS
+from asgiserver.http.semantics import METHODS
+from asgiserver.http.target import TARGET
 
 RawHead = tuple[str, bytes, str, list[tuple[bytes, bytes]]]
 """Method, target, HTTP version, fields with lower-case names."""
 
 VERSIONS = {b"HTTP/1.1": "1.1", b"HTTP/1.0": "1.0"}
 
-# A target is visible ASCII; `asgiserver.http.target` decides what it means.
-_REQUEST_LINE = re.compile(rb"([" + TCHAR + rb"]+) ([!-~]+) (HTTP/[0-9]\.[0-9])").fullmatch
+_REQUEST_LINE = re.compile(
+    rb"([" + TCHAR + rb"]+) (" + TARGET + rb") (HTTP/[0-9]\.[0-9])"
+).fullmatch
 FIELD_LINE = re.compile(rb"([" + TCHAR + rb"]+):[ \t]*([\t -~\x80-\xff]*)").fullmatch
 _BARE_LF = re.compile(rb"(?<!\r)\n").search
 

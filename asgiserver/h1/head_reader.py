@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.errors import PeerError
-from asgiserver.http.framing import read_request_head
+from asgiserver.h1.framing import read_request_head
+from asgiserver.http.underscores import Underscores
 
 if TYPE_CHECKING:
+    from asgiserver.h1.framing import H1RequestHead
     from asgiserver.h1.head import RawHead
-    from asgiserver.http.message import RequestHead
-
-logger = logging.getLogger("asgiserver")
 
 _UNDERSCORE = 0x5F  # a number: bytes look that up much faster than a string of one byte
 
 
 class HeadParser(Protocol):
-    """Splits a complete request head; httptools and h11 stand behind the same line."""
+    """Splits a complete request head: httptools or h11 does."""
 
     def parse(self, head: bytes) -> RawHead:
         """Raises `PeerError`."""
@@ -58,43 +56,21 @@ def make_head_parser(name: str) -> HeadParser:
 class HeadReader:
     """Reads complete request heads; one serves all connections of a server."""
 
-    __slots__ = ("_parse", "_said", "_underscores", "limits")
+    __slots__ = ("_parse", "_underscores", "limits")
 
     def __init__(self, parser: HeadParser, limits: Limits, underscores: str = "drop") -> None:
         self._parse = parser.parse
-        self._underscores = underscores  # of --header-underscore
-        self._said = False
+        self._underscores = Underscores(underscores)
         self.limits = limits
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} underscores={self._underscores}>"
+        return f"<{type(self).__name__} underscores={self._underscores.policy}>"
 
-    def read(self, head: bytes) -> RequestHead:
+    def read(self, head: bytes) -> H1RequestHead:
         """The request of a head, its last empty line included. Raises `PeerError`."""
         method, target, version, fields = self._parse(head)
         if len(fields) > self.limits.fields:
             raise PeerError(431, "too many header fields")
-        if (
-            self._underscores != "keep"
-            and _UNDERSCORE in head
-            and _UNDERSCORE in b"".join([name for name, _ in fields])  # cookies have them, too
-        ):
-            fields = self._without_underscores(fields)
+        if _UNDERSCORE in head:
+            fields = self._underscores.checked(fields)
         return read_request_head(method, target, version, fields)
-
-    def _without_underscores(self, fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """The fields whose names no gateway turns into those of others (CVE-2015-0219).
-
-        CGI has no hyphens, so ``x_real_ip`` and ``x-real-ip`` are one variable of WSGI and Django.
-        """
-        if self._underscores == "refuse":
-            raise PeerError(400, "underscore in a header name")
-        if not self._said:
-            self._said = True
-            name = next(name for name, _ in fields if b"_" in name)
-            logger.info(
-                "Dropped the field %s: many applications take it for another; if yours needs"
-                " such names: --header-underscore keep",
-                name.decode(),
-            )
-        return [field for field in fields if b"_" not in field[0]]

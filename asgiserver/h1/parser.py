@@ -1,8 +1,8 @@
 """Bytes to requests: one framing for every head parser (RFC 9112). It knows no I/O.
 
 Heads are found and measured here, then read by the core, httptools or h11; bodies are delimited
-here. So limits, pipelining and what is refused are the same for all, whatever the pieces bytes come
-in.
+here. So limits, pipelining and what is refused are the same for all head parsers, in whatever
+pieces the bytes come.
 """
 
 from __future__ import annotations
@@ -15,14 +15,20 @@ from asgiserver.h1.chunked import ChunkedDecoder
 from asgiserver.h1.head import bare_lf
 
 if TYPE_CHECKING:
+    from asgiserver.h1.framing import H1RequestHead
     from asgiserver.h1.head_reader import HeadReader
-    from asgiserver.http.message import RequestHead
 
 
 class RequestSink(Protocol):
     """What a parser calls, synchronously. A sink runs no application code."""
 
-    def on_request(self, head: RequestHead) -> None:
+    def on_preface(self, data: bytes) -> None:
+        """The connection begins with the preface that the parser looks for; `data` is all so far.
+
+        The parser takes nothing more.
+        """
+
+    def on_request(self, head: H1RequestHead) -> None:
         """A head is complete and checked. May raise `PeerError`."""
 
     def on_body(self, data: bytes) -> None:
@@ -32,8 +38,8 @@ class RequestSink(Protocol):
         """The body is complete; not called when `Framing.has_body` is false."""
 
 
-_HEAD, _LENGTH, _CHUNKED, _REFUSED = range(4)
-_STATES = ("head", "length", "chunked", "refused")
+_HEAD, _LENGTH, _CHUNKED, _STOPPED, _START = range(5)
+_STATES = ("head", "length", "chunked", "stopped", "start")
 # A request begins with a method, that is with a token; TLS and most noise does not.
 _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -45,7 +51,7 @@ _EMPTY_LINES = re.compile(rb"(?:\r\n)*").match
 class RequestParser:
     """Parses one connection's requests, one at a time.
 
-    `feed` stops behind the end of a request; what follows is kept until the owner, done with that
+    `feed` stops after the end of a request; what follows is kept until the owner, done with that
     request, calls `feed(b"")`. So pipelining needs no queue and its memory is what one read brings.
     After a `PeerError` nothing more is parsed on the connection.
     """
@@ -54,6 +60,7 @@ class RequestParser:
         "_chunks",
         "_left",
         "_limits",
+        "_preface",
         "_read",
         "_scanned",
         "_sink",
@@ -62,16 +69,23 @@ class RequestParser:
         "rest",
     )
 
+    _preface: bytes
+
     def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
         self._read = reader.read
         self._limits = reader.limits
         self._state = _HEAD
-        self.rest = b""  # kept: of a head that is not complete, or behind the last request
+        self.rest = b""  # kept: the beginning of a head, or what came after the last request
         self.in_body = False
-        self._scanned = 0  # of `_rest`: no end of head before here
+        self._scanned = 0  # no head ends before this position in `rest`
         self._left = 0  # bytes of the body still to come
         self._chunks: ChunkedDecoder | None = None
+
+    def look_for(self, preface: bytes) -> None:
+        """Call `RequestSink.on_preface` if the connection begins with `preface` of another wire."""
+        self._preface = preface
+        self._state = _START
 
     def __repr__(self) -> str:
         return f"<RequestParser {_STATES[self._state]} rest={len(self.rest)}>"
@@ -79,7 +93,7 @@ class RequestParser:
     @property
     def clean(self) -> bool:
         """Whether the next byte may begin a request."""
-        return self._state == _HEAD
+        return self._state in (_HEAD, _START)
 
     @property
     def body_left(self) -> int | None:
@@ -87,15 +101,17 @@ class RequestParser:
         return None if self._state == _CHUNKED else self._left
 
     def hold(self, data: bytes) -> None:
-        """Keep bytes that came behind the request being answered."""
+        """Keep bytes that came after the request being answered."""
         self.rest += data
 
     def feed(self, data: bytes) -> None:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
             if self._state != _HEAD:
-                if self._state != _REFUSED:
+                if self._state < _STOPPED:
                     self._feed_body(data, 0)
+                elif self._state == _START:
+                    self._feed_start(self.rest + data)
             elif (
                 self.rest
                 or not 0 < data.find(_END) == len(data) - 4
@@ -110,34 +126,43 @@ class RequestParser:
                 else:
                     self._sink.on_request(request)
         except PeerError:
-            self._state = _REFUSED
-            self.in_body = False
-            self.rest = b""
+            self.stop()
             raise
+
+    def _feed_start(self, data: bytes) -> None:
+        """The first bytes of the connection; those that may become the preface are kept."""
+        preface = self._preface
+        if data.startswith(preface):
+            self.stop()
+            self._sink.on_preface(data)
+        elif preface.startswith(data):
+            self.rest = data
+        else:
+            self._state = _HEAD
+            self.rest = b""
+            self.feed(data)
 
     def feed_eof(self) -> None:
         """No more bytes come. Raises `PeerError` within a head; within a body the owner knows."""
-        if self._state == _HEAD and self.rest:
-            self._state = _REFUSED
-            self.in_body = False
-            self.rest = b""
+        if self.rest and self.clean:
+            self.stop()
             raise PeerError(400, "incomplete request")
 
     def take_rest(self) -> bytes:
-        """The bytes behind an upgrade request: they belong to the other protocol."""
+        """The bytes after an upgrade request: they belong to the other protocol."""
         rest = self.rest
         self.rest = b""
         return rest
 
     def stop(self) -> None:
-        """Parse no more: the connection is going to close."""
-        self._state = _REFUSED
+        """Parse no more: the connection is going to close, or speaks another protocol."""
+        self._state = _STOPPED
         self.in_body = False
         self.rest = b""
 
     def close(self) -> None:
         """Let go of the sink, so that the two are freed without the garbage collector."""
-        self._state = _REFUSED
+        self._state = _STOPPED
         self.rest = b""
         del self._sink
 
@@ -161,11 +186,11 @@ class RequestParser:
             self.rest = data[end:]
             self._sink.on_request(request)
 
-    def _feed_first_body(self, request: RequestHead, data: bytes, end: int) -> None:
-        """A request with a body, and what has come of it behind the end of its head."""
+    def _feed_first_body(self, request: H1RequestHead, data: bytes, end: int) -> None:
+        """A request with a body, and what has come of it after the end of its head."""
         sink = self._sink
         size = request.framing.content_length
-        if 0 < size <= len(data) - end and size <= self._limits.body:
+        if size is not None and size <= len(data) - end and size <= self._limits.body:
             sink.on_request(request)
             sink.on_body(data[end : end + size])  # all of a short body has come with its head
             self.rest = data[end + size :]
@@ -176,17 +201,17 @@ class RequestParser:
         if end < len(data):
             self._feed_body(data, end)
 
-    def _begin_body(self, request: RequestHead) -> None:
-        framing, limits = request.framing, self._limits
-        if framing.chunked:
+    def _begin_body(self, request: H1RequestHead) -> None:
+        limits, length = self._limits, request.framing.content_length
+        if length is None:
             self._state = _CHUNKED
             self._chunks = ChunkedDecoder(limits.head, limits.fields, limits.body)
         else:
-            if framing.content_length > limits.body:
-                self._sink.on_request(request)  # as it can be read, the access log has it
+            if length > limits.body:
+                self._sink.on_request(request)  # first, so that the access log has the refusal
                 raise PeerError(413, "request body too large")
             self._state = _LENGTH
-            self._left = framing.content_length
+            self._left = length
         self.in_body = True
         self.rest = b""
 
@@ -215,11 +240,11 @@ class RequestParser:
         return data, -1
 
     def _check_begun(self, head: bytes, scanned: int) -> None:
-        """Refuse what shows before a head is complete: its size, and a bare LF as line end, which
-        never gives the empty line waited for.
+        """Refuse what shows before a head is complete: its size, and a bare LF as line end.
 
-        The first fault counts, so that the answer does not depend on the pieces the head comes in.
-        There is no bare LF before `scanned`.
+        With bare LFs the empty line that ends a head would never come. The first fault counts, so
+        the answer does not depend on the pieces in which the head comes. There is no bare LF before
+        `scanned`.
         """
         limits = self._limits
         bare = bare_lf(head, scanned)

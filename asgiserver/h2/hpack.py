@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 if speedups.is_used:
     from asgiserver.speedups import _core
 
+
 def make_decoder() -> HeaderDecoder:
     """The decoder of one connection."""
     if speedups.is_used:

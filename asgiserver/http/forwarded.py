@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import unquote
 
 from asgiserver.errors import PeerError
 from asgiserver.http.addresses import parse_node
 from asgiserver.http.fields import TCHAR
-from asgiserver.http.target import check_host
+from asgiserver.http.target import check_host, read_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,7 +38,6 @@ FORWARDED = frozenset({b"forwarded"})
 
 _SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 _USUAL_SCHEMES = {b"http": "http", b"https": "https"}
-_PREFIX_PATH = re.compile(r"(?:/(?:[A-Za-z0-9\-._~!$&'()*+;=:@]|%[0-9A-Fa-f]{2})+)+").fullmatch
 _PORT_NUMBER = re.compile(r"[0-9]{1,5}").fullmatch
 # An optional parameter = token "=" ( token / quoted-string ), then the separator or the end: RFC
 # 7239 section 4, RFC 9110 section 5.6.4.
@@ -97,7 +95,7 @@ def read_x_forwarded(
         None if scheme is None else _scheme(scheme, distance),
         None if host is None else _checked_host(_member(host, distance)),
         None if port is None else _checked_port(_member(port, distance)),
-        None if prefix is None else _checked_prefix(_member(prefix, distance)),
+        None if prefix is None else read_prefix(_member(prefix, distance)),
     )
 
 
@@ -212,18 +210,3 @@ def _checked_host(text: str) -> bytes | None:
     except PeerError:
         return None
     return value
-
-
-def _checked_prefix(text: str) -> str | None:
-    """The decoded prefix, or None unless it is a path of plain segments; ``/`` becomes empty."""
-    if not text:
-        return None
-    text = text.rstrip("/")
-    if not text:
-        return ""
-    if not _PREFIX_PATH(text):
-        return None
-    prefix = unquote(text)
-    segments = prefix.split("/")[1:]
-    clean = all(part not in ("", ".", "..") and part.isprintable() for part in segments)
-    return prefix if clean else None

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ApplicationError
 from asgiserver.http.bounded import BoundedDict
-from asgiserver.http.fields import KNOWN_NAMES, bad_headers, checked_fields, list_members
+from asgiserver.http.fields import (
+    BAD_VALUE,
+    KNOWN_NAMES,
+    bad_headers,
+    checked_fields,
+    list_members,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,37 +25,26 @@ _SPECIAL = frozenset({b"transfer-encoding", b"connection", b"date", b"server"})
 
 
 class Framing:
-    """A request's body and connection by its fields (RFC 9112 sections 6 and 9).
+    """What the head of a request says about its body and about how to answer (RFC 9110).
 
     Requests with the same framing share an instance, so it must not be changed after its making.
     """
 
-    __slots__ = (
-        "chunked",
-        "content_length",
-        "expect_continue",
-        "has_body",
-        "keep_alive",
-        "takes_trailers",
-        "upgrade",
-    )
+    __slots__ = ("content_length", "expect_continue", "has_body", "takes_trailers", "upgrade")
 
     def __init__(
         self,
-        keep_alive: bool = True,
-        content_length: int = 0,
-        chunked: bool = False,
+        has_body: bool = False,
+        content_length: int | None = 0,
         expect_continue: bool = False,
         takes_trailers: bool = False,
         upgrade: bytes = b"",
     ) -> None:
-        self.has_body = chunked or content_length > 0  # one follows
-        self.content_length = content_length  # bytes
-        self.chunked = chunked
-        self.keep_alive = keep_alive
-        self.expect_continue = expect_continue
+        self.has_body = has_body  # one follows
+        self.content_length = content_length  # bytes; None: not known before the end of the body
+        self.expect_continue = expect_continue  # the client waits for a 100 before the body
         self.takes_trailers = takes_trailers  # TE says so (RFC 9110 section 10.1.4)
-        self.upgrade = upgrade  # the Upgrade field in lower case, when Connection names it
+        self.upgrade = upgrade  # the protocol that the client asks for instead, in lower case
 
     def __repr__(self) -> str:
         parts = [f"{name}={getattr(self, name)!r}" for name in Framing.__slots__]
@@ -57,15 +52,16 @@ class Framing:
 
 
 PLAIN = Framing()
-"""The framing of most requests: HTTP/1.1, no body, and none of the fields above."""
+"""The framing of most requests: no body, and none of the above. A request of HTTP/1.0 never has it,
+so whoever finds this instance need not look at the version."""
 
 
 class RequestHead:
-    """The head of a request that has passed every check of RFC 9110 and RFC 9112.
+    """The head of a request that has passed every check of RFC 9110 and of its wire.
 
     `target` holds the bytes as received; `fields` have lower-case names, in order, duplicates kept.
-    `forwarded` has what proxies said, by name, repeated fields joined with commas (there may be
-    other fields in it, too); None when they said nothing. `parts` are path, raw path and query
+    `forwarded` has the fields of proxies by name, repeated ones joined with commas, and perhaps
+    other fields; it is None when there is no field of a proxy. `parts` are path, raw path and query
     when the reader has split the target, else `asgiserver.http.target.split_target` does.
     """
 
@@ -96,26 +92,26 @@ class RequestHead:
 class ResponseHead:
     """The checked head of an application's response.
 
-    `fields` are the application's fields with lower-case names; `block` has the same fields as
-    lines. `content_length` is the Content-Length in bytes, None when unknown. Fields that the wire
-    decides are left out: Transfer-Encoding (ASGI: ignored when the application sends it) and the
-    options `close` and keep-alive of Connection. `overrides` are the names of those fields that the
-    server would send by itself.
+    `fields` are the application's fields with lower-case names. `content_length` is the
+    Content-Length in bytes, None when unknown. Fields that the wire decides are left out:
+    Transfer-Encoding (ASGI: ignored when the application sends it) and the options `close` and
+    keep-alive of Connection. `overrides` are the names of those fields that the server would send
+    by itself. `encoded` is the memo of a wire, valid while `encoded_for` is what that wire has put
+    there.
 
     Raises `ApplicationError` for a status or a field that may not be sent.
     """
 
     __slots__ = (
-        "block",
         "bodyless",
         "close",
         "content_length",
+        "encoded",
+        "encoded_for",
         "fields",
         "overrides",
-        "stamp",
         "status",
         "trailers",
-        "whole",
     )
 
     def __init__(self, status: int, headers: Any = (), trailers: object = False) -> None:
@@ -128,10 +124,10 @@ class ResponseHead:
         self.bodyless = status == 204 or status == 304
         self.close = False
         self.overrides: frozenset[bytes] = NO_NAMES
-        self.whole = b""  # the encoded head, which is valid for `stamp`: see `HeadEncoder`
-        self.stamp: object = None
+        self.encoded = b""
+        self.encoded_for: object = None
         # Most of this runs in C, once for all fields: names are looked up as keys of a dict, and
-        # the joined text shows whether a value has CR, LF or NUL.
+        # the joined values show whether one of them has CR, LF or NUL.
         try:
             headers = list(headers)
             found = dict(headers)
@@ -143,16 +139,12 @@ class ResponseHead:
             ):
                 headers = self._take_special(checked_fields(headers))
                 found = dict(headers)
-            lines = [b": ".join(field) for field in headers]
-            lines.append(b"")
-            block = b"\r\n".join(lines)
+            bad = BAD_VALUE(b"".join(found.values()))
         except (TypeError, ValueError, AttributeError) as error:
             raise bad_headers(headers, error) from None
-        ends = len(lines) - 1
-        if block.count(b"\n") != ends or block.count(b"\r") != ends or 0 in block:
+        if bad is not None:
             checked_fields(headers)  # raises an error that names the field
         self.fields: Fields = headers
-        self.block = block
         length = found.get(b"content-length")
         if length is None:
             self.content_length: int | None = None
@@ -167,18 +159,21 @@ class ResponseHead:
     def copy(self) -> ResponseHead:
         """A copy that may be changed, because `checked_head` returns shared heads."""
         head = ResponseHead.__new__(ResponseHead)
-        for name in ResponseHead.__slots__:
-            setattr(head, name, getattr(self, name))
-        head.stamp = None
+        head.status = self.status
+        head.trailers = self.trailers
+        head.bodyless = self.bodyless
+        head.close = self.close
+        head.overrides = self.overrides
+        head.encoded_for = None
+        head.fields = self.fields
+        head.content_length = self.content_length
         return head
 
     def with_length(self, length: int) -> ResponseHead:
         """A copy with the Content-Length of a body whose length is known only now."""
         head = self.copy()
         head.content_length = length
-        text = b"%d" % length
-        head.fields = [*self.fields, (b"content-length", text)]
-        head.block += b"content-length: %b\r\n" % text
+        head.fields = [*self.fields, (b"content-length", b"%d" % length)]
         return head
 
     def _take_special(self, checked: Fields) -> Fields:
@@ -206,7 +201,7 @@ class ResponseHead:
 
 
 # HOT 15 %: applications send few different heads, each again and again; one that has been checked
-# and joined once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
+# once is found for a quarter of what that costs. One entry is rarely above 1 KiB.
 _heads: BoundedDict[tuple[int, tuple[Any, ...]], ResponseHead] = BoundedDict(512)
 
 

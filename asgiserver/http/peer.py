@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from asgiserver.types import Scope
+from typing import Any
 
 
 class Peer:
@@ -13,10 +10,11 @@ class Peer:
 
     `client` is (host, port), or None on a unix socket; `server` is (host, port) or (path, None).
     `tls` is the ASGI `tls` extension, or None on a plain connection. `number` is the connection's
-    in its process, and is set only where somebody asks for it.
+    in its process, and is set only where somebody asks for it. `scopes` is what
+    `asgiserver.asgi.scope` keeps for the next scope with these ends.
     """
 
-    __slots__ = ("_made_one", "client", "number", "root_path", "scheme", "scope", "server", "tls")
+    __slots__ = ("client", "number", "root_path", "scheme", "scopes", "server", "tls")
 
     number: int
 
@@ -33,18 +31,7 @@ class Peer:
         self.scheme = scheme
         self.tls = tls
         self.root_path = root_path
-        self.scope: dict[str, Any] | None = None  # the keys that all scopes of the connection share
-        self._made_one = False
-
-    def keep(self, scope: Scope) -> None:
-        """Keep the keys that all scopes share, from the second request on.
-
-        The HTTP version is one of these keys, because scopes of HTTP/1.0 are not kept.
-        """
-        # HOT 4 %: to copy the shared keys costs a quarter less than to make a scope anew.
-        if self._made_one:
-            self.scope = {**scope, "asgi": None, "headers": (), "extensions": None}
-        self._made_one = True
+        self.scopes: dict[str, Any] | None = None
 
     def __repr__(self) -> str:
         return f"<Peer {self.client} -> {self.scheme} {self.server}>"

@@ -11,7 +11,6 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from asgiserver.asgi.session import OVER
 from asgiserver.errors import PeerError
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def apply_limits(context: ServerContext, clock: Ticker) -> RequestLimit | None:
     config = context.config
     if config.limit_connections is not None:
         connections = ConnectionLimit(context, config.limit_connections)
-        context.admit = connections.admit
+        context.admission.limit = connections.admit
         clock.call_each_tick(connections.forget)
     if config.timeout_request != math.inf:
         clock.call_each_tick(functools.partial(end_late_requests, context))
@@ -165,7 +164,7 @@ class RequestLimit:
         """Refuse requests that have waited for too long, forget those whose client has left."""
         if self._queue:
             oldest = self._context.clock.now - self._timeout
-            waiting = [entry for entry in self._queue if entry[1].state != OVER]
+            waiting = [entry for entry in self._queue if not entry[1].over]
             self._queue.clear()
             self._queue.extend(entry for entry in waiting if entry[0] > oldest)
             for since, session in waiting:
@@ -196,7 +195,7 @@ class RequestLimit:
         self.requests -= 1
         while self._queue and self.requests < self._request_limit:
             _, session = self._queue.popleft()
-            if session.state != OVER:
+            if not session.over:
                 self._run_request(session)
 
     def _websocket_ended(self, task: asyncio.Task[None]) -> None:

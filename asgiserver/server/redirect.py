@@ -9,6 +9,7 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING
 
+from asgiserver.context import Admission
 from asgiserver.http.forwarded import split_host
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def redirect_context(context: ServerContext, main: Sequence[Listener]) -> Server
     redirect = copy.copy(context)
     redirect.config = dataclasses.replace(context.config, ws="none")
     redirect.app = make_redirect(ports[0] if ports else None)
-    redirect.tls_extension = redirect.proxy = None
+    redirect.admission = Admission()
+    redirect.admission.limit = context.admission.limit
     return redirect
 
 

@@ -174,7 +174,7 @@ class Server:
             log.report(client, error, clock.now)
 
         context.on_refused = refused
-        context.proxy = make_proxies(config)
+        context.admission.proxies = make_proxies(config)
         check_codec(config.ws)
         self._wires = wires = make_wires(config, clock)
         if has_tls(config):
@@ -183,7 +183,7 @@ class Server:
             # The event loop's TLS makes the connection before ALPN has chosen a protocol.
             names = wires.names if config.tls_transport != "loop" else wires.names[-1:]
             self._tls = tls = TLS(config, names)
-            context.tls_extension = tls.extension
+            context.admission.tls_extension = tls.extension
             clock.call_each_tick(lambda: tls.on_tick(clock.now))
         self._request_limit = apply_limits(context, clock)
         if logger.isEnabledFor(logging.DEBUG):

@@ -35,7 +35,7 @@ class Unfinished:
         self._context = context
         self._hurry = hurry
         self._quiet: asyncio.Future[None] | None = None  # done when nothing is left to wait for
-        context.on_quiet = self._on_quiet
+        context.shutdown.has_ended = self._on_end
 
     def __repr__(self) -> str:
         context = self._context
@@ -63,14 +63,14 @@ class Unfinished:
     async def _wait_quiet(self, deadline: float) -> None:
         loop = self._context.loop
         self._quiet = loop.create_future()
-        self._on_quiet()
+        self._on_end()
         hurry = loop.create_task(self._hurry.wait())
         left = None if deadline == math.inf else max(0.0, deadline - loop.time())
         waiting: list[asyncio.Future[Any]] = [self._quiet, hurry]
         await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
 
-    def _on_quiet(self) -> None:
+    def _on_end(self) -> None:
         """Called when a connection or an application has ended: it may have been the last."""
         quiet = self._quiet
         context = self._context

@@ -7,15 +7,21 @@ from typing import TYPE_CHECKING
 
 from asgiserver.h1.codecs import make_codecs
 from asgiserver.h1.connection import H1Connection
-from asgiserver.wire.choose import Wires
+from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
+from asgiserver.wire.server_fields import make_server_fields
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
+    from asgiserver.wire.choose import MakeConnection
     from asgiserver.wire.clock import CoarseClock
 
 
 def make_wires(config: Config, clock: CoarseClock) -> Wires:
     """The wires of a server, by their names in ALPN, what it likes best first."""
-    codecs = make_codecs(config)
-    clock.call_each_tick(lambda: codecs.encoder.set_date(clock.date))
-    return Wires({"http/1.1": functools.partial(H1Connection, codecs)})
+    fields = make_server_fields(config)
+    clock.call_each_tick(lambda: fields.set_date(clock.date))
+    makers: dict[str, MakeConnection] = {}
+    codecs = make_codecs(config, fields, makers.get(HTTP_2))
+    clock.call_each_tick(codecs.encoder.renew)
+    makers[HTTP_1] = functools.partial(H1Connection, codecs)
+    return Wires(makers)

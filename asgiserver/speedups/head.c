@@ -24,7 +24,7 @@ const uint8_t byte_kinds[256] = {
 #define NAME(text) {text, sizeof text - 1, ANY_FIELD}
 #define MEANS(text, meaning) {text, sizeof text - 1, meaning}
 
-/* Those of `asgiserver.http.framing.METHODS`; the first are looked at first. */
+/* Those of `asgiserver.http.semantics.METHODS`; the first are looked at first. */
 const Name supported_methods[METHODS] = {
     METHOD("GET"), METHOD("POST"), METHOD("HEAD"), METHOD("PUT"), METHOD("DELETE"),
     METHOD("OPTIONS"), METHOD("PATCH"), METHOD("TRACE"), METHOD("QUERY"), METHOD("ACL"),

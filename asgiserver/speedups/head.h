@@ -1,7 +1,7 @@
 /* The head of a request (RFC 9112 sections 2 to 6), recognised without a Python object.
 
    `scan_head` says yes to what is usual and right, and no to all else: what is wrong, and what is
-   right but rare. It names no fault: `asgiserver.h1.head` and `asgiserver.http.framing` do. */
+   right but rare. It names no fault: `asgiserver.h1.head` and `asgiserver.h1.framing` do. */
 
 #ifndef ASGISERVER_HEAD_H
 #define ASGISERVER_HEAD_H

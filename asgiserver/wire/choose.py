@@ -1,6 +1,8 @@
 """Which protocol a new connection speaks: a table of wires by the name that TLS has negotiated.
 
-A wire is named as in ALPN (RFC 7301). The table knows no wire itself; the server fills it.
+A wire is named as in ALPN (RFC 7301). The table knows no wire itself; the server fills it. Without
+TLS a connection begins with the default wire, which hands it over to HTTP/2 when the client's first
+bytes are `HTTP2_PREFACE`.
 """
 
 from __future__ import annotations
@@ -8,13 +10,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from asgiserver.context import ServerContext
     from asgiserver.http.proxy_protocol import ProxyHeader
+    from asgiserver.wire.connection import StreamConnection
 
-    MakeConnection: TypeAlias = "Callable[[ServerContext, ProxyHeader | None], asyncio.Protocol]"
+MakeConnection: TypeAlias = "Callable[[ServerContext, ProxyHeader | None], StreamConnection]"
+
+HTTP_1, HTTP_2 = "http/1.1", "h2"
+
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+"""The first bytes of every client that speaks HTTP/2 (RFC 9113 section 3.4)."""
 
 
 class Wires:
@@ -42,6 +49,6 @@ class Wires:
         context: ServerContext,
         passed_on: ProxyHeader | None = None,
         alpn: str | None = None,
-    ) -> asyncio.Protocol:
+    ) -> StreamConnection:
         """A new connection. `alpn` is the protocol that the TLS handshake has selected, if any."""
         return self._makers.get(alpn or "", self.default)(context, passed_on)

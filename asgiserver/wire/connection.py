@@ -56,9 +56,10 @@ UNKNOWN = Peer(None, None)
 class StreamConnection(asyncio.Protocol):
     """A connection as its transport and its server see it; a subclass speaks a protocol.
 
-    Only `enter` and `credit` write the pair (`waiting`, `deadline`). `paused` holds the reasons for
-    which reading is paused, one bit each. `drop_left` is how many bytes may still be read and
-    dropped; it is set when the dropping begins. `peer_reader` reads what proxies say of a request.
+    Only `enter` and `credit` write the pair (`waiting`, `deadline`), and `take_over` copies it.
+    `paused` holds the reasons for which reading is paused, one bit each. `drop_left` is how many
+    bytes may still be read and dropped; it is set when the dropping begins. `peer_reader` reads
+    what proxies say of a request.
     """
 
     __slots__ = (
@@ -101,6 +102,9 @@ class StreamConnection(asyncio.Protocol):
 
     # What a subclass adds.
 
+    def greet(self) -> None:
+        """The transport is there: send what the protocol lets the server say first."""
+
     def arm(self, received: int = 0, leaving: bool = False) -> None:
         """Find out for whom the connection waits now, and `enter` that wait if it is a new one.
 
@@ -141,16 +145,34 @@ class StreamConnection(asyncio.Protocol):
         context.stats.connections += 1
         context.connections.add(self)
         self.peer = peer = peer_of(transport, context.config.root_path, self._passed_on)
-        if context.tls_extension is not None:
-            peer.tls = context.tls_extension(transport.get_extra_info("ssl_object"))
-        self.peer_reader = None if context.proxy is None else context.proxy(peer)
+        admission = context.admission
+        if admission.tls_extension is not None:
+            peer.tls = admission.tls_extension(transport.get_extra_info("ssl_object"))
+        self.peer_reader = None if admission.proxies is None else admission.proxies(peer)
         self.enter(HEAD)
-        if context.admit is not None:
+        self.greet()
+        if admission.limit is not None:
             try:
-                if not context.admit(self):
+                if not admission.limit(self):
                     self.output.reset()
             except PeerError as error:
                 self.refuse(error)
+
+    def take_over(self, other: StreamConnection, data: bytes) -> None:
+        """Go on in place of `other`, which has found that its client speaks this protocol.
+
+        `data` is all that has come. The connection is counted and admitted already, and its client
+        wins no time.
+        """
+        context, transport = self.context, other.output.transport
+        self.output.transport = transport
+        self.peer, self.peer_reader = other.peer, other.peer_reader
+        self.waiting, self.deadline = other.waiting, other.deadline
+        context.connections.remove(other)
+        context.connections.add(self)
+        transport.set_protocol(self)
+        self.greet()
+        self.data_received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is lost."""

@@ -1,7 +1,6 @@
 """The WebSocket opening handshake: a client's offer and our answer, for every wire.
 
-These pure functions take request heads and return fields. `read_offer` is for HTTP/1.1 alone (RFC
-6455: Upgrade and the key); `read_common_offer` is for HTTP/2 too (RFC 8441).
+These pure functions take request heads and return fields.
 """
 
 from __future__ import annotations
@@ -63,27 +62,36 @@ class Offer:
         self.extensions = extensions
         self.accept_key = accept_key
 
+    @property
+    def status(self) -> int:
+        """The status of an answer that accepts the offer."""
+        return 200 if self.accept_key is None else 101
+
     def __repr__(self) -> str:
         return f"<Offer subprotocols={self.subprotocols} extensions={self.extensions}>"
 
 
 def read_offer(head: RequestHead) -> Offer:
-    """The offer of an HTTP/1.1 request with ``Upgrade: websocket`` (RFC 6455 section 4.2.1).
+    """The offer of a request whose `Framing.upgrade` is ``websocket``.
 
-    Raises `PeerError`: 405 (not a GET), 426 (another version) or 400.
+    That is a GET in HTTP/1.1 (RFC 6455 section 4.2.1). From HTTP/2 on it is an extended CONNECT,
+    without a key (RFC 8441 section 5). Raises `PeerError`: 405 (another method), 426 (another
+    version) or 400.
     """
+    if head.method == "CONNECT":  # a wire that has no extended CONNECT refuses this method
+        return _read_common_offer(head)
     if head.method != "GET":
         raise PeerError(405, "WebSocket handshake must be a GET", ((b"allow", b"GET"),))
     if head.http_version != "1.1":
         raise PeerError(400, "WebSocket handshake needs HTTP/1.1")
     if head.framing.has_body:
         raise PeerError(400, "WebSocket handshake with a body")
-    offer = read_common_offer(head)
+    offer = _read_common_offer(head)
     offer.accept_key = _accept_key(head)
     return offer
 
 
-def read_common_offer(head: RequestHead) -> Offer:
+def _read_common_offer(head: RequestHead) -> Offer:
     """The part of an offer that is the same on every wire: version, subprotocols, extensions.
 
     Raises `PeerError` 426 or 400.

@@ -85,7 +85,7 @@ async def test_the_forwarded_peer_is_each_requests_own(wire):
     app = Recorder()
 
     def setup(context):
-        context.proxy = make_proxies(context.config)
+        context.admission.proxies = make_proxies(context.config)
 
     trusting = {"setup": setup, "forwarded_allow_ips": ("192.0.2.7",)}
     client = wire.connect(app, **trusting)

@@ -350,7 +350,7 @@ async def test_responses_without_a_body(wire, method, status, caplog):
         return
     # There are two parts of a body, but once is enough.
     assert [record.getMessage() for record in caplog.records] == [
-        f"Left out the body of a {status} response, which has none: GET /; said once"
+        f"Left out the body of a {status} response, which has none: GET / (logged once)"
     ]
 
 

@@ -21,13 +21,13 @@ async def app(scope, receive, send):
 OURS = """
     context errors speedups speedups._core
     asgi.channel asgi.ending asgi.exchange asgi.failure asgi.files asgi.lifespan
-    asgi.older.interface asgi.opening asgi.response asgi.scope asgi.session
+    asgi.older.interface asgi.opening asgi.response asgi.scope asgi.session asgi.shared_keys
     cli.main
     config.fields config.files config.options config.values
-    h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.head h1.head_reader
-    h1.httptools_parser h1.parser
-    http.addresses http.bounded http.dates http.fields http.forwarded http.framing http.message
-    http.peer http.target
+    h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.framing h1.head
+    h1.head_reader h1.httptools_parser h1.parser
+    http.addresses http.bounded http.dates http.fields http.forwarded http.message http.peer
+    http.semantics http.target http.underscores
     log.access log.access_format log.columns log.escape log.flat log.formatters log.loggers
     log.origin log.outlet log.record log.refusals log.setup log.timestamps
     metrics.figures
@@ -37,7 +37,8 @@ OURS = """
     server.own_files
     server.proxy server.readiness server.redirect server.runner server.server
     server.standard_streams server.terminal server.unfinished server.view server.wires
-    wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.waiting
+    wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.server_fields
+    wire.waiting
     ws.codecs ws.protocol
 """
 OTHERS = """

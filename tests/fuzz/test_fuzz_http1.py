@@ -77,8 +77,8 @@ def test_valid_requests_are_accepted(requests, pieces):
 @given(st.data())
 def test_what_follows_a_request_does_not_change_it(data):
     first = data.draw(http1.streams())
-    behind = data.draw(http1.anything)
+    after = data.draw(http1.anything)
     alone = parse(first, eof=False)
     if alone.requests and not alone.unfinished and not alone.refusal:
-        both = parse(first + behind, eof=False)
+        both = parse(first + after, eof=False)
         assert both.requests[: len(alone.requests)] == alone.requests

@@ -76,5 +76,5 @@ def test_a_valid_request_has_the_same_body_for_all(data):
     assert ours.refusal is None
     bodies = [request[-1] for request in ours.requests]
     assert bodies == by_h11(data)
-    if b"pgrade" not in data:  # behind that, httptools reads no body
+    if b"pgrade" not in data:  # after that, httptools reads no body
         assert bodies == by_httptools(data)

@@ -18,13 +18,13 @@ from asgiserver.cli import migrate
 from asgiserver.config.fields import Config, has_tls
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
 from asgiserver.errors import ConfigError
-from asgiserver.h1.codecs import default_fields
 from asgiserver.log.access import make_access_log
 from asgiserver.process.reload import FileFilter
 from asgiserver.process.runner import needs_supervisor
 from asgiserver.server.proxy import make_proxies
 from asgiserver.server.tls import TLS
 from asgiserver.static.app import StaticFiles
+from asgiserver.wire.server_fields import default_fields
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "100"))
 """Inputs a test; the variable asks for more of them."""

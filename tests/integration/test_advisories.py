@@ -246,19 +246,19 @@ async def test_a_host_that_is_more_than_a_host(connect, host, request_bytes):
     assert not calls
 
 
-@pytest.mark.parametrize("behind", [b"x", b"\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"])
+@pytest.mark.parametrize("after", [b"x", b"\r\n\r\n", b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"])
 @pytest.mark.parametrize("together", [True, False])
-async def test_bytes_behind_the_last_request_are_ignored(connect, behind, together, lines):
+async def test_bytes_after_the_last_request_are_ignored(connect, after, together, lines):
     """They are no request, and no fault either: the client said that there is no next one."""
     request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"
     peer = connect(hello)
     if together:
-        peer.send(request + behind)
+        peer.send(request + after)
         reply = await peer.reply()
     else:
         peer.send(request)
         reply = await peer.reply()
-        peer.send(behind)
+        peer.send(after)
     assert (reply.status, reply.rest) == (200, b"")
     await peer.closed()
     assert not lines()

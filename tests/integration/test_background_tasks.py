@@ -21,7 +21,7 @@ async def passing(request, call_next):
 
 
 class TestBackground:
-    """A Starlette background task is behind its response, and before the end of the server."""
+    """A Starlette background task comes after its response, and before the end of the server."""
 
     @pytest.fixture(params=[[], [Middleware(BaseHTTPMiddleware, dispatch=passing)]])
     def app(self, request):
@@ -50,7 +50,7 @@ class TestBackground:
         for _ in range(2):
             await peer.get(b"/page")
             assert (await peer.reply()).body == b"page"
-        await until(lambda: len(server.context.running) == 1)  # goes on behind three responses
+        await until(lambda: len(server.context.running) == 1)  # goes on after three responses
         assert not app.state.ended
         assert server.context.stats.connections == 1
         app.state.go.set()

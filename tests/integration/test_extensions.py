@@ -495,7 +495,7 @@ class TestOnDisconnect:
     """``--on-disconnect``, and the same for one request."""
 
     class App:
-        """Waits within its response, or behind it."""
+        """Waits within its response, or after it."""
 
         def __init__(self, mode=None, *, complete=False, **given):
             self.given = given if mode is None else {"value": {"mode": mode}}
@@ -550,7 +550,7 @@ class TestOnDisconnect:
         assert await self.end_of(app, serve, dial, on_disconnect=option) == expected
         assert "Exception" not in caplog.text
 
-    async def test_behind_the_response_nothing_is_cancelled(self, serve, dial):
+    async def test_after_the_response_nothing_is_cancelled(self, serve, dial):
         app = self.App(complete=True)
         end = await self.end_of(app, serve, dial, on_disconnect="cancel")
         assert end == "http.disconnect"

@@ -387,7 +387,7 @@ async def test_looking_for_idle_ones_is_bounded(connect, monkeypatch):
             looks += 1
             return super().idle
 
-    monkeypatch.setattr("fakes.H1Connection", Counted)
+    monkeypatch.setattr("asgiserver.server.wires.H1Connection", Counted)
     old = peers(connect, app, 500, limit_connections=500)
     for peer in old:
         peer.get()
@@ -658,7 +658,7 @@ async def test_an_application_that_ignores_it_does_not_keep_the_client(connect, 
     assert len(peer.records) == 1
 
 
-async def test_work_behind_a_complete_response_may_take_longer(connect, age):
+async def test_work_after_a_complete_response_may_take_longer(connect, age):
     go = asyncio.Event()
 
     async def app(scope, receive, send):
@@ -724,7 +724,7 @@ async def test_idle_expiry_serves_what_is_in_the_socket(serve, dial):
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio", "uvloop"])
-async def test_a_request_behind_the_expiry_meets_no_reset(serve, dial):
+async def test_a_request_after_the_expiry_meets_no_reset(serve, dial):
     """It was on its way: our side is closed in good order, and the other is still read."""
     server = await serve(hello)
     client = await dial(server)

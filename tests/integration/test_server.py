@@ -340,7 +340,7 @@ async def test_what_does_not_end_is_cancelled_and_named(dial, caplog):
     assert (reply.status, reply.value(b"connection")) == (503, b"close")
 
 
-async def test_work_behind_a_response_is_waited_for(dial, caplog):
+async def test_work_after_a_response_is_waited_for(dial, caplog):
     app = App()
     server = Server(Config(app, **options()))
     await server.start()

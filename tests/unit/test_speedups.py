@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from asgiserver import speedups
-from asgiserver.http.framing import METHODS
+from asgiserver.http.semantics import METHODS
 
 FOLDER = Path(speedups.__file__).parent
 NAME = "asgiserver.speedups._core"

@@ -50,9 +50,7 @@ def make_exchange(
 ):
     """An exchange on a `FakeChannel`, which is its `channel`; its access records are `records`."""
     context = ServerContext(Config(app, **options), app, asyncio.get_running_loop(), FakeClock())
-    framing = Framing()
-    framing.chunked = framing.has_body = chunked
-    framing.expect_continue = expect_continue
+    framing = Framing(chunked, None if chunked else 0, expect_continue)
     head = RequestHead(method, target, "1.1", [(b"host", b"a")], framing)
     channel = FakeChannel()
     scope = http_scope(context, head, Peer(("192.0.2.7", 5), ("192.0.2.1", 80)))

@@ -341,7 +341,7 @@ class TestPathsend:
                 await send(path_of(small))
             errors.append(str(caught.value))
             await send({"type": "http.response.body", "body": b"b"})
-            await send(path_of(large))  # ignored, as everything behind the end
+            await send(path_of(large))  # ignored, as everything after the end
 
         peer = connect(app)
         peer.get()

@@ -47,10 +47,10 @@ async def test_a_connection_may_change_its_version(context):
     requests = [
         RequestHead("GET", b"/", version, plain, framing)
         for version, framing in (
-            ("1.0", Framing(keep_alive=False)),
+            ("1.0", Framing()),
             ("1.1", PLAIN),
             ("1.1", Framing()),
-            ("1.0", Framing(keep_alive=False)),
+            ("1.0", Framing()),
             ("1.1", PLAIN),
         )
         for _ in range(3)

@@ -269,7 +269,7 @@ async def test_client_leaves_before_accept(caplog):
     assert [(r.status, r.outcome) for r in peer.records] == [(499, "client_gone")]
 
 
-async def test_bytes_behind_the_handshake_are_not_lost():
+async def test_bytes_after_the_handshake_are_not_lost():
     app = App(accept=False)
     peer = Peer(app)
     await peer.feed(frame(TEXT, b"early"))

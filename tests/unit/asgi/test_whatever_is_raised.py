@@ -101,7 +101,7 @@ class TestHTTP:
         assert records == [(200, "app_error")]
         assert caplog.text.count("Exception in ASGI application: GET /") == 1
 
-    async def test_behind_the_response_it_is_logged(self, fail, late, caplog):
+    async def test_after_the_response_it_is_logged(self, fail, late, caplog):
         calls, records = await self.run(fail, START, {"type": "http.response.body"}, late=late)
         assert calls == [("head", 200, b"", True), ("finish",)]
         assert records == [(200, "ok")]

@@ -207,7 +207,7 @@ async def test_a_failure_replaces_the_head(client_of):
     assert response.headers["x-why"] == "bad"
 
 
-async def test_a_failure_behind_the_head_aborts(client_of, caplog):
+async def test_a_failure_after_the_head_aborts(client_of, caplog):
     def app(environ, start_response):
         start_response("200 OK", [])
         yield b"begun"

@@ -15,7 +15,7 @@ from asgiserver import speedups
 from asgiserver.errors import PeerError
 from asgiserver.h1.codecs import make_head_reader
 from asgiserver.h1.head_reader import Limits
-from asgiserver.http.framing import METHODS
+from asgiserver.http.semantics import METHODS
 
 pytestmark = pytest.mark.skipif(
     not speedups.is_used, reason=f"the compiled core is {speedups.about}"

@@ -9,7 +9,7 @@ from asgiserver.h1.chunked import MAX_SIZE_LINE, ChunkedDecoder
 
 
 def decode(data, pieces=None, limit=1000, fields=10, most=math.inf):
-    """The body, and what stands behind it (None: it has no end)."""
+    """The body, and what comes after it (None: it has no end)."""
     decoder = ChunkedDecoder(limit, fields, most)
     body = b""
     step = pieces or max(1, len(data))
@@ -27,7 +27,7 @@ def pieces(request):
     return request.param
 
 
-def test_body_and_what_stands_behind(pieces):
+def test_body_and_what_comes_after(pieces):
     data = b"5;a=b\r\nhello\r\n00001\r\n!\r\n0\r\nX: y\r\n\r\nGET /"
     assert decode(data, pieces) == (b"hello!", b"GET /")
 

@@ -240,7 +240,7 @@ async def test_after_a_close_nothing_more_is_answered(connect):
     assert len(peer.records) == 1
 
 
-async def test_a_bad_request_behind_a_good_one(connect, task_start):
+async def test_a_bad_request_after_a_good_one(connect, task_start):
     peer = connect(hello)
     peer.send(b"GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\n\r\nGET /3 HTTP/1.1\r\n")
     assert (await peer.reply()).body == b"/1"
@@ -533,7 +533,7 @@ async def test_a_broken_body_within_a_running_request(connect, caplog):
     assert not caplog.records
 
 
-async def test_a_broken_body_behind_a_started_response_cuts_it(connect):
+async def test_a_broken_body_after_a_started_response_cuts_it(connect):
     async def app(scope, receive, send):
         await receive()
         await send(START)

@@ -4,6 +4,7 @@ import pytest
 
 from asgiserver.h1.encoder import HeadEncoder, encode_fields, status_line
 from asgiserver.http.message import ResponseHead
+from asgiserver.wire.server_fields import ServerFields
 
 DATE = b"Sat, 01 Aug 2026 12:00:00 GMT"
 
@@ -25,40 +26,47 @@ def test_fields():
     assert encode_fields([]) == b""
 
 
-def test_server_and_date():
-    encoder = HeadEncoder()
-    encoder.set_date(DATE)
+def make_encoder(*arguments, **options):
+    fields = ServerFields(*arguments, **options)
+    fields.set_date(DATE)
+    return fields, HeadEncoder(fields)
+
+
+def test_a_whole_head():
+    _, encoder = make_encoder()
     start = b"HTTP/1.1 200 OK\r\nserver: asgiserver\r\ndate: " + DATE + b"\r\n"
-    assert encoder.begin(ResponseHead(200)) == start
-    assert encoder.starts[200] == start
-    encoder.set_date(b"later")
-    assert b"date: later\r\n" in encoder.begin(ResponseHead(200))
+    assert encoder.encode(ResponseHead(200)) == start + b"\r\n"
+    assert encoder.encode(ResponseHead(200, [(b"X-A", b"b")])) == start + b"x-a: b\r\n\r\n"
+    assert encoder.start(200) is encoder.start(200)
     assert repr(encoder).startswith("<HeadEncoder")
 
 
-def test_neither_server_nor_date():
-    encoder = HeadEncoder(server=b"", send_date=False)
-    encoder.set_date(DATE)
-    assert encoder.begin(ResponseHead(200)) == b"HTTP/1.1 200 OK\r\n"
+def test_framing_fields_stand_last():
+    _, encoder = make_encoder(b"", False)
+    head = ResponseHead(404, [(b"a", b"b")])
+    whole = encoder.encode(head, b"connection: close\r\n\r\n")
+    assert whole == b"HTTP/1.1 404 Not Found\r\na: b\r\nconnection: close\r\n\r\n"
 
 
-@pytest.mark.parametrize("name", [b"Date", b"Server"])
-def test_the_applications_own_field_wins(name):
-    encoder = HeadEncoder()
-    encoder.set_date(DATE)
-    begun = encoder.begin(ResponseHead(200, [(name, b"x")]))
-    assert (b"date:" in begun) == (name == b"Server")
-    assert (b"server:" in begun) == (name == b"Date")
+def test_a_head_keeps_its_bytes_for_the_same_ending_and_the_same_second():
+    fields, encoder = make_encoder()
+    head = ResponseHead(200)
+    whole = encoder.encode(head)
+    assert head.encoded_for is encoder.stamp
+    assert encoder.encode(head) is whole is head.encoded
+    closing = encoder.encode(head, b"connection: close\r\n\r\n")
+    assert head.encoded_for is not encoder.stamp
+    assert encoder.encode(head, b"connection: close\r\n\r\n") is closing
+    assert encoder.encode(head) == whole
+    fields.set_date(b"later")
+    encoder.renew()
+    assert b"date: later\r\n" in encoder.encode(head)
+    assert b"date: later\r\n" in encoder.encode(head, b"connection: close\r\n\r\n")
 
 
-def test_fields_of_the_user_where_the_application_has_none():
-    encoder = HeadEncoder(defaults=[(b"x-a", b"1"), (b"x-b", b"2")])
-    encoder.set_date(DATE)
-    begun = encoder.begin(ResponseHead(200, [(b"X-A", b"mine")]))
-    assert b"x-a" not in begun
-    assert begun.endswith(b"x-b: 2\r\n")
-    for _ in range(2):  # what is kept of a status has none of them: they depend on the response
-        assert encoder.start(200).endswith(b"date: " + DATE + b"\r\n")
-        assert not encoder.starts
-    assert begun.count(b"server:") == begun.count(b"date:") == 1
-    assert b"x-a: 1\r\nx-b: 2\r\n" in encoder.begin(ResponseHead(200))
+def test_fields_that_depend_on_the_response():
+    _, encoder = make_encoder(defaults=[(b"x-a", b"1")])
+    assert b"x-a: 1\r\n" in encoder.encode(ResponseHead(200))
+    encoded = encoder.encode(ResponseHead(200, [(b"X-A", b"mine"), (b"Date", b"mine")]))
+    assert encoded.count(b"x-a: ") == encoded.count(b"date: ") == 1
+    assert b"x-a" not in encoder.start(200)

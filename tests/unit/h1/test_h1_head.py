@@ -3,9 +3,10 @@
 import pytest
 
 from asgiserver.errors import PeerError
+from asgiserver.h1.framing import read_request_head
 from asgiserver.h1.head import bare_lf, parse_head
 from asgiserver.h1.head_reader import make_head_parser
-from asgiserver.http.framing import METHODS, read_request_head
+from asgiserver.http.semantics import METHODS
 
 HEADS = [
     b"GET /a?b=c HTTP/1.1\r\nHost: a\r\nX-Y:  v w \r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
@@ -23,7 +24,7 @@ def split(parse, head):
         request = read_request_head(*raw)
     except PeerError as error:
         return error.status, error.reason
-    return raw, repr(request.framing)
+    return raw, repr(request.framing), request.keep_alive
 
 
 def changed(head):

@@ -28,7 +28,7 @@ def requests(sink, parser):
     return RequestParser(sink, make_head_reader(parser, Limits()))
 
 
-def test_stops_behind_each_request(requests, sink):
+def test_stops_after_each_request(requests, sink):
     requests.feed(GET + POST + b"hello" + GET)
     assert len(sink.ended) == 1
     requests.feed(b"")
@@ -47,7 +47,7 @@ def test_a_head_may_be_cut_anywhere(requests, sink, size):
     assert len(sink.ended) == 1
 
 
-def test_holds_what_comes_behind_a_request(requests, sink):
+def test_holds_what_comes_after_a_request(requests, sink):
     requests.feed(GET)
     requests.hold(GET[:9])
     requests.hold(GET[9:])
@@ -55,6 +55,91 @@ def test_holds_what_comes_behind_a_request(requests, sink):
     assert len(sink.ended) == 1
     requests.feed(b"")
     assert len(sink.ended) == 2
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Switching(Recorder):
+    def __init__(self):
+        super().__init__()
+        self.handed_over = []
+
+    def on_preface(self, data):
+        self.handed_over.append(data)
+
+
+def feed_all(requests, data, pieces):
+    for piece in cut(data, pieces):
+        requests.feed(piece)
+
+
+@pytest.fixture
+def switching(parser):
+    sink = Switching()
+    requests = RequestParser(sink, make_head_reader(parser, Limits()))
+    requests.look_for(PREFACE)
+    return sink, requests
+
+
+@pytest.mark.parametrize("pieces", [None, 1, [18], [23], [24]])
+def test_a_connection_that_begins_with_the_preface_is_handed_over_once(switching, pieces):
+    sink, requests = switching
+    data = PREFACE + b"frames"
+    for piece in cut(data, pieces):
+        if not sink.handed_over:
+            requests.feed(piece)
+    assert len(sink.handed_over) == 1
+    assert data.startswith(sink.handed_over[0])
+    assert sink.handed_over[0].startswith(PREFACE)
+    assert not requests.rest
+    requests.feed(GET)
+    requests.feed_eof()
+    assert (len(sink.handed_over), sink.ended) == (1, [])
+
+
+@pytest.mark.parametrize("pieces", [None, 1, [1], [2], [5]])
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PUT", b"PROPFIND"])
+def test_who_looks_for_the_preface_reads_requests_as_before(switching, method, pieces):
+    sink, requests = switching
+    assert requests.clean
+    for piece in cut(b"\r\n" + GET.replace(b"GET", method), pieces):
+        requests.feed(piece)
+    assert [request[0] for request in sink.ended] == [method.decode()]
+    requests.feed(POST + b"hello")
+    assert len(sink.ended) == 2
+
+
+@pytest.mark.parametrize("pieces", [None, 1])
+@pytest.mark.parametrize(
+    "data",
+    [
+        PREFACE[:18] + b"x",
+        PREFACE.replace(b"2.0", b"2.0\r\nHost: a"),
+        b"\r\n" + PREFACE,
+    ],
+)
+def test_what_only_resembles_the_preface_is_refused(switching, data, pieces):
+    sink, requests = switching
+    with pytest.raises(PeerError, match="505"):
+        feed_all(requests, data, pieces)
+    assert not sink.handed_over
+
+
+def test_the_preface_after_a_request_is_refused(switching):
+    sink, requests = switching
+    requests.feed(GET + PREFACE)
+    with pytest.raises(PeerError, match="505"):
+        requests.feed(b"")
+    assert not sink.handed_over
+
+
+@pytest.mark.parametrize("size", [1, 18, 23])
+def test_a_preface_that_ends_early_is_no_request(switching, size):
+    _, requests = switching
+    requests.feed(PREFACE[:size])
+    with pytest.raises(PeerError, match="400 incomplete request"):
+        requests.feed_eof()
 
 
 def test_body_by_length(requests, sink):
@@ -99,7 +184,7 @@ def test_a_body_is_passed_on_without_a_copy(requests, sink):
     assert sink.body[0] is data
 
 
-def test_what_stands_behind_an_upgrade_belongs_to_the_other_protocol(requests, sink):
+def test_what_comes_after_an_upgrade_belongs_to_the_other_protocol(requests, sink):
     head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: WebSocket\r\n\r\n"
     requests.feed(head + b"\x81\x00")
     assert requests.take_rest() == b"\x81\x00"
@@ -159,7 +244,7 @@ def test_end_of_input(requests):
     with pytest.raises(PeerError, match="400 incomplete request"):
         requests.feed_eof()
     requests.feed_eof()
-    assert "refused" in repr(requests)
+    assert "stopped" in repr(requests)
 
 
 def test_end_of_input_within_a_body_is_for_the_owner_to_tell(requests):
@@ -186,7 +271,7 @@ def test_a_sink_may_refuse(parser):
     with pytest.raises(PeerError, match="413"):
         requests.feed(POST + b"hello" + GET)
     requests.feed(GET)
-    assert "refused" in repr(requests)
+    assert "stopped" in repr(requests)
 
 
 def test_repr_shows_the_state(requests):

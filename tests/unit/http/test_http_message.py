@@ -28,7 +28,6 @@ def test_fields(make):
         (b"x-a", b"c"),
         (b"x-empty", b""),
     ]
-    assert head.block == b"x-a: b\r\nx-a: c\r\nx-empty: \r\n"
 
 
 @pytest.mark.parametrize("known", [False, True])
@@ -75,10 +74,22 @@ def test_length():
     assert ResponseHead(200, [(b"Content-Length", b"5")]).content_length == 5
     twice = ResponseHead(200, [(b"content-length", b"5"), (b"content-length", b"5")])
     assert twice.content_length == 5
-    assert twice.block.count(b"content-length") == 1
+    assert twice.fields == [(b"content-length", b"5")]
     assert ResponseHead(304, [(b"content-length", b"5")]).content_length == 5
     none = ResponseHead(204, [(b"content-length", b"0"), (b"x", b"y")])
-    assert (none.content_length, none.block) == (None, b"x: y\r\n")
+    assert (none.content_length, none.fields) == (None, [(b"x", b"y")])
+
+
+def test_a_copy_differs_only_in_what_a_wire_has_kept():
+    head = ResponseHead(404, [(b"date", b"x"), (b"connection", b"close")], trailers=True)
+    head.encoded, head.encoded_for = b"encoded", object()
+    copy = head.copy()
+    for name in set(ResponseHead.__slots__) - {"encoded", "encoded_for"}:
+        assert getattr(copy, name) == getattr(head, name)
+    assert copy.encoded_for is None
+    sized = head.with_length(3)
+    assert (sized.content_length, sized.fields[-1]) == (3, (b"content-length", b"3"))
+    assert head.content_length is None
 
 
 def test_what_the_wire_decides_is_left_out():

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from asgiserver.config.fields import Config
 from asgiserver.config.options import FIELDS
 from asgiserver.errors import ConfigError
+from asgiserver.h1.framing import read_request_head
 from asgiserver.http.forwarded import NAMES, Forwarding
-from asgiserver.http.framing import read_request_head
 from asgiserver.http.peer import Peer
 from asgiserver.server.proxy import Proxies, TrustedPeers, make_proxies
 
@@ -241,7 +241,7 @@ class TestConnection:
             await send({"type": "http.response.body"})
 
         server = FakeServer(app, "httptools", **options)
-        server.context.proxy = make_proxies(server.context.config)
+        server.context.admission.proxies = make_proxies(server.context.config)
         peer = FakePeer(app, server=server, extra={"peername": peername})
         for _ in range(2):
             peer.get(b"/x", fields=fields)

@@ -188,7 +188,7 @@ class TestTLS:
         with pytest.raises(ConfigError, match="give ssl_certfile and ssl_keyfile"):
             TLS(Config("a:b", ssl_context_factory=lambda config, default: default()))
 
-    def test_certificate_behind_a_client_certificate(self, ca, options, tmp_path):
+    def test_certificate_after_a_client_certificate(self, ca, options, tmp_path):
         """TLS 1.3 shows it before the client sends its own; what cannot be seen is no error."""
         (tmp_path / "ca.pem").write_text(ca.pem)
         options |= {"ssl_ca_certs": str(tmp_path / "ca.pem"), "ssl_cert_reqs": 2}

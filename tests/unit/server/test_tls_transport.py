@@ -180,7 +180,7 @@ class TestHandshake:
             made.raw.arrive(bytes([byte]))
         assert made.protocol.data == b"hello world"
 
-    async def test_data_behind_the_last_flight(self, pair):
+    async def test_data_after_the_last_flight(self, pair):
         made = pair("1.3")
         made.raw.arrive(made.client.shake_hands())
         made.raw.arrive(made.client.shake_hands(made.taken()) + made.client.say(b"early"))
@@ -263,7 +263,7 @@ class TestReading:
         assert [len(part) for part in made.protocol.parts][:2] == [65536, 65536]
 
     @pytest.mark.parametrize("rest", [b"", b"x" * 30_000])
-    async def test_the_end_behind_large_ones(self, pair, version, rest):
+    async def test_the_end_after_large_ones(self, pair, version, rest):
         made = pair(version).shake_hands()
         made.raw.arrive(made.client.say(b"x" * 50_000) + made.client.say_goodbye() + rest)
         assert made.protocol.data == b"x" * 50_000
@@ -288,7 +288,7 @@ class TestReading:
             await turns()
             assert made.protocol.data == expected
 
-    async def test_cut_behind_what_is_unread(self, pair):
+    async def test_cut_after_what_is_unread(self, pair):
         made = pair().shake_hands()
         made.protocol.data_received = lambda data: (
             made.protocol.parts.append(data),

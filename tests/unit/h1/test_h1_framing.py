@@ -3,13 +3,16 @@
 import pytest
 
 from asgiserver.errors import PeerError
-from asgiserver.http.framing import read_request_head
+from asgiserver.h1.framing import read_request_head
 from asgiserver.http.message import PLAIN
 
 
-def read(*fields, version="1.1", method="POST", target=b"/"):
-    fields = [(b"host", b"a"), *fields]
-    return read_request_head(method, target, version, fields).framing
+def read_head(*fields, version="1.1"):
+    return read_request_head("POST", b"/", version, [(b"host", b"a"), *fields])
+
+
+def read(*fields, version="1.1"):
+    return read_head(*fields, version=version).framing
 
 
 def test_plain():
@@ -17,8 +20,8 @@ def test_plain():
     assert (head.method, head.target, head.http_version) == ("GET", b"/x", "1.1")
     assert head.fields == [(b"host", b"a"), (b"x", b"y")]
     assert head.framing is PLAIN
-    assert (PLAIN.has_body, PLAIN.content_length, PLAIN.chunked) == (False, 0, False)
-    assert (PLAIN.keep_alive, PLAIN.expect_continue, PLAIN.upgrade) == (True, False, b"")
+    assert (PLAIN.has_body, PLAIN.content_length, head.keep_alive) == (False, 0, True)
+    assert (PLAIN.takes_trailers, PLAIN.expect_continue, PLAIN.upgrade) == (False, False, b"")
     assert repr(head) == "<RequestHead GET b'/x' HTTP/1.1>"
 
 
@@ -39,12 +42,12 @@ def test_plain():
 )
 def test_keep_alive(version, connection, keep_alive):
     fields = [] if connection is None else [(b"connection", connection)]
-    assert read(*fields, version=version).keep_alive is keep_alive
+    assert read_head(*fields, version=version).keep_alive is keep_alive
 
 
 def test_connection_fields_count_together():
     fields = [(b"connection", b"keep-alive"), (b"accept", b"x"), (b"connection", b"close")]
-    assert read(*fields).keep_alive is False
+    assert read_head(*fields).keep_alive is False
     fields = [(b"connection", b"x"), (b"upgrade", b"a"), (b"connection", b"upgrade")]
     assert read(*fields, (b"upgrade", b"b")).upgrade == b"a,b"
 
@@ -78,6 +81,17 @@ def test_continue_is_expected_only_before_a_body():
     assert not read(expect).expect_continue
     assert not read(expect, (b"content-length", b"0")).expect_continue
     assert not read(expect, (b"content-length", b"1"), version="1.0").expect_continue
+
+
+def test_a_body_in_chunks_has_no_known_length():
+    framing = read((b"transfer-encoding", b"chunked"))
+    assert (framing.has_body, framing.content_length) == (True, None)
+
+
+def test_nothing_of_http_1_0_is_plain():
+    framing = read(version="1.0")
+    assert framing is not PLAIN
+    assert repr(framing) == repr(PLAIN)
 
 
 def test_lengths_are_exact():
