@@ -31,9 +31,20 @@ PURE := \
 	asgiserver/h1/head.py \
 	asgiserver/h1/head_reader.py \
 	asgiserver/h1/parser.py \
+	asgiserver/h2/budgets.py \
+	asgiserver/h2/codec.py \
+	asgiserver/h2/faults.py \
+	asgiserver/h2/frames.py \
 	asgiserver/h2/hpack.py \
 	asgiserver/h2/hpack_policy.py \
+	asgiserver/h2/inflow.py \
+	asgiserver/h2/priority.py \
 	asgiserver/h2/python_hpack.py \
+	asgiserver/h2/receiving.py \
+	asgiserver/h2/request_head.py \
+	asgiserver/h2/sending.py \
+	asgiserver/h2/settings.py \
+	asgiserver/h2/streams.py \
 	asgiserver/http/* \
 	asgiserver/metrics/* \
 	asgiserver/process/plan.py \
