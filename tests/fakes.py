@@ -347,6 +347,10 @@ class FakeServer:
         self.request_limit = apply_limits(self.context, self.clock)
         self.wires = make_wires(config, self.clock)
 
+    def h2_connection(self):
+        """A connection whose client has chosen HTTP/2 in the TLS handshake."""
+        return self.wires.connection(self.context, alpn="h2")
+
     async def finish(self):
         """Drop the connections, and cancel the running tasks."""
         connections: list[Any] = list(self.context.connections)

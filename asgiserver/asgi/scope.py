@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.context import SharedExtension
 from asgiserver.http.message import PLAIN
 from asgiserver.http.target import split_target
 
@@ -25,6 +26,7 @@ _MADE_ONE: dict[str, Any] = {}  # the memo of a peer that has had one request
 
 _WEBSOCKET_EXTENSIONS = ("asgiserver.shutdown",)  # those that are not for HTTP alone
 
+NO_DETAILS = SharedExtension()
 _HTTP_ASGI = {"version": ASGI_VERSION, "spec_version": HTTP_SPEC_VERSION}
 
 
@@ -69,7 +71,7 @@ def http_scope(context: ServerContext, head: RequestHead, peer: Peer) -> Scope:
         if head.http_version == "1.0":
             extensions.pop("http.response.early_hint", None)
         elif head.framing.takes_trailers:
-            extensions["http.response.trailers"] = {}
+            extensions["http.response.trailers"] = NO_DETAILS
     if peer.tls is not None:
         extensions["tls"] = peer.tls
     return scope

@@ -60,7 +60,6 @@ def option_info(config_field: dataclasses.Field[Any]) -> OptionInfo | None:
 
 
 MOST_WORKERS = 512
-LATER_HTTP2 = "HTTP/2 is not served yet; HTTP/1.1 is"
 
 
 # fmt: off
@@ -91,7 +90,7 @@ class Config:
 
     # Listening
     host: str = option("127.0.0.1", "Address to listen on", "Listening", needs_start=True)
-    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", flags=("--port", "-p"), env=("PORT",), maximum=65535, needs_start=True)
+    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", env=("PORT",), maximum=65535, needs_start=True)
     bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"), needs_start=True)
     uds: str | None = option(None, "Listen on this unix socket", "Listening", "name", needs_start=True)
     uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: those that the umask leaves)", "Listening", "mode")
@@ -102,12 +101,17 @@ class Config:
 
     # Protocol
     http: str = option("auto", "Reader of HTTP/1 request heads; auto: the compiled core where it was built, else httptools, else h11", "Protocol", choices=("auto", "httptools", "h11"), renamed=(("zttp", "auto"),))
-    http2: bool = option(False, "Serve HTTP/2", "Protocol", no_effect=LATER_HTTP2)
     server_header: bool = option(True, "Send a Server field unless the application does", "Protocol")
     date_header: bool = option(True, "Send a Date field unless the application does", "Protocol")
     headers: tuple[str, ...] = option((), "Name:Value to send with each response unless the application does", "Protocol", "headers", flags=("--header",))
     header_underscore: str = option("drop", "What to do with request fields that have an underscore in their name, which many applications confuse with fields that have a hyphen", "Protocol", choices=("drop", "keep", "refuse"))
     h11_max_incomplete_event_size: int | None = option(None, "uvicorn's name for --limit-request-head", "Protocol", "size", minimum=1)
+
+    # HTTP/2
+    http2: bool = option(True, "Serve HTTP/2 too: over TLS by ALPN, else to clients that begin with it", "HTTP/2")
+    h2_max_concurrent_streams: int = option(128, "Requests that a client may have open at a time on one connection", "HTTP/2", minimum=1, maximum=2**31 - 1)
+    h2_max_window: int = option(16 * 2**20, "Request bodies that one connection may send before the application takes them; windows grow up to this where that makes uploads faster", "HTTP/2", "size", minimum=65535, maximum=2**31 - 1)
+    h2_ping_interval: float = option(OFF, "Ping a client that has requests open and is silent for this long; leave it if nothing comes for 20 s then", "HTTP/2", "seconds", minimum=0.001, also_off=(0,))
 
     # WebSocket
     ws: str = option("auto", "WebSocket codec", "WebSocket", choices=("auto", "wsproto", "websockets", "python", "none"), renamed=(("websockets-sansio", "websockets"),))
@@ -121,7 +125,7 @@ class Config:
     ws_send_timeout: float = option(60.0, "Cut a client that reads nothing of what is sent for this long", "WebSocket", "seconds", minimum=0.001)
 
     # Processes
-    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", flags=("--workers", "-w"), env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS, in_workers=False)
+    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS, in_workers=False)
     supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes", needs_parent=True)
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
     run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)

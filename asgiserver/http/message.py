@@ -23,6 +23,13 @@ NO_NAMES: frozenset[bytes] = frozenset()
 # Response fields that the server has to read, and does not only send.
 _SPECIAL = frozenset({b"transfer-encoding", b"connection", b"date", b"server"})
 
+CONNECTION_FIELDS = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+"""Fields about an HTTP/1 connection, which exist on no other wire (RFC 9113 section 8.2.2)."""
+
+_READ = _SPECIAL | CONNECTION_FIELDS
+
 
 class Framing:
     """What the head of a request says about its body and about how to answer (RFC 9110).
@@ -95,7 +102,8 @@ class ResponseHead:
     `fields` are the application's fields with lower-case names. `content_length` is the
     Content-Length in bytes, None when unknown. Fields that the wire decides are left out:
     Transfer-Encoding (ASGI: ignored when the application sends it) and the options `close` and
-    keep-alive of Connection. `overrides` are the names of those fields that the server would send
+    keep-alive of Connection. `connection_fields` tells whether there are others of
+    `CONNECTION_FIELDS`. `overrides` are the names of those fields that the server would send
     by itself. `encoded` is the memo of a wire, valid while `encoded_for` is what that wire has put
     there.
 
@@ -105,6 +113,7 @@ class ResponseHead:
     __slots__ = (
         "bodyless",
         "close",
+        "connection_fields",
         "content_length",
         "encoded",
         "encoded_for",
@@ -123,6 +132,7 @@ class ResponseHead:
         self.trailers = trailers
         self.bodyless = status == 204 or status == 304
         self.close = False
+        self.connection_fields = False
         self.overrides: frozenset[bytes] = NO_NAMES
         self.encoded = b""
         self.encoded_for: object = None
@@ -133,7 +143,7 @@ class ResponseHead:
             found = dict(headers)
             if (
                 not KNOWN_NAMES.issuperset(found)
-                or not _SPECIAL.isdisjoint(found)
+                or not _READ.isdisjoint(found)
                 or len(found) != len(headers)
                 or status == 204
             ):
@@ -163,6 +173,7 @@ class ResponseHead:
         head.trailers = self.trailers
         head.bodyless = self.bodyless
         head.close = self.close
+        head.connection_fields = self.connection_fields
         head.overrides = self.overrides
         head.encoded_for = None
         head.fields = self.fields
@@ -187,6 +198,7 @@ class ResponseHead:
                 rest = [token for token in tokens if token not in (b"close", b"keep-alive")]
                 if rest:
                     fields.append((name, b", ".join(rest)))
+                    self.connection_fields = True
             elif name == b"content-length":
                 if length is not None and value != length:
                     raise ApplicationError("response has two different Content-Length headers")
@@ -195,7 +207,9 @@ class ResponseHead:
                 length = value
             elif name != b"transfer-encoding":
                 fields.append((name, value))
-                if name in _SPECIAL:
+                if name in CONNECTION_FIELDS:
+                    self.connection_fields = True
+                elif name in _SPECIAL:
                     self.overrides |= {name}
         return fields
 

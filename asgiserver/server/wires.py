@@ -12,8 +12,27 @@ from asgiserver.wire.server_fields import make_server_fields
 
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
+    from asgiserver.context import ServerContext
+    from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.wire.choose import MakeConnection
     from asgiserver.wire.clock import CoarseClock
+    from asgiserver.wire.connection import StreamConnection
+    from asgiserver.wire.server_fields import ServerFields
+
+
+def _http2(config: Config, fields: ServerFields) -> MakeConnection:
+    """HTTP/2, which is imported when the first client speaks it."""
+    makers: list[MakeConnection] = []
+
+    def make(context: ServerContext, passed_on: ProxyHeader | None = None) -> StreamConnection:
+        if not makers:
+            from asgiserver.h2.connection import H2Connection
+            from asgiserver.h2.setup import H2Setup
+
+            makers.append(functools.partial(H2Connection, H2Setup(config, fields)))
+        return makers[0](context, passed_on)
+
+    return make
 
 
 def make_wires(config: Config, clock: CoarseClock) -> Wires:
@@ -21,6 +40,8 @@ def make_wires(config: Config, clock: CoarseClock) -> Wires:
     fields = make_server_fields(config)
     clock.call_each_tick(lambda: fields.set_date(clock.date))
     makers: dict[str, MakeConnection] = {}
+    if config.http2:
+        makers[HTTP_2] = _http2(config, fields)
     codecs = make_codecs(config, fields, makers.get(HTTP_2))
     clock.call_each_tick(codecs.encoder.renew)
     makers[HTTP_1] = functools.partial(H1Connection, codecs)

@@ -6,10 +6,11 @@ tests use the methods of `h1_wire.H1Wire` and of the classes that it returns.
 
 import pytest
 from h1_wire import H1Wire
+from h2_wire import H2Wire
 
 from asgiserver import speedups
 
-WIRES = {"h1-httptools": lambda: H1Wire("httptools"), "h1-h11": lambda: H1Wire("h11")}
+WIRES = {"h1-httptools": lambda: H1Wire("httptools"), "h1-h11": lambda: H1Wire("h11"), "h2": H2Wire}
 if speedups.is_used:
     WIRES = {"h1-core": lambda: H1Wire("auto"), **WIRES}
 

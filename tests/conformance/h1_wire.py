@@ -229,6 +229,9 @@ class H1Wire:
     switch_status = 101
     """The status that accepts a WebSocket, in access records."""
 
+    has_trailers_for_all = False
+    """Whether clients get trailers that have not asked for them."""
+
     def __init__(self, parser):
         self._parser = parser
         self.servers = []

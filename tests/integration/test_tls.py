@@ -243,7 +243,12 @@ async def test_extension(serve_tls, ca, files, version, number, suites):
 
 @pytest.mark.parametrize(
     ("offered", "chosen"),
-    [(["http/1.1"], "http/1.1"), (["h2", "http/1.1"], "http/1.1"), ([], None)],
+    [
+        (["http/1.1"], "http/1.1"),
+        (["h2", "http/1.1"], "h2"),
+        (["http/1.1", "h2"], "h2"),
+        ([], None),
+    ],
 )
 async def test_alpn(serve_tls, ca, offered, chosen):
     server = await serve_tls()

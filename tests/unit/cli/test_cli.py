@@ -59,7 +59,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_flags_reach_the_runner(runner):
     line = (
-        "main:app --port 0 -b [::]:1 --bind unix:/s --no-access-log --reload --http2"
+        "main:app --port 0 -b [::]:1 --bind unix:/s --no-access-log --reload --no-http2"
         " --timeout-keep-alive 1m --limit-request-body 1MiB --ws-per-message-deflate false"
         " --ssl-cert-reqs 0 --log-level DEBUG --use-colors"
     )
@@ -70,7 +70,7 @@ def test_flags_reach_the_runner(runner):
         bind=("[::]:1", "unix:/s"),
         access_log=False,
         reload=True,
-        http2=True,
+        http2=False,
         timeout_keep_alive=60.0,
         limit_request_body=2**20,
         ws_per_message_deflate=False,
@@ -78,7 +78,6 @@ def test_flags_reach_the_runner(runner):
         use_colors=True,
         headers=("X-A:1", "X-B:2, 3"),
     )
-    assert "http2 has no effect" in runner.notes[0]
 
 
 def test_without_options_everything_is_the_default(runner):
@@ -207,29 +206,8 @@ def test_version_without_a_dependency(monkeypatch):
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_begins_with_examples_and_what_most_need(flag, capsys):
+def test_help_has_every_flag_in_its_group(flag, capsys):
     assert cli.main([flag]) == 0
-    out = capsys.readouterr().out
-    assert out.index("\nExamples:") < out.index("\nThe options that most people need:")
-    for name in command.FIRST_OPTIONS:
-        assert flag_names(name)[0] in out
-    assert "--help-all" in out
-    assert "--h11-max-incomplete-event-size" not in out
-    assert len(out.splitlines()) < 50
-
-
-def test_every_example_of_the_help_is_understood(runner):
-    for line, _ in command.EXAMPLES:
-        assert cli.main(line.split()[1:], run=runner) == 0, line
-
-
-def test_workers_and_port_have_the_short_flags_of_gunicorn(runner):
-    assert cli.main(["main:app", "-w", "3", "-p", "81"], run=runner) == 0
-    assert runner.config == Config("main:app", workers=3, port=81)
-
-
-def test_help_all_has_every_flag_in_its_group(capsys):
-    assert cli.main(["--help-all"]) == 0
     out = capsys.readouterr().out
     for name, (_, info) in FIELDS.items():
         if info.cli:

@@ -35,7 +35,9 @@ def test_a_config_is_picklable_and_frozen():
 
 
 def test_replace_keeps_what_was_set_and_says_things_once():
-    config = dataclasses.replace(Config("main:app", http2=True, http="zttp"), port=1)
+    config = dataclasses.replace(
+        Config("main:app", timeout_worker_healthcheck=9, http="zttp"), port=1
+    )
     assert config.port == 1
     assert config.http == "auto"
     assert len(config.notes) == 2
@@ -226,7 +228,6 @@ def test_a_wrong_choice_names_the_closest():
         ({"http": "zttp"}, ("http", "auto"), "http=zttp is not available here: auto is used"),
         ({"loop": "zuvloop"}, ("loop", "auto"), "loop=zuvloop is not available here"),
         ({"ws": "websockets-sansio"}, ("ws", "websockets"), "websockets is used"),
-        ({"http2": True}, ("http2", True), "http2 has no effect"),
         ({"timeout_worker_healthcheck": 9}, ("workers", 1), "--timeout-worker-stuck"),
         ({"reload": True, "workers": 4}, ("workers", 1), "with reload there is one worker"),
     ],

@@ -147,7 +147,7 @@ async def test_requests_of_the_first_wire_are_served_as_before(two_wires):
 
 
 async def test_without_a_second_wire_the_preface_is_refused(connect):
-    peer = connect(hello)
+    peer = connect(hello, http2=False)
     peer.send(HTTP2_PREFACE)
     assert (await peer.reply()).status == 505
     assert peer.context.stats.refused == {"HTTP version is not supported": 1}

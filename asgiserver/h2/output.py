@@ -1,0 +1,52 @@
+"""What leaves an HTTP/2 connection: what its codec has written, and what waits in the codec."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asgiserver.wire.output import FLUSH_SIZE, Output
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from asgiserver.h2.codec import H2Codec
+
+
+class H2Output(Output):
+    """An `Output` that lets the codec write what waits, whenever something has left.
+
+    Between two flushes the codec writes no more than `FLUSH_SIZE` bytes of bodies. So a stream that
+    is more urgent, or new, does not wait behind all that the others have.
+    """
+
+    __slots__ = ("_leaves_soon", "codec")
+
+    codec: H2Codec[Any]
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        self._leaves_soon = False
+
+    def flush(self) -> None:
+        """Write what has been gathered, and go on while streams have more and there is room."""
+        self._leaves_soon = False
+        if self.transport.is_closing():
+            self.gathered.clear()
+            return
+        super().flush()
+        while self.writable:
+            self.codec.pump(FLUSH_SIZE)
+            if not self.gathered:
+                return
+            super().flush()
+        self.codec.pump(0)
+
+    def leave_soon(self) -> None:
+        """Flush in the next turn of the loop, together with what else is gathered until then."""
+        if not self.corked and not self._leaves_soon:
+            self._leaves_soon = True
+            self._loop.call_soon(self.flush)
+
+    def _set_writable(self) -> None:
+        super()._set_writable()
+        self.flush()
