@@ -1,6 +1,7 @@
 """The chat page of the examples in a real browser: messages, close codes, compression, TLS."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -105,13 +106,27 @@ async def test_two_members_talk(browser, serve_chat, codec, compression):
     assert "Traceback" not in command.output
 
 
-async def test_over_tls(browser, serve_chat, tmp_path):
+@pytest.mark.parametrize(("flag", "version"), [("--http2", "2"), ("--no-http2", "1.1")])
+async def test_over_tls(browser, serve_chat, tmp_path, flag, version):
+    """With HTTP/2 the WebSocket is a stream of the connection on which the page came (RFC 8441)."""
     crt, key = Authority().issue("localhost", "127.0.0.1").write(tmp_path, "server")
-    command = serve_chat("--ssl-certfile", crt, "--ssl-keyfile", key)
+    log = "{method} {path} HTTP/{version} {status} {event}"
+    command = serve_chat(
+        "--ssl-certfile", crt, "--ssl-keyfile", key, flag, "--access-log-format", log
+    )
     assert command.ready["addresses"][0].startswith("https://")
     ada = await joined(browser, command, "Ada")
-    await ada.say("hello")
-    await ada.sees("Ada joined (1 here)", "Ada: hello")
+    said = ["hello", "x" * 100_000]
+    for text in said:
+        await ada.say(text)
+    await ada.sees("Ada joined (1 here)", *(f"Ada: {text}" for text in said))
+    await ada.say("/quit")
+    await ada.sees_state("closed with 4000 (goodbye)")
+    command.kill(signal.SIGTERM)
+    assert command.wait() == 0
+    status = "200" if version == "2" else "101"
+    assert re.search(rf"HTTP/{version} {status} websocket_close", command.output)
+    assert "Traceback" not in command.output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -17,7 +17,8 @@ ENOUGH = 10.0
 
 async def echo(scope, receive, send):
     """Answers with its scope as JSON; a WebSocket gets it as its first message, then echoes."""
-    told = {key: scope[key] for key in ("type", "scheme", "path", "root_path", "client", "server")}
+    keys = ("type", "http_version", "scheme", "path", "root_path", "client", "server")
+    told = {key: scope[key] for key in keys}
     told["raw_path"] = scope["raw_path"].decode()
     told["host"] = dict(scope["headers"])[b"host"].decode()
     told["fields"] = [[name.decode(), value.decode()] for name, value in scope["headers"]]

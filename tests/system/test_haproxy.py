@@ -1,11 +1,14 @@
 """Behind a real HAProxy: forwarding fields, and the PROXY protocol with and without TLS."""
 
+import asyncio
+import json
 import ssl
 
 import httpx
 import pytest
 from pki import Authority
 from proxies import Proxy, echo, free_port, program
+from websockets.asyncio.client import connect
 
 FRAME = """
 global
@@ -163,6 +166,36 @@ async def test_balancer_that_passes_tls_through(serve, tmp_path):
     told = answer.json()
     assert told["tls"] is True
     assert told["server"] == ["127.0.0.1", proxy.port]
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_http2_to_the_server(serve, tmp_path, tls):
+    options, server_options = {}, "proto h2"
+    if tls:
+        crt, key = Authority().issue("localhost", "127.0.0.1").write(tmp_path, "server")
+        options = {"ssl_certfile": crt, "ssl_keyfile": key}
+        server_options = "ssl verify none alpn h2"
+    server = await serve(echo, **options)
+    proxy = haproxy(tmp_path, address(server), defaults="option forwardfor", server=server_options)
+    async with proxy, httpx.AsyncClient() as client:
+        url = f"http://127.0.0.1:{proxy.port}"
+        asked = [client.post(f"{url}/{number}", content=b"x" * 50_000) for number in range(20)]
+        answers = await asyncio.gather(*asked)
+    for number, answer in enumerate(answers):
+        told = answer.json()
+        assert (told["path"], told["http_version"]) == (f"/{number}", "2")
+        assert told["client"] == ["127.0.0.1", 0]
+        assert answer.headers["x-received"] == "50000"
+
+
+async def test_a_websocket_over_http2_to_the_server(serve, tmp_path):
+    server = await serve(echo)
+    proxy = haproxy(tmp_path, address(server), server="proto h2")
+    async with proxy, connect(f"ws://127.0.0.1:{proxy.port}/chat", proxy=None) as websocket:
+        assert json.loads(await websocket.recv())["http_version"] == "2"
+        for size in (1, 1000, 100_000):
+            await websocket.send("x" * size)
+            assert await websocket.recv() == "x" * size
 
 
 def read(file):
