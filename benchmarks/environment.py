@@ -54,6 +54,12 @@ class Environment:
             run([*command.split(), "-keyout", str(key), "-out", str(cert)])
         return cert, key
 
+    def made_file(self, name: str, content: bytes) -> Path:
+        """A file with this content."""
+        path = self.directory / name
+        path.write_bytes(content)
+        return path
+
     def websocket_load(self) -> str:
         """The WebSocket load generator, compiled when it is missing or older than its source."""
         source, program = HERE / "load" / "ws_load.c", self.directory / "ws_load"

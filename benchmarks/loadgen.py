@@ -76,11 +76,7 @@ def load_command(
         masked = ["masked"] if server == "limit" else []
         return [environment.websocket_load(), *map(str, numbers), *masked], {}
     if case.tool in H2LOAD:
-        h1 = ["--h1"] if case.tool == "h2load-h1" else []
-        line = [require("h2load", "nghttp2-client"), "-t1", f"-c{case.connections}"]
-        # A check sends a fixed number of requests, so that none is cut off and counted as an error.
-        amount = f"-D{round(seconds)}" if seconds >= 1 else f"-n{case.connections * case.pipeline}"
-        return [*line, f"-m{case.pipeline}", amount, *h1, url], {}
+        return h2load_command(environment, case, url, seconds), {}
     line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]
     for name, value in case.headers.items():
         line += ["-H", f"{name}: {value}"]
@@ -93,6 +89,26 @@ def load_command(
         else "",
     }
     return [*line, "-s", str(HERE / "load" / "wrk.lua"), url], variables
+
+
+def h2load_command(environment: Environment, case: Case, url: str, seconds: float) -> list[str]:
+    """The command line of h2load. With `Case.numbers` no two of so many targets are the same."""
+    line = [require("h2load", "nghttp2-client"), "-t1", f"-c{case.connections}"]
+    # A check sends a fixed number of requests, so that none is cut off and counted as an error.
+    amount = f"-D{round(seconds)}" if seconds >= 1 else f"-n{case.connections * case.pipeline}"
+    line += [f"-m{case.pipeline}", amount]
+    line += ["--h1"] if case.tool == "h2load-h1" else []
+    for name, value in case.headers.items():
+        line += ["-H", f"{name}: {value}"]
+    if case.body_bytes:
+        line += [
+            "-d",
+            str(environment.made_file(f"body-{case.body_bytes}", b"b" * case.body_bytes)),
+        ]
+    if not case.numbers:
+        return [*line, url]
+    targets = "".join(f"{url}?request={number:032x}\n" for number in range(case.numbers))
+    return [*line, "-i", str(environment.made_file("targets", targets.encode())), "-B", url]
 
 
 def parse_json(output: str) -> Load:
