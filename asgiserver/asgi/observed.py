@@ -36,57 +36,62 @@ class Observer(Protocol):
         """The session's record is complete; a WebSocket has two records."""
 
 
-class Observed(Session):
-    """What both kinds of observed sessions have.
+class Notes:
+    """What is noted of an observed session.
 
     `answer_fields` go into the answer unless the application sends fields of the same names.
+    `error` is what the application has raised.
     """
+
+    __slots__ = ("answer_fields", "details", "error", "observer")
+
+    def __init__(self, observer: Observer, details: RequestDetails, answer_fields: Fields) -> None:
+        self.observer = observer
+        self.details = details
+        self.answer_fields = answer_fields
+        self.error: BaseException | None = None
+
+    def __repr__(self) -> str:
+        return f"<Notes {self.details!r} {self.error!r}>"
+
+
+class Observed(Session):
+    """What both kinds of observed sessions have; `notes` are given before anything else happens."""
 
     if not TYPE_CHECKING:
         __slots__ = ()
 
     adds_to_record = True
-    observer: Observer
-    details: RequestDetails
-    answer_fields: Fields
-    error: BaseException | None
-    """What the application has raised."""
-
-    def observe(self, observer: Observer, details: RequestDetails, answer_fields: Fields) -> None:
-        """Begin; called once, before anything else happens to the session."""
-        self.observer = observer
-        self.details = details
-        self.answer_fields = answer_fields
-        self.error = None
+    notes: Notes
 
     async def run(self) -> None:
         """See `Session.run`."""
-        self.observer.enter(self)
+        self.notes.observer.enter(self)
         await super().run()
 
     def end(
         self, way: Way, error: BaseException | None = None, refusal: PeerError | None = None
     ) -> None:
         """See `Session.end`."""
-        self.error = error or self.error
+        self.notes.error = error or self.notes.error
         super().end(way, error, refusal)
 
     def complete_record(self, record: AccessRecord, event: Event) -> None:
         """See `Session.complete_record`."""
         super().complete_record(record, event)
-        record.details = self.details
-        self.observer.leave(self, record)
+        record.details = self.notes.details
+        self.notes.observer.leave(self, record)
 
     def with_answer_fields(self, message: Message) -> Message:
         """A message that begins an answer, with those of `answer_fields` that it lacks."""
-        if not self.answer_fields:
+        if not self.notes.answer_fields:
             return message
         headers = list(message.get("headers") or ())
         try:
             sent = {bytes(name).lower() for name, _ in headers}
         except (TypeError, ValueError):
             return message  # the response reports what is wrong with it
-        missing = [field for field in self.answer_fields if field[0] not in sent]
+        missing = [field for field in self.notes.answer_fields if field[0] not in sent]
         return {**message, "headers": [*headers, *missing]}
 
 
@@ -113,7 +118,7 @@ class ObservedResponse(Response):
 
     def answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
         """See `Response.answer`."""
-        super().answer(status, text, (*fields, *self._owner.answer_fields))
+        super().answer(status, text, (*fields, *self._owner.notes.answer_fields))
 
 
 class ObservedExchange(Observed, Exchange):
@@ -128,7 +133,7 @@ class ObservedExchange(Observed, Exchange):
 
     def note_first_byte(self) -> None:
         """The head of the response is about to be sent."""
-        self.details.ttfb = perf_counter() - self.begun
+        self.notes.details.ttfb = perf_counter() - self.begun
 
 
 class ObservedWebSocket(Observed, WebSocketSession):
@@ -140,4 +145,4 @@ class ObservedWebSocket(Observed, WebSocketSession):
         await super()._send_other(message)
 
     def _answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
-        super()._answer(status, text, (*fields, *self.answer_fields))
+        super()._answer(status, text, (*fields, *self.notes.answer_fields))

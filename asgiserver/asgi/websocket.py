@@ -75,7 +75,6 @@ class WebSocketSession(Session):
         "_channel",
         "_close",
         "_codec",
-        "_deflate",
         "_denial",
         "_draining",
         "_heartbeat",
@@ -110,8 +109,8 @@ class WebSocketSession(Session):
         scope: Scope,
         offer: Offer,
     ) -> None:
-        self._deflate = negotiate(offer.extensions, context.config.ws_compression)
-        self._inbox = inbox = Inbox(self, channel, context.loop, context.config, self._deflate)
+        offer.deflate = negotiate(offer.extensions, context.config.ws_compression)
+        self._inbox = inbox = Inbox(self, channel, context.loop, context.config, offer.deflate)
         # HOT 2 %: of the bytecodes of a message; a method would call that of the inbox.
         self.feed = inbox.feed
         self._codec = inbox.codec
@@ -297,7 +296,7 @@ class WebSocketSession(Session):
 
     def _accept(self, message: Message) -> None:
         fields = accept_fields(
-            self._offer, message.get("subprotocol"), message.get("headers") or (), self._deflate
+            self._offer, message.get("subprotocol"), message.get("headers") or ()
         )
         self._channel.open_tunnel(fields)
         self._set_state(OPEN)

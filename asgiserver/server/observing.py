@@ -10,7 +10,7 @@ import os
 import re
 from typing import TYPE_CHECKING, cast
 
-from asgiserver.asgi.observed import ObservedExchange, ObservedWebSocket
+from asgiserver.asgi.observed import Notes, ObservedExchange, ObservedWebSocket
 from asgiserver.asgi.opening import open_session
 from asgiserver.http.fields import values_of
 from asgiserver.http.trace_context import read_traceparent
@@ -78,7 +78,7 @@ class Observation:
             session.scope["extensions"]["asgiserver.request"] = {"id": name}
             if self._sends_id:
                 sent = ((self._field, name.encode()),)
-        session.observe(self, details, sent)
+        session.notes = Notes(self, details, sent)
         if self._telemetry is not None:
             self._telemetry.begin(session)
         else:
@@ -107,8 +107,8 @@ class Observation:
 
     def enter(self, session: Observed) -> None:
         """See `Observer.enter`."""
-        request_id.set(session.details.request_id)
-        current_request.set(session.details)
+        request_id.set(session.notes.details.request_id)
+        current_request.set(session.notes.details)
         if self._telemetry is not None:
             self._telemetry.enter(session)
 

@@ -122,8 +122,8 @@ class Telemetry:
         span = self._tracer.start_span(name, parent, SpanKind.SERVER, attributes)
         own = span.get_span_context()
         if own.is_valid:
-            session.details.trace_id = f"{own.trace_id:032x}"
-            session.details.span_id = f"{own.span_id:016x}"
+            session.notes.details.trace_id = f"{own.trace_id:032x}"
+            session.notes.details.span_id = f"{own.span_id:016x}"
         self._spans[session] = span, trace.set_span_in_context(span, parent)
 
     def enter(self, session: Observed) -> None:
@@ -143,7 +143,7 @@ class Telemetry:
         }
         if record.status and record.outcome != "client_gone":
             labels["http.response.status_code"] = record.status
-        error = _error_type(session.error, record)
+        error = _error_type(session.notes.error, record)
         if error:
             labels["error.type"] = error
         route = getattr(session.scope.get("route"), "path", None)
@@ -154,8 +154,8 @@ class Telemetry:
                 name = record.method if record.method in METHODS else "HTTP"
                 span.update_name(f"{name} {route}")
             span.set_attributes(labels)
-            if session.error is not None:
-                span.record_exception(session.error)
+            if session.notes.error is not None:
+                span.record_exception(session.notes.error)
             if error and record.outcome != "client_gone":
                 span.set_status(Status(StatusCode.ERROR))
         span.end()

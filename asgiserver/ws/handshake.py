@@ -50,10 +50,11 @@ Extensions = list[tuple[str, list[tuple[str, str | None]]]]
 class Offer:
     """A client's offer: subprotocols in its order of preference, and extensions.
 
-    `accept_key` is the Sec-WebSocket-Accept value; None on a wire without it (RFC 8441).
+    `accept_key` is the Sec-WebSocket-Accept value; None on a wire without it (RFC 8441). `deflate`
+    is the compression that the server takes from the offer, if any.
     """
 
-    __slots__ = ("accept_key", "extensions", "subprotocols")
+    __slots__ = ("accept_key", "deflate", "extensions", "subprotocols")
 
     def __init__(
         self, subprotocols: list[str], extensions: Extensions, accept_key: bytes | None
@@ -61,6 +62,7 @@ class Offer:
         self.subprotocols = subprotocols
         self.extensions = extensions
         self.accept_key = accept_key
+        self.deflate: Deflate | None = None
 
     @property
     def status(self) -> int:
@@ -147,9 +149,7 @@ def _parsed_extensions(value: bytes) -> Extensions:
     return extensions
 
 
-def accept_fields(
-    offer: Offer, subprotocol: str | None, headers: object, deflate: Deflate | None
-) -> Fields:
+def accept_fields(offer: Offer, subprotocol: str | None, headers: object) -> Fields:
     """The fields that accept `offer` (RFC 6455 section 4.2.2), the application's `headers` last.
 
     Raises `ApplicationError` for a subprotocol that was not offered, for a header that only the
@@ -168,8 +168,8 @@ def accept_fields(
                 f"subprotocol {subprotocol!r} is not among those offered: {offer.subprotocols}"
             )
         fields.append((b"sec-websocket-protocol", subprotocol.encode()))
-    if deflate is not None:
-        fields.append((b"sec-websocket-extensions", deflate.answer))
+    if offer.deflate is not None:
+        fields.append((b"sec-websocket-extensions", offer.deflate.answer))
     for field in checked_fields(headers):
         if field[0] in _RESERVED:
             raise ApplicationError(

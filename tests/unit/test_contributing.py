@@ -33,8 +33,6 @@ def test_no_file_of_the_package_is_long() -> None:
 MAX_ATTRIBUTES = 20
 WIDE_CLASSES = {
     "Server": 28,
-    "ObservedExchange": 30,  # an `Exchange`, and what was asked for about it
-    "ObservedWebSocket": 24,
     "WorkerHandle": 28,
 }
 """Classes that had more when the rule got this test: they may not grow, and none may be added."""
