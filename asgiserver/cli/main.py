@@ -62,8 +62,9 @@ def main(
         return migrate.main(args[1:])
     if args[:1] == ["run"]:
         args = args[1:]
+    given: dict[str, Any] | int | None = None
     try:
-        given: dict[str, Any] | int | None = read_plain(args)
+        given = read_plain(args)
         if given is None:
             from asgiserver.cli import command
 
@@ -74,7 +75,7 @@ def main(
     except StartupError as error:
         if isinstance(error, ApplicationLoadError) and error.__cause__ is not None:
             write_at_last(application_traceback(error.__cause__))
-        return _fail(str(error), error.exit_code)
+        return _fail(_in_flags(str(error), given), error.exit_code)
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells have it
 
@@ -148,6 +149,14 @@ def _escape_output() -> None:
     """Let standard output escape what its encoding lacks, because arguments may be any bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _in_flags(text: str, given: object) -> str:
+    """An error's text that begins with an option's name, with the flag that was typed instead."""
+    name, colon, rest = text.partition(":")
+    if colon and isinstance(given, dict) and name in given and name in FIELDS:
+        return f"{flag_names(name)[0]}:{rest}"
+    return text
 
 
 def _fail(text: str, exit_code: int) -> int:

@@ -240,7 +240,8 @@ def make_context(
         password = config.ssl_keyfile_password or ""
         context.load_cert_chain(certfile, keyfile or None, lambda: password)
     except OSError as error:
-        files = certfile if not keyfile else f"{certfile} and {keyfile}"
+        given = [certfile, keyfile] if keyfile else [certfile]
+        files = " and ".join([name for name in given if not os.path.exists(name)] or given)
         raise ConfigError(f"{option}: cannot use {files}: {_describe(error)}") from error
     context.verify_mode = ssl.VerifyMode(config.ssl_cert_reqs)
     if config.ssl_ca_certs:

@@ -16,7 +16,7 @@ from asgiserver.cli import command
 from asgiserver.cli import main as cli
 from asgiserver.config.fields import Config
 from asgiserver.config.options import FIELDS, flag_names
-from asgiserver.errors import ApplicationLoadError, BindError, LifespanFailed
+from asgiserver.errors import ApplicationLoadError, BindError, ConfigError, LifespanFailed
 from asgiserver.server.loading import load_application
 
 ROOT = Path(__file__).parents[3]
@@ -276,6 +276,16 @@ def test_what_is_not_plain_is_left_to_click(line):
 def test_completion_for_a_shell_is_left_to_click(monkeypatch):
     monkeypatch.setenv("_ASGISERVER_COMPLETE", "bash_complete")
     assert cli.read_plain(["main:app"]) is None
+
+
+def test_an_error_after_the_options_were_read_names_the_flag_that_was_typed(capsys):
+    def fail(resolved, reread):
+        raise ConfigError("pid: x: Permission denied")
+
+    assert cli.main(["main:app", "--pid", "x"], run=fail) == 2
+    assert capsys.readouterr().err == "asgiserver: error: --pid: x: Permission denied\n"
+    assert cli.main(["main:app"], run=fail) == 2  # it stands in a file or a variable
+    assert capsys.readouterr().err == "asgiserver: error: pid: x: Permission denied\n"
 
 
 def test_an_abort_is_an_interrupt(monkeypatch, runner):
