@@ -12,7 +12,7 @@ __all__ = ["BUILD", "VARIABLE", "about", "is_stale", "is_used"]
 
 VARIABLE = "ASGISERVER_SPEEDUPS"
 
-BUILD = 2
+BUILD = 3
 """What the compiled core has to say it is: see the constant of the same name in ``_core.c``."""
 
 

@@ -8,9 +8,9 @@
 
 /* `asgiserver.speedups.BUILD` has to be the same: change both whenever what the functions and types
    of this module take or give changes. */
-enum { BUILD = 2 };
+enum { BUILD = 3 };
 
-static PyObject *lower_bytes_of(Span span) {
+PyObject *lower_bytes_of(Span span) {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
     if (bytes == NULL) {
         return NULL;
@@ -157,6 +157,8 @@ static PyObject *read_head(PyObject *module, PyObject *const *args, Py_ssize_t c
 
 static PyMethodDef functions[] = {
     {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
+    {"check_response", check_response, METH_O, check_response_doc},
+    {"encode_head", (PyCFunction)(void (*)(void))encode_head, METH_FASTCALL, encode_head_doc},
     {"read_fields", (PyCFunction)(void (*)(void))read_fields, METH_FASTCALL, read_fields_doc},
     {NULL, NULL, 0, NULL},
 };

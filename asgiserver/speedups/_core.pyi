@@ -23,6 +23,12 @@ def read_head(
     ]
     | None
 ): ...
+def check_response(
+    fields: list[tuple[bytes, bytes]], /
+) -> tuple[list[tuple[bytes, bytes]], int | None] | None: ...
+def encode_head(
+    start: bytes, fields: list[tuple[bytes, bytes]], ending: bytes, /
+) -> bytes | None: ...
 def read_fields(
     fields: list[tuple[bytes, bytes]],
     most_fields: int,

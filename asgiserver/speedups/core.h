@@ -62,7 +62,14 @@ PyObject *make_forwarded(const State *state, const Head *head, PyObject *fields)
 /* Path, raw path and query; None when the path has to be decoded. */
 PyObject *make_parts(const Head *head, PyObject *target);
 
-/* A function of the module: see `h2_request.c`. */
+/* The span in lower case. */
+PyObject *lower_bytes_of(Span span);
+
+/* Functions of the module: see `response.c`, `h2_request.c`. */
+PyObject *check_response(PyObject *module, PyObject *fields);
+extern const char check_response_doc[];
+PyObject *encode_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
+extern const char encode_head_doc[];
 PyObject *read_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
 extern const char read_fields_doc[];
 

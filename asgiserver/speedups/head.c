@@ -53,6 +53,8 @@ const Name common_names[NAMES] = {
     MEANS("x-forwarded-port", FORWARDING),
     MEANS("x-forwarded-prefix", FORWARDING),
     NAME("user-agent"), NAME("accept"), NAME("accept-language"), NAME("accept-encoding"),
+    MEANS("date", OVERRIDING),
+    MEANS("server", OVERRIDING),
     MEANS("cookie", COOKIE),
     MEANS("priority", PRIORITY),
     MEANS("proxy-connection", HOP_FIELD),
@@ -61,7 +63,7 @@ const Name common_names[NAMES] = {
     NAME("proxy-authorization"),
     NAME("cache-control"), NAME("pragma"), NAME("dnt"), NAME("range"), NAME("if-range"),
     NAME("if-match"), NAME("if-none-match"), NAME("if-modified-since"), NAME("if-unmodified-since"),
-    NAME("from"), NAME("via"), NAME("date"), NAME("max-forwards"), NAME("prefer"),
+    NAME("from"), NAME("via"), NAME("max-forwards"), NAME("prefer"),
     NAME("content-encoding"), NAME("content-language"), NAME("content-disposition"),
     NAME("content-md5"), NAME("trailer"), NAME("upgrade-insecure-requests"), NAME("save-data"),
     NAME("sec-gpc"), NAME("sec-purpose"), NAME("sec-fetch-dest"), NAME("sec-fetch-mode"),
@@ -88,7 +90,7 @@ const Name common_names[NAMES] = {
     NAME("accept-ranges"), NAME("access-control-allow-origin"), NAME("age"), NAME("allow"),
     NAME("content-location"), NAME("content-range"), NAME("etag"), NAME("expires"),
     NAME("last-modified"), NAME("link"), NAME("location"), NAME("proxy-authenticate"),
-    NAME("refresh"), NAME("retry-after"), NAME("server"), NAME("set-cookie"),
+    NAME("refresh"), NAME("retry-after"), NAME("set-cookie"),
     NAME("strict-transport-security"), NAME("vary"), NAME("www-authenticate"),
 };
 
@@ -105,7 +107,7 @@ void fill_name_table(NameTable *table) {
     }
 }
 
-static int find_name(const NameTable *table, Span span) {
+int find_name(const NameTable *table, Span span) {
     uint8_t slot = (uint8_t)span_hash_lower(span);
     for (; table->slots[slot] != 0; slot++) {
         int index = table->slots[slot] - 1;

@@ -22,6 +22,7 @@ typedef enum {
     TE,
     UPGRADE,
     FORWARDING, /* X-Forwarded-*, Forwarded: their values are not looked at */
+    OVERRIDING, /* of a response: Server and Date, which the server would add */
     /* What means something in HTTP/2 only. */
     COOKIE,
     PRIORITY,
@@ -55,6 +56,9 @@ int find_method(Span method);
 
 /* A host, perhaps with a port: `asgiserver.http.target.check_host`. */
 bool is_host(Span value);
+
+/* The index in `common_names` of this name in whatever case, or -1. */
+int find_name(const NameTable *table, Span name);
 
 /* The index in `common_names` of exactly this name, or -1. */
 int find_common_name(const NameTable *table, Span name);
