@@ -47,8 +47,8 @@ _VALUE_BYTES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 # Names of request fields that have been checked; clients send the same few for ever.
 _known_names: BoundedDict[bytes, None] = BoundedDict(1024)
 
-_NO_BODY = Framing(takes_trailers=True)
-_BODY = Framing(has_body=True, content_length=None, takes_trailers=True)
+NO_BODY = Framing(takes_trailers=True)
+BODY = Framing(has_body=True, content_length=None, takes_trailers=True)
 
 
 class H2RequestHead(RequestHead):
@@ -89,7 +89,7 @@ def read_request(fields: Fields, end: bool, settings: Settings) -> H2RequestHead
     if 0x23 in target:
         raise PeerError(400, "fragment in the request target")
     method = _method_of(pseudo[b":method"])
-    framing = _NO_BODY if end else _BODY
+    framing = NO_BODY if end else BODY
     head = H2RequestHead(method, target, "2", fields, framing, forwarded_of(found))
     if not _SPECIAL.isdisjoint(found):
         _read_special(head, found, end)
