@@ -99,6 +99,7 @@ class H2Connection(StreamConnection):
 
     def greet(self) -> None:
         """See `StreamConnection.greet`."""
+        self.output.limit_unsent()
         self.codec.start()
         self.output.flush()
 

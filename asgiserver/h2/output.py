@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.wire.output import FLUSH_SIZE, Output
@@ -10,6 +11,13 @@ if TYPE_CHECKING:
     import asyncio
 
     from asgiserver.h2.codec import H2Codec
+
+
+UNSENT = 131072
+"""Bytes that the system keeps of what the network has not taken yet. It would keep megabytes, and
+no answer can go before what the system has already."""
+
+_UNSENT_OPTION = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 
 class H2Output(Output):
@@ -26,6 +34,16 @@ class H2Output(Output):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         self._leaves_soon = False
+
+    def limit_unsent(self) -> None:
+        """Let the system keep little, so that the order of answers is ours."""
+        sock = self.transport.get_extra_info("socket")
+        if (
+            sock is not None
+            and _UNSENT_OPTION is not None
+            and sock.family in (socket.AF_INET, socket.AF_INET6)
+        ):
+            sock.setsockopt(socket.IPPROTO_TCP, _UNSENT_OPTION, UNSENT)
 
     def flush(self) -> None:
         """Write what has been gathered, and go on while streams have more and there is room."""
