@@ -35,11 +35,9 @@ def _left_to_python(_start: bytes, _fields: Fields, _ending: bytes) -> None:
 
 
 # HOT 5 %: of a response whose head was never sent before.
-_encoded: Callable[[bytes, Fields, bytes], bytes | None] = _left_to_python
-if speedups.is_used:
-    from asgiserver.speedups import _core
-
-    _encoded = _core.encode_head
+_encoded: Callable[[bytes, Fields, bytes], bytes | None] = speedups.choose(
+    "encode_head", _left_to_python
+)
 
 
 class HeadEncoder:

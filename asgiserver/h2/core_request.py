@@ -8,21 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asgiserver import speedups
 from asgiserver.h2 import request_head
 from asgiserver.h2.priority import read_priority
 from asgiserver.h2.request_head import BODY, NO_BODY, H2RequestHead
 from asgiserver.http.message import Framing
-from asgiserver.speedups import _core
 
 if TYPE_CHECKING:
     from asgiserver.h2.settings import Settings
     from asgiserver.types import Fields
 
 
+def _left_to_python(*_fields_and_limits: object) -> None:
+    """In the place of the compiled core where there is none."""
+
+
+_read_fields = speedups.choose("read_fields", _left_to_python)
+
+
 def read_request(fields: Fields, end: bool, settings: Settings) -> H2RequestHead:
     """See `request_head.read_request`."""
     keeps = settings.underscores.policy == "keep"
-    found = _core.read_fields(fields, settings.fields, settings.line, keeps, not end)
+    found = _read_fields(fields, settings.fields, settings.line, keeps, not end)
     if found is None:
         return request_head.read_request(fields, end, settings)
     method, target, fields, waits, length, priority, forwarded, parts = found

@@ -14,10 +14,11 @@ from asgiserver.h2.hpack_policy import MOST_CRUMBS, NEVER_INDEXED, error_of
 
 if TYPE_CHECKING:
     from asgiserver.h2.header_blocks import HeaderDecoder, HeaderEncoder
+    from asgiserver.speedups import _core
     from asgiserver.types import Fields
 
-if speedups.is_used:
-    from asgiserver.speedups import _core
+_Decoder: type[_core.Decoder] = speedups.choose("Decoder", None)
+_Encoder: type[_core.Encoder] = speedups.choose("Encoder", None)
 
 
 def make_decoder() -> HeaderDecoder:
@@ -44,7 +45,7 @@ class CoreDecoder:
     __slots__ = ("_decoder",)
 
     def __init__(self) -> None:
-        self._decoder = _core.Decoder(TABLE_SIZE)
+        self._decoder = _Decoder(TABLE_SIZE)
 
     def decode(self, block: bytes, most_fields: int, most_bytes: int) -> Fields:
         """See `HeaderDecoder.decode`."""
@@ -65,7 +66,7 @@ class CoreEncoder:
     __slots__ = ("_encoder", "encode")
 
     def __init__(self) -> None:
-        self._encoder = _core.Encoder(TABLE_SIZE, NEVER_INDEXED)
+        self._encoder = _Encoder(TABLE_SIZE, NEVER_INDEXED)
         self.encode = self._encoder.encode
 
     def resize(self, size: int) -> None:

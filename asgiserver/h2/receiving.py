@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeVar
 
-from asgiserver import speedups
 from asgiserver.errors import PeerError
 from asgiserver.h2 import budgets, frames
+from asgiserver.h2.core_request import read_request
 from asgiserver.h2.faults import (
     COMPRESSION_ERROR,
     ENHANCE_YOUR_CALM,
@@ -23,11 +23,6 @@ from asgiserver.h2.header_blocks import CompressionFault, FieldsTooLarge
 from asgiserver.h2.request_head import H2RequestHead, check_trailers
 from asgiserver.h2.sending import WORTHY, Sender
 from asgiserver.h2.streams import DROP, RECEIVED, Fault, Stream
-
-if speedups.is_used:
-    from asgiserver.h2.core_request import read_request
-else:
-    from asgiserver.h2.request_head import read_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable

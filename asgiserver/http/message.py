@@ -26,11 +26,9 @@ def _left_to_python(_headers: object) -> None:
 
 
 # HOT 10 %: of a response whose head was never sent before; it accepts, and never refuses.
-_accepted: Callable[[Any], tuple[Fields, int | None] | None] = _left_to_python
-if speedups.is_used:
-    from asgiserver.speedups import _core
-
-    _accepted = _core.check_response
+_accepted: Callable[[Any], tuple[Fields, int | None] | None] = speedups.choose(
+    "check_response", _left_to_python
+)
 
 NO_NAMES: frozenset[bytes] = frozenset()
 # Response fields that the server has to read, and does not only send.

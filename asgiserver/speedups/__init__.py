@@ -7,8 +7,9 @@ nothing but speed depends on it (docs/adr/0023). ``ASGISERVER_SPEEDUPS=0`` leave
 from __future__ import annotations
 
 import os
+from typing import Any
 
-__all__ = ["BUILD", "VARIABLE", "about", "is_stale", "is_used"]
+__all__ = ["BUILD", "VARIABLE", "about", "choose", "is_stale", "is_used"]
 
 VARIABLE = "ASGISERVER_SPEEDUPS"
 
@@ -33,3 +34,12 @@ def find() -> tuple[bool, bool, str]:
 
 
 is_used, is_stale, about = find()
+
+
+def choose(name: str, otherwise: Any) -> Any:
+    """What the core calls `name`, when it is used, or `otherwise`."""
+    if not is_used:
+        return otherwise
+    import asgiserver.speedups._core as _core
+
+    return getattr(_core, name)

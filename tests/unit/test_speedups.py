@@ -72,6 +72,15 @@ def test_the_variable_turns_it_off(stand_in, monkeypatch):
     assert speedups.find() == (False, False, "off by ASGISERVER_SPEEDUPS=0")
 
 
+def test_what_is_chosen(stand_in, monkeypatch):
+    core = a_core(speedups.BUILD)
+    core.__dict__["read"] = "of the core"
+    stand_in(core)
+    for is_used, expected in ((True, "of the core"), (False, "of Python")):
+        monkeypatch.setattr(speedups, "is_used", is_used)
+        assert speedups.choose("read", "of Python") == expected
+
+
 @pytest.mark.parametrize(("value", "words"), [("0", "off by ASGISERVER_SPEEDUPS=0"), ("1", "")])
 def test_a_process_says_whether_it_is_used(value, words, monkeypatch):
     monkeypatch.setenv(speedups.VARIABLE, value)
