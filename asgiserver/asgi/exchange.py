@@ -79,6 +79,11 @@ class Exchange(Session):
         """See `Session.unsent`."""
         return self.response.unsent
 
+    @property
+    def awaits_client(self) -> bool:
+        """See `Session.awaits_client`; after the end of its body a client sends no more."""
+        return bool(self._waiters) and not self._body_complete
+
     # From the wire.
 
     def feed(self, data: bytes) -> None:

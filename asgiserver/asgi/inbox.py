@@ -109,6 +109,11 @@ class Inbox:
     def __repr__(self) -> str:
         return f"<Inbox messages={len(self._messages)} buffered={self.buffered}>"
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the application waits for a message."""
+        return any(not waiter.done() for waiter in self._waiters)
+
     # From the wire.
 
     def feed(self, data: bytes) -> None:

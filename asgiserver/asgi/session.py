@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from asyncio import Task
     from collections.abc import Callable
 
+    from asgiserver.asgi.channel import Channel
     from asgiserver.asgi.ending import Ending
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import Event
@@ -61,6 +62,7 @@ class Session:
 
     context: Served
     request: RequestHead
+    _channel: Channel
     scope: Scope
     task: Task[None] | None  # None also when the application ended without waiting for anything
     over: bool
@@ -98,6 +100,18 @@ class Session:
     @property
     def unsent(self) -> bool:
         """Whether nothing of the answer is on the wire yet."""
+        raise NotImplementedError
+
+    @property
+    def waits_for(self) -> str:
+        """For whom the session waits: "application", "client to send" or "client to read"."""
+        if not self.over and not self._channel.writable:
+            return "client to read"
+        return "client to send" if self.awaits_client else "application"
+
+    @property
+    def awaits_client(self) -> bool:
+        """Whether the application waits for something that the client has still to send."""
         raise NotImplementedError
 
     # From the wire.

@@ -65,11 +65,7 @@ _NO_MESSAGE = "websocket.send needs either text (str) or bytes"
 
 
 class WebSocketSession(Session):
-    """The `Session` of a WebSocket; the `Owner` of its inbox, which is the receiving half.
-
-    `on_tick` has to be called about once a second: keep-alive and the timeout of the closing
-    handshake add up the time between its calls.
-    """
+    """The `Session` of a WebSocket; the `Owner` of its inbox, which is the receiving half."""
 
     __slots__ = (
         "_channel",
@@ -143,6 +139,10 @@ class WebSocketSession(Session):
         return self.state == CLOSED
 
     @property
+    def awaits_client(self) -> bool:
+        return self._inbox.is_awaited
+
+    @property
     def buffered(self) -> int:  # type: ignore[override] # nobody sets it
         """See `Session.buffered`: bytes of messages, and bytes that are not decoded yet."""
         return self._inbox.buffered
@@ -189,7 +189,7 @@ class WebSocketSession(Session):
             self._note_end(1012, "server shutdown", "shutdown")
 
     def on_tick(self, now: float) -> None:
-        """About a second has passed; `now` is in seconds of the clock."""
+        """About a second has passed since the last call; `now` is in seconds of the clock."""
         heartbeat = self._heartbeat
         heartbeat.tick(now, self._inbox.received, self.state == CLOSING)
         if self.state == OPEN:

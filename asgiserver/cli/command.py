@@ -143,5 +143,6 @@ def _command() -> click.Command:
         context_settings={"help_option_names": ["-h", "--help"]},
         help="Serve the ASGI application APP, written module:attribute.",
         epilog="Each option is also a variable (ASGISERVER_PORT) and a key in the file (port)."
-        ' asgiserver migrate "uvicorn ..." translates the command line of another server.',
+        ' asgiserver migrate "uvicorn ..." translates the command line of another server,'
+        " asgiserver dump PID tells what a running server is doing.",
     )

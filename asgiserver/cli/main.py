@@ -60,6 +60,11 @@ def main(
 
         _escape_output()
         return migrate.main(args[1:])
+    if args[:1] == ["dump"]:
+        from asgiserver.cli import dump
+
+        _escape_output()
+        return dump.main(args[1:])
     if args[:1] == ["run"]:
         args = args[1:]
     given: dict[str, Any] | int | None = None

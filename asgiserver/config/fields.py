@@ -131,6 +131,7 @@ class Config:
     run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
     timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Processes", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
+    gc: str = option("auto", "Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze in workers, else default", "Processes", choices=("auto", "default", "freeze", "tuned"))
     limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1, needs_parent=True)
     limit_max_requests_jitter: int = option(0, "Add a random number up to this to --limit-max-requests, so that workers are not replaced all at once", "Processes")
     max_worker_age: float = option(OFF, "Replace a worker that is older than this", "Processes", "seconds", minimum=1, needs_parent=True)
@@ -208,6 +209,11 @@ class Config:
     request_id_header: str = option("X-Request-ID", "Field of the id, which is taken over from trusted proxies (--forwarded-allow-ips)", "Logging", "name")
     otel: bool = option(False, "Trace requests and measure them with OpenTelemetry, which OTEL_* variables configure", "Logging")
     use_colors: bool | None = option(None, "Colours in the log (default: on a terminal)", "Logging", "bool")
+
+    # Diagnosis
+    loop_stall_warn: float = option(0.5, "Name in the log what has blocked the event loop for this long", "Diagnosis", "seconds", also_off=(0,), minimum=0.01)
+    request_warn: float = option(OFF, "Name in the log a request that has run for this long without an answer, and where in the application it waits", "Diagnosis", "seconds", also_off=(0,), minimum=0.001)
+    control: str = option("auto", "Unix socket on which asgiserver dump asks the server what it is doing: a path, off, or auto (Linux: a name made of the process id, for the same user and root alone; elsewhere off)", "Diagnosis", "name", in_workers=False)
 
     # Keyword arguments of uvicorn.Config that no flag sets
     callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "callable", cli=False, no_effect="run a task of your own instead")

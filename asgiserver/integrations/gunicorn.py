@@ -22,6 +22,7 @@ from asgiserver.config.options import resolve_keywords
 from asgiserver.errors import ApplicationLoadError, NestedServerError, StartupError
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 from asgiserver.server.application import load_outside_the_loop
+from asgiserver.server.control_socket import answering
 from asgiserver.server.importing import importing, outside_the_loop
 from asgiserver.server.listener import Listener
 from asgiserver.server.loops import loop_factory
@@ -104,7 +105,7 @@ class Worker(BaseWorker):  # type: ignore[misc,unused-ignore] # gunicorn is not 
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
             self._loop = loop = runner.get_loop()
             self.server = server = Server(config, listeners=listeners, app=app)
-            with StopSignals(loop, server) as signals:
+            with StopSignals(loop, server) as signals, answering(config):
                 run_main(runner, self._serve(server, signals))
 
     async def _serve(self, server: Server, signals: StopSignals) -> None:

@@ -48,6 +48,13 @@ class Counters:
     requests: int = _figure("Requests begun, handshakes of WebSockets among them", "counter")
     refused: dict[str, int] = _labelled("Connections and requests refused", "counter", "reason")
     lingering: int = _figure("Connections closed but for what the client still sends", "gauge")
+    stalls: int = _figure("Times that the event loop was blocked for --loop-stall-warn", "counter")
+    stalled_seconds: float = _figure("Seconds for which the event loop was blocked so", "counter")
+    slow_requests: int = _figure(
+        "Requests that ran for --request-warn without an answer", "counter"
+    )
+    gc_pauses: int = _figure("Pauses of 50 ms and more for the garbage collector", "counter")
+    gc_seconds: float = _figure("Seconds spent in the garbage collector", "counter")
 
     def count_refused(self, reason: str) -> None:
         """Count one connection or request that was refused for `reason`."""

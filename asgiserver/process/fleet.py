@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import math
 import selectors
 import signal
 import sys
@@ -17,12 +16,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 from asgiserver.config.options import FIELDS
 from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop, Stopping
 from asgiserver.process.handle import exit_text, size_text
+from asgiserver.process.inquiry import Inquiries
 from asgiserver.process.memory import own_and_shared_bytes
 from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
 from asgiserver.process.signals import KILL
 from asgiserver.process.stacks import STACKS_SIGNAL
+from asgiserver.watch.report import text_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asgiserver.config.fields import Config
     from asgiserver.process.handle import WorkerHandle
     from asgiserver.process.launch import Launcher
@@ -52,6 +55,8 @@ SELECTABLE = 400
 def config_of_worker(config: Config, app: Any) -> Config:
     """The configuration of a worker that serves `app` for a supervisor with `config`."""
     changes = {**_NOT_FOR_WORKERS, "app": app}
+    if config.gc == "auto" and not config.reload:  # a collection would delay each reload
+        changes["gc"] = "freeze"
     if sys.platform == "win32":
         changes["limit_connections"] = min(config.limit_connections or SELECTABLE, SELECTABLE)
     return dataclasses.replace(config, **changes)
@@ -79,6 +84,7 @@ class Fleet:
     def __init__(self, owner: Owner, selector: selectors.BaseSelector, launcher: Launcher) -> None:
         self.workers: list[WorkerHandle] = []
         self.launcher = launcher
+        self.inquiries = Inquiries()
         self.sockets: Sockets  # set by the owner when the sockets are bound
         # What is planned for the workers goes into the log at level debug, because the owner says
         # it for all of them: at a stop, and with --reload.
@@ -180,9 +186,9 @@ class Fleet:
         self._owner.worker_failed(None, now)
 
     def _adopt(self, worker: WorkerHandle) -> None:
-        def on_stacks() -> None:
-            if not worker.read_stacks(time.monotonic()):
-                self._selector.unregister(worker.stacks_channel)
+        def on_told() -> None:
+            if not self._listen(worker):
+                self._selector.unregister(worker.told.channel)
 
         def on_control() -> None:
             if not self._read(worker):
@@ -190,7 +196,15 @@ class Fleet:
 
         self.workers.append(worker)
         self._selector.register(worker.control, selectors.EVENT_READ, on_control)
-        self._selector.register(worker.stacks_channel, selectors.EVENT_READ, on_stacks)
+        self._selector.register(worker.told.channel, selectors.EVENT_READ, on_told)
+
+    def _listen(self, worker: WorkerHandle) -> bool:
+        """Handle what the worker tells of itself; False when it has closed the channel."""
+        answers, is_open = worker.told.read(time.monotonic())
+        for dump in answers:
+            if not self.inquiries.on_answer(worker, dump):
+                logger.error("%s runs this:\n%s", worker, text_of(dump))
+        return is_open
 
     # What happens to workers -------------------------------------------------------------------
 
@@ -257,28 +271,29 @@ class Fleet:
         if worker.control in registered:
             self._read(worker)
             self._selector.unregister(worker.control)
-        if worker.stacks_channel in registered:
-            worker.read_stacks(time.monotonic())
-            self._selector.unregister(worker.stacks_channel)
+        if worker.told.channel in registered:
+            self._listen(worker)
+            self._selector.unregister(worker.told.channel)
         self._log_stacks(worker)
+        self.inquiries.on_gone(worker)
         worker.close()
         self.workers.remove(worker)
         self.sockets.free_cell(worker.cell)
 
     def _log_stacks(self, worker: WorkerHandle) -> None:
-        text = worker.take_stacks()
-        if text:
+        text = worker.told.take_stacks()
+        if text and not self.inquiries.on_stacks(worker, text):
             logger.error("%s is doing this:\n%s", worker, text)
 
     # Time ------------------------------------------------------------------------------------
 
     def chores(self, now: float) -> float:
         """Do what is due by time alone; return when to come back."""
-        again = math.inf
+        again = self.inquiries.chores(now)
         for worker in self.workers:
-            if worker.flush_at <= now:
+            if worker.told.flush_at <= now:
                 self._log_stacks(worker)
-            again = min(again, worker.flush_at)
+            again = min(again, worker.told.flush_at)
         heard = self.heard(now)
         self.sockets.open_to({worker.slot for worker in heard})
         return min([again, *(worker.beat_at + SILENT for worker in heard)])
@@ -292,16 +307,28 @@ class Fleet:
         for worker in self.workers:
             worker.beat_at = now
 
-    def ask_stacks(self) -> None:
+    def tell(self, done: Callable[[dict[str, Any]], None]) -> None:
+        """Ask all workers what they are doing; `done` gets their answers, in a few seconds."""
+        self.inquiries.ask(list(self.workers), done)
+
+    def log_doings(self) -> None:
         """Log what all workers are doing."""
-        for worker in self.in_phase(Phase.READY):
-            self._ask(worker)
+        self.tell(_log_doings)
 
     def _ask(self, worker: WorkerHandle) -> None:
-        if STACKS_SIGNAL is not None:  # without the signal a worker writes its stacks by itself
+        """Ask a worker that is stuck; without the signal it writes its stacks by itself."""
+        if STACKS_SIGNAL is not None:
             worker.signal(STACKS_SIGNAL)
+        worker.told.ask()
 
     def abandon(self) -> None:
         """Called in a forked child: close the sockets of the other workers."""
         for worker in self.workers:
             worker.close()
+
+
+def _log_doings(result: dict[str, Any]) -> None:
+    for entry in result["workers"]:
+        dump, text = entry["dump"], entry["stacks"]
+        text = f"{entry['note']}\n{text}" if dump is None else text_of(dump)
+        logger.error("Worker %d (pid %d) is doing this:\n%s", entry["index"], entry["pid"], text)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
 from asgiserver.process.control import Beat, Failed, Lines, Message, Stop, encode
 from asgiserver.process.plan import Phase, View
+from asgiserver.process.told import Told
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["WorkerHandle", "exit_text", "size_text"]
 
 RSS_SAMPLES = 3  # a worker is recycled after so many samples in a row above the limit of memory
-MAX_STACKS = 1 << 20  # bytes kept of the stacks that a worker writes
 
 
 class WorkerHandle:
@@ -44,7 +44,7 @@ class WorkerHandle:
         self.slot = slot
         self.generation = generation
         self.control = control
-        self.stacks_channel = stacks_channel
+        self.told = Told(stacks_channel)
         self._poll = poll
         self._lines = Lines()
 
@@ -60,8 +60,6 @@ class WorkerHandle:
         self.beat_at = now
         self.last = Beat()
         self.stacks_at: float | None = None
-        self.stacks = bytearray()
-        self.flush_at = float("inf")  # when to log the stacks, unless more of them arrive first
 
         self.retire = ""
         self.cell = 0  # on the load board
@@ -117,30 +115,10 @@ class WorkerHandle:
             return ""
         return next((message.text for message in messages if isinstance(message, Failed)), "")
 
-    def read_stacks(self, now: float) -> bool:
-        """Gather what the worker wrote about its stacks; False at the end of the channel."""
-        try:
-            data = self.stacks_channel.recv(65536)
-        except BlockingIOError:
-            return True
-        except OSError:
-            data = b""
-        if data and len(self.stacks) < MAX_STACKS:
-            self.stacks += data
-            self.flush_at = now + 0.2
-        return bool(data)
-
-    def take_stacks(self) -> str:
-        """Return the text gathered so far, and forget it."""
-        text = self.stacks.decode("utf-8", "replace").strip()
-        self.stacks.clear()
-        self.flush_at = float("inf")
-        return text
-
     def close(self) -> None:
         """Close both channels."""
         self.control.close()
-        self.stacks_channel.close()
+        self.told.close()
 
     # Orders ----------------------------------------------------------------------------------
 

@@ -6,20 +6,26 @@ This module knows nothing of workers.
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import math
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.errors import ConfigError
 from asgiserver.process.sockets import Sockets
 from asgiserver.process.systemd import Notifier, inherited_sockets
 from asgiserver.process.upgrade import Predecessor, Successor
 from asgiserver.server.announcement import announce
+from asgiserver.server.control_socket import open_control
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.readiness import Readiness
+from asgiserver.watch.door import Door
 
 if TYPE_CHECKING:
+    import selectors
+    from collections.abc import Callable
+
     from asgiserver.config.fields import Config
     from asgiserver.process.pidfile import PidFile
     from asgiserver.server.listener import Listener
@@ -43,6 +49,8 @@ class Service:
         self._handed_over = False
         self._listening = False
         self._opened: Sockets | None = None
+        self._control: Listener | None = None  # where `asgiserver dump` asks
+        self._door: Door | None = None
 
     def __repr__(self) -> str:
         state = "serving" if self._announced else "starting"
@@ -70,7 +78,22 @@ class Service:
             config = self._config
             logs = [path for path in (config.log_file, config.access_log_file) if path]
             drop_privileges(config.user, config.group, logs)
+        self._control = open_control(self._config.control, replace=self._predecessor is not None)
         self._readiness.check()
+
+    def answer(
+        self,
+        selector: selectors.BaseSelector,
+        tell: Callable[[Callable[[dict[str, Any]], None]], None],
+    ) -> None:
+        """Answer who asks what the workers are doing; `tell` finds that out."""
+        if self._control is None:
+            return
+
+        def answer(reply: Callable[[bytes], None]) -> None:
+            tell(lambda result: reply(json.dumps(result).encode()))
+
+        self._door = Door(self._control.socket, selector, answer)
 
     def _bind(self) -> list[Listener]:
         if self._predecessor is not None:
@@ -152,6 +175,10 @@ class Service:
     def close(self) -> None:
         """Give everything back, however far `open` came."""
         self._stop_listening()
+        if self._door is not None:
+            self._door.close()
+        if self._control is not None:
+            self._control.close()
         if self._opened is not None:
             self._opened.close_board()
         if self._predecessor is not None:
@@ -164,6 +191,8 @@ class Service:
     def abandon(self) -> None:
         """Called in a forked child: let go of what only the supervisor may hold."""
         self._readiness.abandon()
+        if self._control is not None:
+            self._control.close(unlink=False)
         if self._pidfile is not None:
             self._pidfile.abandon()
         if self._predecessor is not None:

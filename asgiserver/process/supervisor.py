@@ -112,6 +112,7 @@ class Supervisor:
             self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
             self._service.open()
             self._fleet.sockets = self._service.sockets
+            self._service.answer(self._selector, self._fleet.tell)
             workers = "1 worker" if self._goal.size == 1 else f"{self._goal.size} workers"
             logger.info("Supervisor started (pid %d), %s", os.getpid(), workers)
             launcher = self._fleet.launcher
@@ -397,7 +398,7 @@ class Supervisor:
 
     def stacks(self) -> None:
         """SIGUSR1: log what all workers are doing."""
-        self._fleet.ask_stacks()
+        self._fleet.log_doings()
 
     def _on_change(self, path: str) -> None:
         if self._goal.stopping:

@@ -13,6 +13,7 @@ import inspect
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 import traceback
@@ -48,9 +49,9 @@ from asgiserver.server.loading import load_env_files, load_object
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
+from asgiserver.watch.watchdog import watchdog
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
     from types import FrameType
 
@@ -61,6 +62,7 @@ __all__ = ["INDEX_VARIABLE", "Served", "main", "work"]
 logger = logging.getLogger(LOGGER)
 
 INDEX_VARIABLE = "ASGISERVER_WORKER_INDEX"
+ANSWER_TIME = 2.0  # seconds in which the supervisor has to read what it has asked for
 LOOK = 0.02  # seconds between two looks whether connections are left that have to end
 # The longest time, in seconds, after which `faulthandler` can end a process without a supervisor.
 LONGEST_LINGER = 24 * 3600.0
@@ -134,14 +136,22 @@ class Worker:
         try:
             with asyncio.Runner(loop_factory=shareable_loop(config.loop)) as runner:
                 self._loop = runner.get_loop()
-                write_on_signal(self._loop, self._stacks_fd)
+                write_on_signal(self._stacks_fd)
                 unblock()
                 die_with_parent(signal.SIGTERM, self._parent)
                 server = self._make_server(self._setup)
+                self._answer_questions()
                 signal.signal(signal.SIGTERM, self._on_sigterm)
                 return run_main(runner, self._serve(self._loop, server))
         except Exception as exc:
             return self._fail(exc)
+
+    def _answer_questions(self) -> None:
+        """From now on a thread tells the supervisor what this worker is doing, when it asks."""
+        channel = socket.socket(fileno=os.dup(self._stacks_fd))
+        channel.settimeout(ANSWER_TIME)
+        close_in_children(channel)
+        watchdog.attach(channel)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, server: Served) -> int:
         self._control.setblocking(False)

@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import socket
 
-__all__ = ["close_in_children", "reset_signals_in_children"]
+__all__ = ["close_in_children", "reset_signals_in_children", "write_stacks_at"]
 
 _sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 _descriptors: set[int] = set()
+_stacks_signals: set[int] = set()
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 
 
@@ -33,6 +34,18 @@ def close_in_children(own: socket.socket | int) -> None:
     reset_signals_in_children()
 
 
+def write_stacks_at(number: int, fd: int, *, all_threads: bool = True) -> None:
+    """Let a signal write the stacks of this process to `fd`, but not those of any fork.
+
+    It is done by code in C that needs neither the interpreter lock nor a turn of an event loop.
+    """
+    import faulthandler
+
+    faulthandler.register(number, file=fd, all_threads=all_threads)
+    _stacks_signals.add(number)
+    reset_signals_in_children()
+
+
 @functools.cache
 def reset_signals_in_children() -> None:
     """Give every later fork the default action for each signal that this package handles."""
@@ -42,14 +55,14 @@ def reset_signals_in_children() -> None:
 
 def _become_a_child() -> None:
     _replace_descriptors()
+    for number in _stacks_signals:
+        sys.modules["faulthandler"].unregister(number)
     signal.set_wakeup_fd(-1)  # the descriptor belongs to the event loop of the parent
     for number in signal.valid_signals():
         # The file tells whose a handler is; its module may be called __main__, as in a worker.
         code = getattr(signal.getsignal(number), "__code__", None)
         if code is None or not code.co_filename.startswith(_PACKAGE):
             continue
-        if "faulthandler" in sys.modules and number == getattr(signal, "SIGUSR1", None):
-            sys.modules["faulthandler"].unregister(number)
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
         signal.signal(number, default)
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
 
 
-__all__ = ["Listener", "adopt", "bind_sockets"]
+__all__ = ["Listener", "adopt", "bind_sockets", "bind_unix"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
@@ -141,7 +141,7 @@ def _specs(config: Config) -> list[str]:
 
 def _bind(spec: str, config: Config, scheme: str) -> list[Listener]:
     if spec.startswith("unix:"):
-        return [_bind_unix(spec[5:], config.uds_mode, scheme)]
+        return [bind_unix(spec[5:], config.uds_mode, scheme)]
     if spec.startswith("fd://"):
         return [_adopt(spec[5:], scheme)]
     host, port = _split(spec, config.port)
@@ -239,7 +239,8 @@ def _reserve(sock: socket.socket, address: tuple[object, ...]) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
 
 
-def _bind_unix(path: str, mode: str | None, scheme: str) -> Listener:
+def bind_unix(path: str, mode: str | None, scheme: str) -> Listener:
+    """A listener on a unix socket at `path`; `mode` is octal. Raises `BindError`."""
     if not hasattr(socket, "AF_UNIX"):
         raise ConfigError("bind: this platform has no unix sockets")
     if not path:

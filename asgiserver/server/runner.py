@@ -14,6 +14,7 @@ from asgiserver.config.fields import has_tls
 from asgiserver.errors import BROKEN_OFF
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.application import load_outside_the_loop
+from asgiserver.server.control_socket import answering
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
 from asgiserver.server.server import Server
@@ -56,7 +57,7 @@ def _bind_and_serve(config: Config) -> int:
         server.app = load_outside_the_loop(config)
         with asyncio.Runner(loop_factory=loop_factory(config.loop)) as runner:
             loop = runner.get_loop()
-            with StopSignals(loop, server) as signals:
+            with StopSignals(loop, server) as signals, answering(config):
                 return _run(runner, server, signals)
     finally:
         server.release_listeners()  # needed when the server has not started

@@ -24,6 +24,7 @@ from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
 from asgiserver.server.announcement import announce, reader_name
 from asgiserver.server.application import load
 from asgiserver.server.children import close_in_children
+from asgiserver.server.control_socket import answer_at_path, silence
 from asgiserver.server.importing import refuse_nested_server
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.listener import bind_sockets
@@ -34,6 +35,7 @@ from asgiserver.server.redirect import redirect_context
 from asgiserver.server.unfinished import Unfinished
 from asgiserver.server.view import ServerView
 from asgiserver.server.wires import make_wires
+from asgiserver.watch import watching
 from asgiserver.wire.clock import CoarseClock
 from asgiserver.ws.codecs import check_codec
 
@@ -144,7 +146,11 @@ class Server:
             self.bind()
             self.context = context = self._make_context(loop, self.app or load(config))
             self.view = ServerView(context)
+            answer_at_path(context)
+            watching.begin(context)
             await self._start_lifespan(context)
+            assert self._clock is not None
+            watching.started(context, self._clock)
             self._start_access_log(context)
             await self._accept(context)
             self.addresses = tuple(listener.address for listener in self.listeners)
@@ -304,6 +310,15 @@ class Server:
     ) -> None:
         await self.stop()
 
+    def dump(self) -> dict[str, Any]:
+        """What this process is doing, as JSON has it: its requests, tasks and threads.
+
+        It may be called in any thread; see ``asgiserver dump``.
+        """
+        from asgiserver.watch.watchdog import take_dump
+
+        return take_dump()
+
     def reload_tls(self) -> bool:
         """Read certificates and keys again; True when new connections now get them."""
         return self._tls is not None and self._tls.reload()
@@ -412,6 +427,9 @@ class Server:
                 await acceptor.finish_handshakes(0)
             if self._clock is not None:
                 self._clock.stop()
+            if hasattr(self, "context"):
+                silence(self.context)
+                watching.end(self.context)
             self._readiness.withdraw()
             self.release_listeners()
             if self._access_log is not None:

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
 
 __all__ = ["Unfinished"]
@@ -82,15 +83,25 @@ class Unfinished:
             session.begin_drain()
 
     def _report(self) -> None:
-        for session in self._context.running.values():
-            logger.info("Waiting for %s (%.1f s)", session.label, session.age)
+        for session, place in self._places():
+            logger.info("Waiting for %s (%.1f s)%s", session.label, session.age, place)
+
+    def _places(self) -> list[tuple[Session, str]]:
+        """The sessions that still run, and where in the application each of them waits."""
+        from asgiserver.watch.dump import where
+
+        context = self._context
+        found = where(context, list(context.running.values()))
+        return [(session, f" in {place}" if place else "") for session, place in found.items()]
 
     async def cancel(self) -> None:
         """Cancel the sessions that still run, name them in the log, and close all connections."""
         context = self._context
         running = context.running.copy()
-        for session in running.values():
-            logger.warning("Cancelled at shutdown: %s (%.1f s)", session.label, session.age)
+        for session, place in self._places() if running else ():
+            logger.warning(
+                "Cancelled at shutdown: %s (%.1f s)%s", session.label, session.age, place
+            )
             session.cancel("shutdown")
         if running:
             await asyncio.wait(set(running), timeout=CANCEL_TIME)

@@ -90,7 +90,7 @@ def test_a_blocked_loop_is_found_described_and_replaced(tmp_path, loop):
         assert len({server.get(timeout=5)["pid"] for _ in range(10)}) == 1
         server.see("is doing this:")
         server.see(r"app\.py\", line \d+ in answer")  # the thread
-        server.see(r"coro=<.*Session\.run")  # the task
+        server.see("GET /block/600 ")  # the request
         server.see("is still blocked: SIGTERM")
         server.see("is ready", 3)
         server.see("SIGKILL")
