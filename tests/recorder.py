@@ -32,6 +32,9 @@ class Recorder:
         self.head = None
         self.body = []
 
+    def on_preface(self, data):
+        return False  # there is no other wire
+
     def on_request(self, head):
         assert self.head is None
         self.head = head

@@ -84,12 +84,17 @@ class H1Channel(Output):
         self._parser = parser
         self.owner = owner
         self.session: Session | None = None  # the current session
-        self.is_old = False  # whether the request is HTTP/1.0
+        self.is_old: bool | None = None  # whether the request is HTTP/1.0; None before the first
         self.keep_alive = True
         self._chunked = False  # whether the current response is chunked
 
     def __repr__(self) -> str:
         return f"<H1Channel {self.session} keep_alive={self.keep_alive}>"
+
+    @property
+    def has_served(self) -> bool:
+        """Whether a request has come."""
+        return self.is_old is not None
 
     # `Channel`: called by the session.
 

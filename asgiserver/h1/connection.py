@@ -14,7 +14,6 @@ from asgiserver.asgi.response import plain_head
 from asgiserver.errors import PeerError
 from asgiserver.h1.channel import DISCARD_SIZE, H1Channel
 from asgiserver.h1.parser import RequestParser
-from asgiserver.wire.choose import HTTP2_PREFACE
 from asgiserver.wire.connection import StreamConnection
 from asgiserver.wire.output import TURN_SIZE
 from asgiserver.wire.peer import has_ended
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
     from asgiserver.h1.codecs import H1Codecs
     from asgiserver.h1.framing import H1RequestHead
     from asgiserver.http.proxy_protocol import ProxyHeader
-    from asgiserver.wire.choose import MakeConnection
 
 PIPELINE_TURN = 16
 """Requests of one connection that are answered in one turn of the loop, before other connections
@@ -58,15 +56,11 @@ class H1Connection(StreamConnection):
 
     __slots__ = ("_channel", "_make_http2", "_parser")
 
-    _make_http2: MakeConnection  # set when the server speaks HTTP/2 without TLS
-
     def __init__(
         self, codecs: H1Codecs, context: ServerContext, passed_on: ProxyHeader | None = None
     ) -> None:
         self._parser = parser = RequestParser(self, codecs.reader)
-        if codecs.http2 is not None:
-            self._make_http2 = codecs.http2
-            parser.look_for(HTTP2_PREFACE)
+        self._make_http2 = codecs.http2
         self._channel = channel = H1Channel(context.loop, codecs.encoder, parser, self)
         StreamConnection.__init__(self, context, channel, codecs.times, passed_on)
 
@@ -257,18 +251,20 @@ class H1Connection(StreamConnection):
 
     # `RequestSink`: called by the parser; runs no application code.
 
-    def on_preface(self, data: bytes) -> None:
-        """The client speaks HTTP/2, which it may without TLS: with TLS it has to agree on it first.
+    def on_preface(self, data: bytes) -> bool:
+        """The client speaks HTTP/2, which it may from its first byte and without TLS.
 
-        Raises `PeerError` (505) otherwise. See RFC 9113 sections 3.2 and 3.3.
+        With TLS it has to agree on that first (RFC 9113 sections 3.2 and 3.3).
         """
-        if self.output.transport.get_extra_info("sslcontext") is not None:
-            raise PeerError(505, "HTTP version is not supported")
+        with_tls = self.output.transport.get_extra_info("sslcontext") is not None
+        if self._make_http2 is None or with_tls or self._channel.has_served:
+            return False
         connection = self._make_http2(self.context, None)
         self.reading = NOTHING
         self._parser.close()
         del self._channel.owner
         connection.take_over(self, data)
+        return True
 
     def on_request(self, head: H1RequestHead) -> None:
         """A request begins. Raises `PeerError` when it may not."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 class RequestSink(Protocol):
     """What a parser calls, synchronously. A sink runs no application code."""
 
-    def on_preface(self, data: bytes) -> None:
-        """The connection begins with the preface that the parser looks for; `data` is all so far.
+    def on_preface(self, data: bytes) -> bool:
+        """`data`, all that is left to parse, begins with `PREFACE`. True: the sink takes it over.
 
-        The parser takes nothing more.
+        The parser takes nothing more in any case.
         """
 
     def on_request(self, head: H1RequestHead) -> None:
@@ -38,8 +38,11 @@ class RequestSink(Protocol):
         """The body is complete; not called when `Framing.has_body` is false."""
 
 
-_HEAD, _LENGTH, _CHUNKED, _STOPPED, _START = range(5)
-_STATES = ("head", "length", "chunked", "stopped", "start")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+"""The head that HTTP/2's preface looks like to HTTP/1, which refuses it (RFC 9113 section 3.4)."""
+
+_HEAD, _LENGTH, _CHUNKED, _STOPPED = range(4)
+_STATES = ("head", "length", "chunked", "stopped")
 # A request begins with a method, that is with a token; TLS and most noise does not.
 _FIRST_BYTES = frozenset(
     b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -60,7 +63,6 @@ class RequestParser:
         "_chunks",
         "_left",
         "_limits",
-        "_preface",
         "_read",
         "_scanned",
         "_sink",
@@ -68,8 +70,6 @@ class RequestParser:
         "in_body",
         "rest",
     )
-
-    _preface: bytes
 
     def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
@@ -82,18 +82,13 @@ class RequestParser:
         self._left = 0  # bytes of the body still to come
         self._chunks: ChunkedDecoder | None = None
 
-    def look_for(self, preface: bytes) -> None:
-        """Call `RequestSink.on_preface` if the connection begins with `preface` of another wire."""
-        self._preface = preface
-        self._state = _START
-
     def __repr__(self) -> str:
         return f"<RequestParser {_STATES[self._state]} rest={len(self.rest)}>"
 
     @property
     def clean(self) -> bool:
         """Whether the next byte may begin a request."""
-        return self._state in (_HEAD, _START)
+        return self._state == _HEAD
 
     @property
     def body_left(self) -> int | None:
@@ -108,10 +103,8 @@ class RequestParser:
         """Parse up to the end of a request. Raises `PeerError`, then and ever after drops data."""
         try:
             if self._state != _HEAD:
-                if self._state < _STOPPED:
+                if self._state != _STOPPED:
                     self._feed_body(data, 0)
-                elif self._state == _START:
-                    self._feed_start(self.rest + data)
             elif (
                 self.rest
                 or not 0 < data.find(_END) == len(data) - 4
@@ -126,21 +119,10 @@ class RequestParser:
                 else:
                     self._sink.on_request(request)
         except PeerError:
+            left = (self.rest + data).lstrip(b"\r\n")  # empty lines do not count before a head
             self.stop()
-            raise
-
-    def _feed_start(self, data: bytes) -> None:
-        """The first bytes of the connection; those that may become the preface are kept."""
-        preface = self._preface
-        if data.startswith(preface):
-            self.stop()
-            self._sink.on_preface(data)
-        elif preface.startswith(data):
-            self.rest = data
-        else:
-            self._state = _HEAD
-            self.rest = b""
-            self.feed(data)
+            if not (left.startswith(PREFACE) and self._sink.on_preface(left)):
+                raise
 
     def feed_eof(self) -> None:
         """No more bytes come. Raises `PeerError` within a head; within a body the owner knows."""

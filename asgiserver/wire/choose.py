@@ -2,7 +2,7 @@
 
 A wire is named as in ALPN (RFC 7301). The table knows no wire itself; the server fills it. Without
 TLS a connection begins with the default wire, which hands it over to HTTP/2 when the client's first
-bytes are `HTTP2_PREFACE`.
+bytes are those of HTTP/2: see `StreamConnection.take_over`.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 MakeConnection: TypeAlias = "Callable[[ServerContext, ProxyHeader | None], StreamConnection]"
 
 HTTP_1, HTTP_2 = "http/1.1", "h2"
-
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-"""The first bytes of every client that speaks HTTP/2 (RFC 9113 section 3.4)."""
 
 
 class Wires:

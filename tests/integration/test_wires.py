@@ -6,7 +6,8 @@ import pytest
 
 from asgiserver.h1.codecs import make_codecs
 from asgiserver.h1.connection import H1Connection
-from asgiserver.wire.choose import HTTP2_PREFACE, HTTP_1, HTTP_2, Wires
+from asgiserver.h2.frames import PREFACE
+from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
 from asgiserver.wire.connection import StreamConnection
 from asgiserver.wire.output import Output
 from asgiserver.wire.server_fields import make_server_fields
@@ -45,9 +46,9 @@ async def test_the_first_bytes_choose_the_wire(serve, dial, monkeypatch):
     monkeypatch.setattr("asgiserver.server.server.make_wires", two_wires)
     server = await serve(hello)
     other = await dial(server)
-    for number in range(len(HTTP2_PREFACE)):
-        await other.send(HTTP2_PREFACE[number : number + 1])
-    await other.read_until(HTTP2_PREFACE)
+    for number in range(len(PREFACE)):
+        await other.send(PREFACE[number : number + 1])
+    await other.read_until(PREFACE)
     await other.send(b"GET / HTTP/1.1\r\n\r\n")
     await other.read_until(b"GET / HTTP/1.1\r\n\r\n")
     client = await dial(server)

@@ -8,7 +8,8 @@ from fakes import FakePeer, FakeServer
 
 from asgiserver.h1.codecs import make_codecs
 from asgiserver.h1.connection import H1Connection
-from asgiserver.wire.choose import HTTP2_PREFACE, HTTP_1, HTTP_2, Wires
+from asgiserver.h2.frames import PREFACE
+from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
 from asgiserver.wire.connection import StreamConnection
 from asgiserver.wire.output import Output
 from asgiserver.wire.server_fields import make_server_fields
@@ -66,8 +67,8 @@ async def two_wires():
 
 async def test_all_that_has_come_goes_to_the_second_wire(two_wires):
     peer = two_wires()
-    peer.send(HTTP2_PREFACE + b"frames")
-    assert peer.received == b"second wire: " + HTTP2_PREFACE + b"frames"
+    peer.send(PREFACE + b"frames")
+    assert peer.received == b"second wire: " + PREFACE + b"frames"
     peer.send(b" and more")
     assert peer.received.endswith(b"frames and more")
     assert type(peer.transport.protocol) is SecondWire
@@ -75,18 +76,19 @@ async def test_all_that_has_come_goes_to_the_second_wire(two_wires):
 
 
 async def test_the_preface_may_come_byte_by_byte_until_the_deadline_of_a_head(two_wires):
+    """HTTP/1 sees the end of a head after 18 bytes; the second wire checks the others."""
     peer = two_wires(timeout_request_head=20)
-    for number in range(len(HTTP2_PREFACE) - 1):
-        peer.send(HTTP2_PREFACE[number : number + 1])
+    for number in range(17):
+        peer.send(PREFACE[number : number + 1])
         assert peer.received == b""
         peer.advance(0.5)
-    connection = peer.connection
-    assert connection.waiting is HEAD
-    peer.send(HTTP2_PREFACE[-1:])
-    assert peer.received == b"second wire: " + HTTP2_PREFACE
+    assert peer.connection.waiting is HEAD
+    for number in range(17, 24):
+        peer.send(PREFACE[number : number + 1])
+    assert peer.received == b"second wire: " + PREFACE
 
     late = FakePeer(hello, server=peer.server)
-    late.send(HTTP2_PREFACE[:-1])
+    late.send(PREFACE[:17])
     late.advance(21)
     assert (await late.reply()).status == 408
 
@@ -95,7 +97,7 @@ async def test_the_second_wire_has_the_deadline_that_ran_already(two_wires, monk
     monkeypatch.setattr(SecondWire, "arm", lambda *_: None)
     peer = two_wires(timeout_request_head=20)
     peer.advance(15)
-    peer.send(HTTP2_PREFACE)
+    peer.send(PREFACE)
     peer.advance(4)
     assert not peer.transport.aborted
     peer.advance(2)
@@ -104,7 +106,7 @@ async def test_the_second_wire_has_the_deadline_that_ran_already(two_wires, monk
 
 async def test_the_connection_is_counted_and_admitted_once(two_wires):
     peer = two_wires(limit_connections=1)
-    peer.send(HTTP2_PREFACE)
+    peer.send(PREFACE)
     context = peer.context
     assert context.stats.connections == len(context.connections) == 1
     assert peer.transport.protocol in context.connections
@@ -124,7 +126,7 @@ async def test_nothing_of_the_first_wire_is_left(two_wires):
         before = alive()
         assert before > 0
         del peer.connection
-        peer.send(HTTP2_PREFACE)
+        peer.send(PREFACE)
         assert alive() == before - 1
     finally:
         gc.enable()
@@ -132,7 +134,7 @@ async def test_nothing_of_the_first_wire_is_left(two_wires):
 
 async def test_tls_has_agreed_on_a_wire_already(two_wires):
     peer = two_wires(extra={"sslcontext": object()})
-    peer.send(HTTP2_PREFACE)
+    peer.send(PREFACE)
     assert (await peer.reply()).status == 505
 
 
@@ -142,12 +144,20 @@ async def test_requests_of_the_first_wire_are_served_as_before(two_wires):
         peer.get()
         assert (await peer.reply()).body == b"hello"
     assert peer.connection.waiting is IDLE
-    peer.send(HTTP2_PREFACE)
+    peer.send(PREFACE)
+    assert (await peer.reply()).status == 505
+
+
+async def test_a_pipelined_preface_is_refused(two_wires):
+    """Else a proxy that passes on two requests could be led to pass on frames."""
+    peer = two_wires()
+    peer.send(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n" + PREFACE)
+    assert (await peer.reply()).status == 200
     assert (await peer.reply()).status == 505
 
 
 async def test_without_a_second_wire_the_preface_is_refused(connect):
     peer = connect(hello, http2=False)
-    peer.send(HTTP2_PREFACE)
+    peer.send(PREFACE)
     assert (await peer.reply()).status == 505
     assert peer.context.stats.refused == {"HTTP version is not supported": 1}
