@@ -120,3 +120,63 @@ good_sequences = st.lists(
     max_size=12,
 ).map(_joined)
 """Lines that are mostly valid."""
+
+WEBSOCKET = (
+    ":method=CONNECT | :protocol=websocket | :scheme=http | :path=/ | :authority=a"
+    " | sec-websocket-version=13"
+)
+FIELDS = ("", " | x=y", " | priority=u=1, i", " | cookie=a=b | cookie=c=d", " | te=trailers")
+
+
+@st.composite
+def conversations(draw):
+    """Lines of a client that breaks no rule: requests, bodies, trailers, resets, windows."""
+    lines, running, used = [], [], []
+    for _ in range(draw(st.integers(1, 15))):
+        act = draw(st.integers(0, 9))
+        if act < 4 or not running:
+            stream = (used[-1] if used else -1) + 2
+            used.append(stream)
+            kind = draw(st.integers(0, 5))
+            if kind < 2:
+                lines.append(f"HEADERS {stream} END_STREAM END_HEADERS: GET{draw(fields)}")
+                continue
+            head = WEBSOCKET if kind == 2 else f"POST{draw(fields)}"
+            lines.append(f"HEADERS {stream} END_HEADERS: {head}")
+            running.append(stream)
+        elif act < 7:
+            stream = draw(st.sampled_from(running))
+            size = draw(st.sampled_from((0, 1, 10, 3000)))
+            lines.append(f"DATA {stream}: {{x*{size}}}" if size else f"DATA {stream}")
+        elif act == 7:
+            stream = draw(st.sampled_from(running))
+            running.remove(stream)
+            trailers = f"HEADERS {stream} END_STREAM END_HEADERS: x-sum=1"
+            lines.append(draw(st.sampled_from((f"DATA {stream} END_STREAM", trailers))))
+        elif act == 8:
+            stream = draw(st.sampled_from(used))
+            if stream in running:
+                running.remove(stream)
+            lines.append(f"RST_STREAM {stream}: CANCEL")
+        else:
+            stream = draw(st.sampled_from(used))
+            lines.append(
+                draw(
+                    st.sampled_from(
+                        (
+                            f"WINDOW_UPDATE {stream}: 1000",
+                            "WINDOW_UPDATE: 100000",
+                            f"PRIORITY_UPDATE: {stream} u=2",
+                            f"PRIORITY {stream}: 0 9",
+                            "PING: 12345678",
+                            "SETTINGS: 4=100",
+                            "SETTINGS: 4=70000, 1=0",
+                            "SETTINGS ACK",
+                        )
+                    )
+                )
+            )
+    return lines
+
+
+fields = st.sampled_from(FIELDS)
