@@ -140,7 +140,7 @@ def of_stream(found, stream):
     return merged
 
 
-# Bytes, or None for no answer; so few that all answers have room at once, as pieces decide the turns.
+# Bytes, or None for no answer. So few have room at once; for more, the pieces decide the turns.
 bodies = st.sampled_from((None, 0, 5, 1000))
 
 
