@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asgiserver.http.fields import values_of
 from asgiserver.log.escape import client_text, escape
 from asgiserver.log.origin import worker
 from asgiserver.log.record import RequestDetails
@@ -25,7 +24,7 @@ def details_of(record: AccessRecord) -> RequestDetails:
 def record_fields(record: AccessRecord) -> dict[str, object]:
     """A record as the fields of a JSON line, which are also the attributes of a `LogRecord`."""
     path, _, query = record.target.partition(b"?")
-    return {
+    fields: dict[str, object] = {
         "client": None if record.client is None else client_text(record.client),
         "method": escape(record.method),
         "path": escape(path),
@@ -37,27 +36,35 @@ def record_fields(record: AccessRecord) -> dict[str, object]:
         "duration": round(record.duration, 6),
         "outcome": escape(record.outcome),
         "scheme": escape(record.scheme),
-        **(_websocket_fields(record) if record.event != "request" else {}),
-        **_known_fields(record),
     }
+    if record.event != "request":
+        fields |= _websocket_fields(record)
+    if (index := worker()) is not None:
+        fields["worker"] = index
+    if record.details is not None:
+        _add_details(fields, record.details)
+    for name, value in record.fields:
+        shown = _SHOWN.get(name)
+        if shown is not None and value:
+            text = escape(value)
+            # RFC 9110 section 5.3: the values of a repeated field are joined to one list.
+            fields[shown] = f"{fields[shown]}, {text}" if shown in fields else text
+    return fields
 
 
-def _known_fields(record: AccessRecord) -> dict[str, object]:
-    """The fields that only some requests have."""
-    details = details_of(record)
-    user_agent = values_of(b"user-agent", record.fields)
-    referer = values_of(b"referer", record.fields)
-    fields: dict[str, object] = {
-        "ttfb": None if details.ttfb is None else round(details.ttfb, 6),
-        "connection": details.connection or None,
-        "worker": worker(),
-        "request_id": escape(details.request_id) or None,
-        "trace_id": details.trace_id or None,
-        "span_id": details.span_id or None,
-        "user_agent": escape(b", ".join(user_agent)) or None,
-        "referer": escape(b", ".join(referer)) or None,
-    }
-    return {name: value for name, value in fields.items() if value is not None}
+_SHOWN = {b"user-agent": "user_agent", b"referer": "referer"}
+
+
+def _add_details(fields: dict[str, object], details: RequestDetails) -> None:
+    if details.ttfb is not None:
+        fields["ttfb"] = round(details.ttfb, 6)
+    if details.connection:
+        fields["connection"] = details.connection
+    if details.request_id:
+        fields["request_id"] = escape(details.request_id)
+    if details.trace_id:
+        fields["trace_id"] = details.trace_id
+        fields["span_id"] = details.span_id
 
 
 def _websocket_fields(record: AccessRecord) -> dict[str, object]:

@@ -250,15 +250,14 @@ class StructuredFormatter(logging.Formatter):
     @classmethod
     def access_line(cls, fields: Fields, request: Fields, message: str) -> str:
         """The line of an access record with the fields `request`."""
+        schema = cls.schema
+        if not schema.has_message:
+            return schema.encode(fields | request)
+        fields["message"] = message
         for name in ("worker", "trace_id", "span_id"):
             if name in request:
-                fields[name] = request[name]
-        schema = cls.schema
-        own = {name: v for name, v in request.items() if name not in fields}
-        if not schema.has_message:
-            return schema.encode(fields | own)
-        fields["message"] = message
-        return schema.encode(schema.head(fields) | schema.access(own))
+                fields[name] = request.pop(name)
+        return schema.encode(schema.head(fields) | schema.access(request))
 
 
 def _request_fields() -> Fields:

@@ -87,7 +87,7 @@ class Fleet:
         self.inquiries = Inquiries()
         self.sockets: Sockets  # set by the owner when the sockets are bound
         # What is planned for the workers goes into the log at level debug, because the owner says
-        # it for all of them: at a stop, and with --reload.
+        # it for all of them: at a stop, and at a start or a restart with --reload.
         self.is_quiet = False
         self._owner = owner
         self._selector = selector

@@ -139,7 +139,8 @@ class _Logging:
 def run_or_raise(config: Config, notes: Sequence[str] = ()) -> None:
     """Call `run` for a program, which wants an exception: `StartupError` or `SystemExit`."""
     events = sys.modules.get("asyncio.events")
-    if events is not None and events._get_running_loop() is not None:
+    loop = events and events._get_running_loop()
+    if loop is not None and not (is_worker() and needs_supervisor(config)):
         raise ConfigError(
             "run(): an event loop is running here, as in a notebook: await asgiserver.serve(...),"
             " or use asgiserver.serve_in_thread(...)"

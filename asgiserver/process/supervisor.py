@@ -291,6 +291,7 @@ class Supervisor:
         current = {worker.slot for worker in ready if worker.generation >= self._goal.generation}
         if len(current) >= self._goal.size:
             self._settled = True
+            self._fleet.is_quiet = False
             if self._goal.generation:
                 logger.info("Restart complete after %.1f s", now - self._changed_at)
             self._service.ready(f"{self._goal.size} workers", self._goal.size)
@@ -381,6 +382,7 @@ class Supervisor:
         self._generation += 1
         self._changed_at = time.monotonic()
         self._settled = False
+        self._fleet.is_quiet = self._config.reload
         self._failures = Failures()
         self._change_goal(generation=self._generation, wait=False)
 

