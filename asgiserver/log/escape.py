@@ -19,6 +19,8 @@ def escape(data: bytes | str) -> str:
     function before it is logged.
     """
     if isinstance(data, str):
+        if data.isascii() and data.isprintable() and '"' not in data and "\\" not in data:
+            return data
         data = data.encode("utf-8", "surrogatepass")
     if data.isascii():
         text = data.decode()

@@ -6,6 +6,7 @@ The classes are formatters for `logging`, also for a ``--log-config`` of the use
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -64,10 +65,15 @@ def logfmt_line(fields: Mapping[str, Any]) -> str:
     for name, value in fields.items():
         if value is None:
             continue
-        text = str(value).lower() if isinstance(value, bool) else str(value)
+        text = str(value).lower() if value is True or value is False else str(value)
         word = text if _PLAIN_WORD(text) else json.dumps(text)
-        pairs.append(f"{_NOT_IN_KEY.sub('_', name)}={word}")
+        pairs.append(f"{_key(name)}={word}")
     return " ".join(pairs)
+
+
+@functools.lru_cache(256)
+def _key(name: str) -> str:
+    return _NOT_IN_KEY.sub("_", name)
 
 
 # Schemas --------------------------------------------------------------------------------------
@@ -157,7 +163,7 @@ def ecs_head(fields: Fields) -> Fields:
 def gcp_head(fields: Fields) -> Fields:
     """The same as Google Cloud Logging reads it."""
     level = fields.pop("level")
-    trace, project = fields.pop("trace_id", None), os.environ.get("GOOGLE_CLOUD_PROJECT")
+    trace, project = fields.pop("trace_id", None), google_project()
     fields.pop("exception_type", None)
     fields.pop("exception_message", None)
     labels = {"logger": fields.pop("logger"), "pid": str(os.getpid())}
@@ -180,6 +186,12 @@ def gcp_head(fields: Fields) -> Fields:
 _SEVERITIES = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
+@functools.cache
+def google_project() -> str:
+    """The project of which traces are; empty when the environment does not say."""
+    return os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+
+
 def split_client(client: str | None) -> tuple[str | None, int | None]:
     """Host and port of ``127.0.0.1:51422`` or ``[::1]:51422``."""
     if not client:
@@ -188,6 +200,7 @@ def split_client(client: str | None) -> tuple[str | None, int | None]:
     return host.strip("[]"), int(port) if port.isdigit() else None
 
 
+@functools.lru_cache(1024)
 def is_ip(host: str | None) -> bool:
     """Whether `host` is an address and no name."""
     import ipaddress

@@ -199,6 +199,7 @@ def test_ecs_without_an_address() -> None:
 @pytest.mark.usefixtures("at_now", "as_worker")
 def test_gcp_has_an_http_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "shop")
+    structured.google_project.cache_clear()
     fields = json.loads(compile_format("gcp")(record(details=DETAILS, client=("::1", 5))))
     assert fields["time"] == STAMP
     assert fields["severity"] == "INFO"
@@ -220,6 +221,7 @@ def test_gcp_has_an_http_request(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (labels["logger"], labels["worker"]) == ("asgiserver.access", "2")
     assert (fields["request_id"], fields["ttfb"]) == ("abc", 0.0002)
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    structured.google_project.cache_clear()
     fields = json.loads(compile_format("gcp")(record(details=DETAILS)))
     assert fields["logging.googleapis.com/trace"] == TRACE
 
