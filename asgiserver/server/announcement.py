@@ -106,4 +106,4 @@ def reader_name(http: str) -> str:
     if speedups.is_used:
         return "compiled core"
     parser = "httptools" if importlib.util.find_spec("httptools") else "h11"
-    return f"{parser}, without the compiled core ({speedups.about})"
+    return f"{parser} (compiled core: {'stale' if speedups.is_stale else speedups.about})"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from asgiserver.log.escape import client_text
 from asgiserver.log.loggers import logger
-
-if TYPE_CHECKING:
-    import asyncio
 
 __all__ = ["LoggedConnections"]
 
@@ -16,19 +13,16 @@ __all__ = ["LoggedConnections"]
 class LoggedConnections(set[Any]):
     """Takes the place of the set of a server's connections."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__()
-        self._loop = loop
-
     def add(self, connection: Any) -> None:
-        """A connection is made; its addresses are known a moment later."""
+        """A connection is made, or takes over from one that speaks another protocol."""
         super().add(connection)
-        self._loop.call_soon(self._opened, connection)
-
-    def _opened(self, connection: Any) -> None:
-        logger.debug("Connection opened: %s", client_text(connection.peer.client))
+        logger.debug("Connection opened: %s", _described(connection))
 
     def discard(self, connection: Any) -> None:
         """A connection is lost."""
         super().discard(connection)
-        logger.debug("Connection ended: %s", client_text(connection.peer.client))
+        logger.debug("Connection ended: %s", _described(connection))
+
+
+def _described(connection: Any) -> str:
+    return f"{client_text(connection.peer.client)} ({type(connection).__name__})"

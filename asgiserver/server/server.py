@@ -205,7 +205,7 @@ class Server:
         logger.debug("Event loop: %s (%s.%s)", config.loop, kind.__module__, kind.__qualname__)
         logger.debug("HTTP/1 heads: %s", reader_name(config.http))
         logger.debug("WebSockets: %s", "python" if config.ws == "auto" else config.ws)
-        context.connections = LoggedConnections(context.loop)
+        context.connections = LoggedConnections()
 
     async def _start_lifespan(self, context: ServerContext) -> None:
         config = self.config

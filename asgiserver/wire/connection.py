@@ -143,8 +143,8 @@ class StreamConnection(asyncio.Protocol):
         self.output.transport = transport  # type: ignore[assignment] # a stream transport it is
         context = self.context
         context.stats.connections += 1
-        context.connections.add(self)
         self.peer = peer = peer_of(transport, context.config.root_path, self._passed_on)
+        context.connections.add(self)
         admission = context.admission
         if admission.tls_extension is not None:
             peer.tls = admission.tls_extension(transport.get_extra_info("ssl_object"))

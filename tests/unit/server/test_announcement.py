@@ -66,8 +66,11 @@ def test_the_reader_without_a_core(monkeypatch):
     assert reader_name("auto") == "compiled core"
     monkeypatch.setattr(speedups, "is_used", False)
     monkeypatch.setattr(speedups, "about", "not built")
+    monkeypatch.setattr(speedups, "is_stale", False)
     monkeypatch.setattr(announcement.importlib.util, "find_spec", lambda name: None)
-    assert reader_name("auto") == "h11, without the compiled core (not built)"
+    assert reader_name("auto") == "h11 (compiled core: not built)"
+    monkeypatch.setattr(speedups, "is_stale", True)
+    assert reader_name("auto") == "h11 (compiled core: stale)"
 
 
 def test_elsewhere_each_address_is_a_line(caplog):
