@@ -72,7 +72,7 @@ demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
 test: $(VENV)/.test ## Run all tests, JOBS=4 at a time
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
-test-system: $(VENV)/.test ## Run the tests behind nginx and HAProxy (apt-get install nginx haproxy)
+test-system: $(VENV)/.test ## Run the tests with nginx, HAProxy and Prometheus (apt-get install nginx haproxy prometheus)
 	$(RUN) -m pytest tests/system $(ARGS)
 
 test-applications: $(APPLICATIONS)/.applications ## Run the tests with Gradio and others (apt-get install chromium litmus)

@@ -7,6 +7,7 @@ import contextvars
 import sys
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
+from asgiserver.log.record import unlogged
 from asgiserver.metrics.figures import Counters
 
 if TYPE_CHECKING:
@@ -263,7 +264,7 @@ class ServerContext:
 
     def refuse(self, session: Session, error: PeerError) -> None:
         """Answer in place of the application; the access log has a line, else the server's log."""
-        if self.access is None:
+        if self.access is None or self.access is unlogged:
             self.on_refused(session.scope["client"], error)
         else:
             self.stats.count_refused(error.reason)

@@ -75,6 +75,11 @@ class Exchange(Session):
         return self.response.sent
 
     @property
+    def first_byte(self) -> float:  # type: ignore[override] # nobody sets it
+        """See `Response.first_byte`."""
+        return self.response.first_byte
+
+    @property
     def unsent(self) -> bool:
         """See `Session.unsent`."""
         return self.response.unsent
@@ -236,6 +241,10 @@ class Exchange(Session):
             return  # after its response the application may run as long as it likes
         if not self.cancel_reason:
             self.cancel("timeout")
+
+    def answer_health(self, status: int, text: bytes) -> None:
+        """See `Session.answer_health`."""
+        self.response.answer(status, text, close=False)
 
     def _cancel_on_disconnect(self) -> None:
         """Cancel the application if `on_disconnect` is ``cancel`` for this request.

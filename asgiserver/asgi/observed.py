@@ -116,9 +116,9 @@ class ObservedResponse(Response):
     def _start(self, message: Message) -> None:
         super()._start(self._owner.with_answer_fields(message))
 
-    def answer(self, status: int, text: bytes, fields: Fields = ()) -> None:
+    def answer(self, status: int, text: bytes, fields: Fields = (), *, close: bool = True) -> None:
         """See `Response.answer`."""
-        super().answer(status, text, (*fields, *self._owner.notes.answer_fields))
+        super().answer(status, text, (*fields, *self._owner.notes.answer_fields), close=close)
 
 
 class ObservedExchange(Observed, Exchange):

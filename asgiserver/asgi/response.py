@@ -25,6 +25,7 @@ body comes. So an error before that is still a clean 500, and head and body leav
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
@@ -96,6 +97,8 @@ class Response:
     _head: ResponseHead | None = None
     _left: int | None = None  # bytes left of the Content-Length, or UNCOUNTED; None: do not count
     _sent_at_disconnect: int | None = None  # bytes sent when the application heard of it
+    first_byte = 0.0
+    """The `perf_counter` time at which the head was sent; 0: it is sent together with the end."""
 
     def __init__(self, channel: Channel, owner: Owner) -> None:
         self._channel = channel
@@ -132,7 +135,7 @@ class Response:
                 self.sent = size
                 self.status = head.status
                 self._channel.send_head(head, body, last)
-                self.state = BODY
+                self.state = BODY if last else self._begin_stream()
             else:
                 self.sent += size
                 self._channel.send_body(body, last)
@@ -150,6 +153,11 @@ class Response:
             await self._send_other(kind, message)
         if not self._channel.writable:
             await self._wait_writable()
+
+    def _begin_stream(self) -> int:
+        """The head has left earlier than the end will: note when. The state from now on."""
+        self.first_byte = perf_counter()
+        return BODY
 
     async def _wait_writable(self) -> None:
         await self._channel.wait_writable()
@@ -294,6 +302,7 @@ class Response:
         if self.state == HEAD:
             self.status = head.status
             self._channel.send_head(head, b"", False)
+            self.first_byte = perf_counter()
         self.state = FILE
         if await self._send_slices(part):
             self._channel.send_body(b"", last)
@@ -325,10 +334,16 @@ class Response:
     # Called by the owner.
 
     def answer(
-        self, status: int, text: bytes, fields: tuple[tuple[bytes, bytes], ...] = ()
+        self,
+        status: int,
+        text: bytes,
+        fields: tuple[tuple[bytes, bytes], ...] = (),
+        *,
+        close: bool = True,
     ) -> None:
         """Answer in place of the application, which has not begun to send."""
         head = plain_head(status, text, fields)
+        head.close = close
         if self._owner.request.method == "HEAD":
             head.bodyless = True
             text = b""
@@ -365,6 +380,7 @@ class Response:
             self.status = self._head.status
             self.state = BODY
             self._channel.send_head(self._head, b"", False)
+            self.first_byte = perf_counter()
 
     @property
     def unsent(self) -> bool:

@@ -17,7 +17,7 @@ from asgiserver.asgi.ending import Stage, Way, ending_of, way_of_cancelling
 from asgiserver.asgi.failure import is_disconnect, is_of_the_loop, is_of_the_process
 from asgiserver.errors import PeerError
 from asgiserver.log.escape import escape
-from asgiserver.log.record import AccessRecord
+from asgiserver.log.record import AccessRecord, unlogged
 
 if TYPE_CHECKING:
     from asyncio import Task
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from asgiserver.asgi.ending import Ending
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import Event
+    from asgiserver.metrics.figures import Counters
     from asgiserver.types import ASGIApplication, Message, Outcome, Scope
 
 logger = logging.getLogger("asgiserver")
@@ -38,7 +39,9 @@ class Served(Protocol):
     app: ASGIApplication
 
     access: Callable[[AccessRecord], None] | None
-    """The access log; None: nobody wants records."""
+    """The access log; `unlogged`: requests are only counted; None: nobody wants records."""
+
+    stats: Counters
 
 
 class Session:
@@ -77,6 +80,8 @@ class Session:
     received: int
     sent: int
     begun: float
+    first_byte = 0.0
+    """The `perf_counter` time at which the head was sent; 0: it is sent together with the end."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.label} {self.state_name} {self.age:.1f} s>"
@@ -173,6 +178,10 @@ class Session:
         """Answer in place of the application: the request is broken, or there are too many."""
         raise NotImplementedError
 
+    def answer_health(self, status: int, text: bytes) -> None:
+        """Answer a health check in place of the application, and keep the connection."""
+        raise NotImplementedError
+
     def time_out(self) -> None:
         """The session has lasted for --timeout-request: end it, unless its kind may last longer."""
 
@@ -240,26 +249,39 @@ class Session:
     # For the access log.
 
     def record(self, status: int, event: Event = "request") -> None:
-        """Give the access log a record, if there is an access log."""
-        access = self.context.access
-        if access is not None:
-            request = self.request
-            record = AccessRecord(
-                client=self.scope["client"],
-                method=request.method,
-                target=request.target,
-                http_version=request.http_version,
-                status=status,
-                sent=self.sent,
-                duration=perf_counter() - self.begun,
-                outcome=self.outcome,
-                fields=request.fields,
-                scheme=self.scope["scheme"],
-                received=self.received,
-            )
-            if self.adds_to_record:
-                self.complete_record(record, event)
-            access(record)
+        """Count the session, and give the access log a record, if anybody wants to know."""
+        context = self.context
+        access = context.access
+        if access is None:
+            return
+        request = self.request
+        duration = perf_counter() - self.begun
+        tally = context.stats.tally
+        if tally is not None:
+            if event == "request":
+                first = self.first_byte
+                if first:
+                    first -= self.begun
+                sent, received = self.sent, self.received
+                tally.count(request.method, status, self.outcome, duration, first, sent, received)
+            if access is unlogged:
+                return
+        record = AccessRecord(
+            client=self.scope["client"],
+            method=request.method,
+            target=request.target,
+            http_version=request.http_version,
+            status=status,
+            sent=self.sent,
+            duration=duration,
+            outcome=self.outcome,
+            fields=request.fields,
+            scheme=self.scope["scheme"],
+            received=self.received,
+        )
+        if self.adds_to_record:
+            self.complete_record(record, event)
+        access(record)
 
     def complete_record(self, record: AccessRecord, event: Event) -> None:
         """Add what only some sessions have."""

@@ -91,10 +91,8 @@ class WebSocketSession(Session):
 
     feed: Callable[[bytes], None]  # type: ignore[assignment] # the method of its inbox
     context: ServerContext
-    is_websocket = True
-    adds_to_record = True
-    continue_wanted = False
-    unsent = False
+    is_websocket = adds_to_record = True
+    continue_wanted = unsent = False
     may_half_close = False  # nobody opens a WebSocket only to listen
 
     def __init__(
@@ -122,7 +120,6 @@ class WebSocketSession(Session):
         self._draining = False
         self._heartbeat = Heartbeat(context.clock.now)
         self._close: tuple[int, str] | None = None  # code and reason that the application gets
-        # For the access log.
         self.begun = perf_counter()
         self.sent = self._messages_sent = 0
         self.outcome: Outcome = "ok"
@@ -300,6 +297,7 @@ class WebSocketSession(Session):
         )
         self._channel.open_tunnel(fields)
         self._set_state(OPEN)
+        self.context.stats.websockets += 1
         self.record(self._offer.status, "websocket_open")
         self._inbox.resume()
         if self._draining:
@@ -344,7 +342,7 @@ class WebSocketSession(Session):
     def _close_wire(self) -> None:
         """Nothing more is read or sent."""
         self._set_state(CLOSED)
-        self.record(self._offer.status, "websocket_close")
+        self._record_end()
         self._channel.finish()
 
     def _answer(
@@ -402,14 +400,17 @@ class WebSocketSession(Session):
         accepted = self.state >= OPEN
         self._set_state(CLOSED)
         self._note_end(1006, _REASONS.get(outcome, outcome), outcome)
-        denial = self._denial
-        if denial is not None:
+        if (denial := self._denial) is not None:
             denial.gone = True
             denial.break_off()
         if accepted:
-            self.record(self._offer.status, "websocket_close")
+            self._record_end()
         else:
             self.record(status or (0 if denial is None else denial.status))
+
+    def _record_end(self) -> None:
+        self.context.stats.count_websocket(self.sent, self._messages_sent, self._inbox)
+        self.record(self._offer.status, "websocket_close")
 
     def missing(self) -> tuple[str, str]:
         """See `Session.missing`."""

@@ -69,6 +69,10 @@ def main(
         args = args[1:]
     given: dict[str, Any] | int | None = None
     try:
+        if args[:1] == ["top"]:
+            from asgiserver.cli import top
+
+            return top.main(args[1:])
         given = read_plain(args)
         if given is None:
             from asgiserver.cli import command

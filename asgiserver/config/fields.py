@@ -9,6 +9,7 @@ fields by `asgiserver.config.options`. Durations are seconds, sizes are bytes.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +18,16 @@ from typing import Any, NamedTuple
 from asgiserver.config.values import KINDS, LARGEST, LEVELS, OFF, shown
 from asgiserver.errors import ConfigError, closest
 
-__all__ = ["OFF", "Config", "OptionInfo", "convert", "has_tls", "option_info", "validate"]
+__all__ = [
+    "OFF",
+    "Config",
+    "OptionInfo",
+    "admin_place",
+    "convert",
+    "has_tls",
+    "option_info",
+    "validate",
+]
 
 
 class OptionInfo(NamedTuple):
@@ -215,6 +225,12 @@ class Config:
     request_warn: float = option(OFF, "Name in the log a request that has run for this long without an answer, and where in the application it waits", "Diagnosis", "seconds", also_off=(0,), minimum=0.001)
     control: str = option("auto", "Unix socket on which asgiserver dump asks the server what it is doing: a path, off, or auto (Linux: a name made of the process id, for the same user and root alone; elsewhere off)", "Diagnosis", "name", in_workers=False)
 
+    # Admin
+    admin: str | None = option(None, "Listener for operators, host:port or unix:/path: health, figures, status and orders; see docs/admin.md", "Admin", "name", in_workers=False, needs_start=True)
+    admin_token: str | None = option(None, "Token that the admin listener asks for (Authorization: Bearer), except for health", "Admin", secret=True, in_workers=False, needs_start=True)
+    admin_insecure: bool = option(False, "Let the admin listener show figures and status on the network without a token", "Admin", in_workers=False, needs_start=True)
+    health_path: str | None = option(None, "Path of the public listener that the server answers itself: 200 when it is ready, 503 when it stops", "Admin", "name")
+
     # Keyword arguments of uvicorn.Config that no flag sets
     callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "callable", cli=False, no_effect="run a task of your own instead")
     timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Embedding", "seconds", cli=False, no_effect="see callback_notify")
@@ -223,6 +239,8 @@ class Config:
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
     remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # logged at level debug
     sources: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # where options come from
+    # Options that are given, and where each comes from
+    origins: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, compare=False)
 # fmt: on
 
     def __post_init__(self) -> None:
@@ -317,7 +335,8 @@ def _normalise(config: Config) -> None:
 
 def validate(config: Config) -> None:
     """Check combinations of options. Raises `ConfigError` with one line that names the fix."""
-    for wrong, text in (*_listening_rules(config), *_application_rules(config), *_tls_rules(config)):
+    rules = _listening_rules, _application_rules, _tls_rules, _admin_rules
+    for wrong, text in itertools.chain.from_iterable(rule(config) for rule in rules):
         if wrong:
             raise ConfigError(text)
 
@@ -389,4 +408,32 @@ def _tls_rules(config: Config) -> tuple[_Rule, ...]:
             "ssl_cert_reqs needs ssl_ca_certs, the authorities that sign client certificates",
         ),
         (bad_sni, f"ssl_sni: expected name=certfile:keyfile, not {''.join(bad_sni[:1])!r}"),
+    )
+
+
+def admin_place(address: str) -> str:
+    """Who can reach the admin listener at `address`: ``unix``, ``loopback`` or ``network``."""
+    from asgiserver.http.loopback import is_loopback  # here, because few starts need it
+
+    if address.startswith("unix:"):
+        return "unix"
+    host = address.rpartition(":")[0]
+    return "loopback" if is_loopback(host.strip("[]")) else "network"
+
+
+def _admin_rules(config: Config) -> tuple[_Rule, ...]:
+    address, path = config.admin, config.health_path
+    known = address is None or address.startswith("unix:") or address.rpartition(":")[2].isdigit()
+    exposed = address is not None and known and admin_place(address) == "network"
+    return (
+        (not known, f"admin: expected host:port or unix:/path, not {address!r}"),
+        (config.admin_token == "", "admin_token is empty; give a long random one, or leave it out"),
+        (
+            exposed and not (config.admin_token or config.admin_insecure),
+            f"admin: {address} can be reached from the network; give admin_token, or admin_insecure",
+        ),
+        (
+            path is not None and not path.startswith("/"),
+            f"health_path: expected a path such as /healthz, not {path!r}",
+        ),
     )

@@ -133,11 +133,11 @@ def resolve(
             _check(name, item)
     values = {name: item.value for name, item in given.items()}
     notes, remarks = tuple(environment.notes), tuple(environment.remarks)
-    sources = tuple(dict.fromkeys(map(_source, (item.origin for item in given.values()))))
-    config = Config(**values, notes=notes, remarks=remarks, sources=sources)
-    origins = dict.fromkeys(("app", *FIELDS), "default")
-    origins.update((name, item.origin) for name, item in given.items())
-    return Resolved(config, origins)
+    origins = {name: item.origin for name, item in given.items()}
+    sources = tuple(dict.fromkeys(map(_source, origins.values())))
+    known: Any = {"notes": notes, "remarks": remarks, "sources": sources}
+    config = Config(**values, **known, origins=tuple(origins.items()))
+    return Resolved(config, dict.fromkeys(("app", *FIELDS), "default") | origins)
 
 
 def _source(origin: str) -> str:

@@ -56,6 +56,8 @@ class H1Connection(StreamConnection):
 
     __slots__ = ("_channel", "_make_http2", "_parser")
 
+    wire = "http/1.1"
+
     def __init__(
         self, codecs: H1Codecs, context: ServerContext, passed_on: ProxyHeader | None = None
     ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from asgiserver.types import Fields, Outcome
 
-__all__ = ["AccessRecord", "Event", "Render", "RequestDetails"]
+__all__ = ["AccessRecord", "Event", "Render", "RequestDetails", "unlogged"]
 
 Event: TypeAlias = Literal["request", "websocket_open", "websocket_close"]
 """A WebSocket makes two records with status 101: one when it opens and one when it ends."""
@@ -61,3 +61,7 @@ class AccessRecord:
 
 Render: TypeAlias = Callable[[AccessRecord], str]
 """Makes the line of a record, without the line's end."""
+
+
+def unlogged(record: AccessRecord) -> None:
+    """The access log of a server that counts its requests, and does not log them: never called."""

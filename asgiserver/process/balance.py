@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from asgiserver.config.fields import MOST_WORKERS
+from asgiserver.server.board import memory_file
 
 if TYPE_CHECKING:
     import socket
@@ -50,7 +51,7 @@ class LoadBoard:
         """
         if sys.platform == "win32":
             return cls(-1)
-        fd = _memory_file()
+        fd = memory_file("asgiserver-load")
         os.truncate(fd, _HEADER.size + CELLS * _CELL.size)
         return cls(fd)
 
@@ -78,16 +79,6 @@ class LoadBoard:
         numbers = struct.unpack_from(f"{2 * self.used}d", self._map, _HEADER.size)
         fresh = [numbers[at] for at in range(0, len(numbers), 2) if now - numbers[at + 1] < SILENT]
         return sum(fresh) / len(fresh) if fresh else math.inf
-
-
-def _memory_file() -> int:
-    """A descriptor of an empty file without a name, in memory where the system supports that."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("asgiserver-load")
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())
 
 
 class FairShare:

@@ -13,8 +13,6 @@ import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from asgiserver.metrics.figures import Snapshot
-
 if TYPE_CHECKING:
     import socket
 
@@ -24,6 +22,7 @@ __all__ = [
     "Beat",
     "Failed",
     "Lines",
+    "LogLevel",
     "Message",
     "Ready",
     "Setup",
@@ -42,9 +41,10 @@ class Setup:
     """All that a worker needs to start.
 
     `listeners` are descriptors and schemes of inherited sockets, `beat` the seconds between two
-    beats, `board` the descriptor of the shared `LoadBoard` (-1: none) and `cell` this worker's
-    place on it. `run_once` names a function to call instead of serving. `numbered`: there are
-    several workers, so that text lines in the log say which one has written them.
+    beats, `board` the descriptor of the shared `LoadBoard` (-1: none), `cell` this worker's
+    place on it, and `figures` the descriptor of the worker's own `Board` (-1: nobody reads it).
+    `run_once` names a function to call instead of serving. `numbered`: there are several workers,
+    so that text lines in the log say which one has written them.
     """
 
     config: Config
@@ -53,6 +53,7 @@ class Setup:
     beat: float = 1.0
     board: int = -1
     cell: int = 0
+    figures: int = -1
     run_once: str = ""
     numbered: bool = False
 
@@ -63,8 +64,14 @@ class Ready:
 
 
 @dataclass(slots=True)
-class Beat(Snapshot):
-    """The event loop turns. The message carries all figures of the worker."""
+class Beat:
+    """The event loop turns. With it comes what may be a reason to recycle the worker.
+
+    `rss` is the resident memory of the process in bytes, `requests` those begun since its start.
+    """
+
+    rss: int = 0
+    requests: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +105,16 @@ class Stop:
     last: bool = False
 
 
-Message = Ready | Beat | Failed | Stopping | Stop
+@dataclass(frozen=True, slots=True)
+class LogLevel:
+    """To the worker: change the level of the server's own log."""
+
+    level: int
+
+
+Message = Ready | Beat | Failed | Stopping | Stop | LogLevel
 _TYPES: dict[str, type[Any]] = {
-    kind.__name__: kind for kind in (Ready, Beat, Failed, Stopping, Stop)
+    kind.__name__: kind for kind in (Ready, Beat, Failed, Stopping, Stop, LogLevel)
 }
 
 

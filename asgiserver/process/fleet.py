@@ -5,6 +5,7 @@ A `Fleet` executes what `plan` has decided and logs what happens; its owner deci
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import selectors
@@ -17,10 +18,10 @@ from asgiserver.config.options import FIELDS
 from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop, Stopping
 from asgiserver.process.handle import exit_text, size_text
 from asgiserver.process.inquiry import Inquiries
-from asgiserver.process.memory import own_and_shared_bytes
 from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
 from asgiserver.process.signals import KILL
 from asgiserver.process.stacks import STACKS_SIGNAL
+from asgiserver.server.memory import own_and_shared_bytes
 from asgiserver.watch.report import text_of
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.process.handle import WorkerHandle
     from asgiserver.process.launch import Launcher
+    from asgiserver.process.ledger import Ledger
     from asgiserver.process.sockets import Sockets
 
 __all__ = ["Fleet", "config_of_worker"]
@@ -89,6 +91,7 @@ class Fleet:
         # What is planned for the workers goes into the log at level debug, because the owner says
         # it for all of them: at a stop, and at a start or a restart with --reload.
         self.is_quiet = False
+        self.ledger: Ledger | None = None  # None: nobody looks at figures
         self._owner = owner
         self._selector = selector
 
@@ -154,30 +157,35 @@ class Fleet:
         listeners = sockets.for_slot(slot)
         numbered = shared
         shared = shared and not sockets.reuseport
-        try:
-            cell = sockets.take_cell()
-        except OSError as exc:
-            self._cannot_start(exc, now)
-            return
-        setup = Setup(
-            config=config_of_worker(config, app),
-            index=slot,
-            listeners=tuple(listeners),
-            beat=min(BEAT, config.timeout_worker_stuck / 4),
-            board=sockets.board.fd if shared else -1,
-            cell=cell,
-            numbered=numbered,
-        )
-        inherit = [fd for fd, _ in listeners] + [setup.board] * (setup.board >= 0)
-        try:
-            worker = self.launcher.start(setup, inherit)
-        except OSError as exc:
-            sockets.free_cell(cell)
-            self._cannot_start(exc, now)
-            return
+        with contextlib.ExitStack() as undo:
+            try:
+                cell = sockets.take_cell()
+                undo.callback(sockets.free_cell, cell)
+                board = None
+                if self.ledger is not None:
+                    board = self.ledger.open()
+                    undo.callback(board.close)
+                setup = Setup(
+                    config=config_of_worker(config, app),
+                    index=slot,
+                    listeners=tuple(listeners),
+                    beat=min(BEAT, config.timeout_worker_stuck / 4),
+                    board=sockets.board.fd if shared else -1,
+                    cell=cell,
+                    numbered=numbered,
+                    figures=-1 if board is None else board.fd,
+                )
+                more = [fd for fd in (setup.board, setup.figures) if fd >= 0]
+                worker = self.launcher.start(setup, [*(fd for fd, _ in listeners), *more])
+            except OSError as exc:
+                self._cannot_start(exc, now)
+                return
+            undo.pop_all()
         worker.slot, worker.generation, worker.cell = slot, generation, cell
         worker.born = worker.beat_at = now
         worker.set_limits(config)
+        if self.ledger is not None and board is not None:
+            self.ledger.add(worker, board)
         self._adopt(worker)
         logger.debug("%s started", worker)
 
@@ -247,6 +255,8 @@ class Fleet:
 
     def _on_exit(self, worker: WorkerHandle, now: float) -> None:
         self._forget(worker)
+        if self.ledger is not None:
+            self.ledger.retire(worker, worker.cause)
         assert worker.exit_code is not None
         ending = exit_text(worker.exit_code)
         details = f"{ending}, {now - worker.born:.0f} s old"
@@ -307,6 +317,11 @@ class Fleet:
         for worker in self.workers:
             worker.beat_at = now
 
+    def tell_all(self, message: Message) -> None:
+        """Give all workers that serve an order other than to leave."""
+        for worker in self.in_phase(Phase.READY):
+            worker.tell(message)
+
     def tell(self, done: Callable[[dict[str, Any]], None]) -> None:
         """Ask all workers what they are doing; `done` gets their answers, in a few seconds."""
         self.inquiries.ask(list(self.workers), done)
@@ -322,7 +337,9 @@ class Fleet:
         worker.told.ask()
 
     def abandon(self) -> None:
-        """Called in a forked child: close the sockets of the other workers."""
+        """Called in a forked child: close what belongs to the other workers."""
+        if self.ledger is not None:
+            self.ledger.abandon()
         for worker in self.workers:
             worker.close()
 

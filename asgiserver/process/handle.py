@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["WorkerHandle", "exit_text", "size_text"]
 
 RSS_SAMPLES = 3  # a worker is recycled after so many samples in a row above the limit of memory
+# Causes of a restart by how the reason of the worker's end begins.
+_CAUSES = {
+    "restart": "restart",
+    "blocked": "stuck",
+    "it has served": "max_requests",
+    "it is": "max_age",
+    "its memory is": "max_rss",
+    "an operator": "operator",
+}
 
 
 class WorkerHandle:
@@ -135,6 +144,13 @@ class WorkerHandle:
         except OSError:
             self.signal(signal.SIGTERM)  # the socket is full or closed
 
+    def tell(self, message: Message) -> None:
+        """Send an order that may be lost: the worker may be stuck, or end."""
+        try:
+            self.control.send(encode(message))
+        except OSError:
+            pass
+
     def signal(self, signum: int) -> None:
         """Send a signal; no error when the process has just ended."""
         if self.exit_code is None:
@@ -160,6 +176,18 @@ class WorkerHandle:
         """Whether SIGTERM broke off the start-up, so that the application is not at fault."""
         by_signal = (-signal.SIGTERM, BROKEN_OFF + signal.SIGTERM)
         return self.failed is None and self.exit_code in by_signal
+
+    @property
+    def cause(self) -> str:
+        """Why the worker that has ended is to be replaced, as a word; empty when it is not."""
+        if self.phase is Phase.BOOTING:
+            return "failed_start"
+        if self.phase is Phase.READY:
+            return "died"
+        for reason, cause in _CAUSES.items():
+            if self.reason.startswith(reason):
+                return cause
+        return "" if self.reason in ("stop", "scale down") else "other"
 
     # Recycling -------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ This module knows how processes begin and what they inherit, but not when to sta
 from __future__ import annotations
 
 import atexit
+import contextlib
 import gc
 import logging
 import os
@@ -15,8 +16,10 @@ import subprocess
 import sys
 import threading
 import traceback
+import warnings
 from typing import TYPE_CHECKING, Protocol
 
+from asgiserver import admin
 from asgiserver.errors import ConfigError
 from asgiserver.log.outlet import end_streams, flush_streams
 from asgiserver.process.control import send_setup
@@ -110,20 +113,26 @@ def worker_command() -> list[str]:
 class Fork:
     """Each worker is a fork of this process, which has imported the application (``--preload``).
 
-    `in_child` lets go of what belongs to the supervisor; `work` is the worker's main program.
+    `in_child` lets go of what belongs to the supervisor; `work` is the worker's main program. While
+    the block of `still` lasts, no other thread runs that could hold a lock.
     """
 
     def __init__(
-        self, in_child: Callable[[], None], work: Callable[[Setup, socket.socket, int], int]
+        self,
+        in_child: Callable[[], None],
+        work: Callable[[Setup, socket.socket, int], int],
+        still: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext,
     ) -> None:
         self._in_child = in_child
         self._work = work
+        self._still = still
 
     def start(self, setup: Setup, inherit: Sequence[int]) -> WorkerHandle:
         """See `Launcher`. A fork inherits all descriptors, so `inherit` is not used."""
         control, theirs, stacks, stacks_theirs = _channels()
         flush_streams()
-        with spawn_mask():
+        with self._still(), spawn_mask(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of threads: they stand still
             pid = os.fork()
             if pid == 0:
                 control.close()
@@ -162,9 +171,8 @@ def preload(config: Config) -> Any:
     with outside_the_loop(logger.warning):
         app = load_application(config.app, factory=config.factory, app_dir=config.app_dir)
     open_missing()  # the application may have closed standard streams
-    others = [
-        thread.name for thread in threading.enumerate() if thread is not threading.main_thread()
-    ]
+    ours = threading.main_thread().name, admin.THREAD  # the latter stands still during a fork
+    others = [thread.name for thread in threading.enumerate() if thread.name not in ours]
     if others:
         raise ConfigError(
             f"preload: importing the application started threads ({', '.join(others)}); "

@@ -5,6 +5,7 @@ This module knows nothing of workers.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asgiserver.config.fields import Config
+    from asgiserver.process.desk import Desk
     from asgiserver.process.pidfile import PidFile
+    from asgiserver.process.supervised import Supervised
     from asgiserver.server.listener import Listener
 
 __all__ = ["Service"]
@@ -51,6 +54,7 @@ class Service:
         self._opened: Sockets | None = None
         self._control: Listener | None = None  # where `asgiserver dump` asks
         self._door: Door | None = None
+        self._desk: Desk | None = None
 
     def __repr__(self) -> str:
         state = "serving" if self._announced else "starting"
@@ -62,8 +66,11 @@ class Service:
         assert self._opened is not None
         return self._opened
 
-    def open(self) -> None:
-        """Take the pid file, bind, and become the configured user. Raises `StartupError`."""
+    def open(self, supervisor: Supervised) -> None:
+        """Take the pid file, bind, and become the configured user. Raises `StartupError`.
+
+        With --admin, operators get answers from now on, and `supervisor` their orders.
+        """
         self._predecessor = Predecessor.find()
         if self._predecessor is not None:
             self._readiness.forget_descriptor()
@@ -72,6 +79,7 @@ class Service:
         queues = self._predecessor.queues if self._predecessor is not None else ()
         self._opened = Sockets(self._bind(), self._config, queues)
         self._listening = True
+        self._open_desk(supervisor)
         if self._config.user is not None or self._config.group is not None:
             from asgiserver.process.privileges import drop_privileges
 
@@ -80,6 +88,28 @@ class Service:
             drop_privileges(config.user, config.group, logs)
         self._control = open_control(self._config.control, replace=self._predecessor is not None)
         self._readiness.check()
+        if self._desk is not None and self._predecessor is None:
+            self._desk.start()
+
+    def _open_desk(self, supervisor: Supervised) -> None:
+        inherited = [] if self._predecessor is None else self._predecessor.admin
+        if self._config.admin is not None:
+            from asgiserver.process.desk import Desk
+
+            self._desk = Desk(self._config, supervisor)
+            self._desk.bind(inherited)
+        else:
+            for listener in inherited:
+                listener.close()
+
+    def take_orders(self) -> None:
+        """Do what operators have ordered of the admin listener."""
+        if self._desk is not None:
+            self._desk.take()
+
+    def standing_still(self) -> contextlib.AbstractContextManager[None]:
+        """What a fork is done in: this process has no other thread that runs."""
+        return contextlib.nullcontext() if self._desk is None else self._desk.standing_still()
 
     def answer(
         self,
@@ -133,6 +163,8 @@ class Service:
             except ConfigError as exc:
                 logger.warning("%s", exc)
         predecessor.let_go()
+        if self._desk is not None:
+            self._desk.start()
 
     def reloading(self) -> None:
         """Tell systemd that a rolling restart begins."""
@@ -152,11 +184,14 @@ class Service:
 
     def upgrade(self) -> Successor:
         """Start the same command line again, with the same sockets. Raises `OSError`."""
-        return Successor(self.sockets.listeners, self.sockets.further_queues)
+        admin = () if self._desk is None else self._desk.listeners
+        return Successor(self.sockets.listeners, self.sockets.further_queues, admin)
 
     def hand_over(self) -> None:
         """Leave files and systemd to the successor, which serves now."""
         self._handed_over = True
+        if self._desk is not None:
+            self._desk.stop(unlink=False)
 
     # The end ---------------------------------------------------------------------------------
 
@@ -179,6 +214,8 @@ class Service:
             self._door.close()
         if self._control is not None:
             self._control.close()
+        if self._desk is not None:
+            self._desk.stop(unlink=not self._handed_over)
         if self._opened is not None:
             self._opened.close_board()
         if self._predecessor is not None:
@@ -190,6 +227,8 @@ class Service:
 
     def abandon(self) -> None:
         """Called in a forked child: let go of what only the supervisor may hold."""
+        if self._desk is not None:
+            self._desk.abandon()
         self._readiness.abandon()
         if self._control is not None:
             self._control.close(unlink=False)

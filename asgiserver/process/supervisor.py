@@ -35,6 +35,7 @@ from asgiserver.process.signals import (
     reap_strangers,
     set_process_title,
 )
+from asgiserver.process.supervised import Overview, Supervised
 from asgiserver.process.worker import work
 from asgiserver.server.runner import TERMINAL_WINDOW
 
@@ -110,7 +111,8 @@ class Supervisor:
         self._signals = SignalQueue(_COMMANDS)
         try:
             self._selector.register(self._signals, selectors.EVENT_READ, self._on_signals)
-            self._service.open()
+            orders = (self.restart, self.terminate, self.set_log_level)
+            self._service.open(Supervised(self._fleet, self._signals.wake, self.overview, *orders))
             self._fleet.sockets = self._service.sockets
             self._service.answer(self._selector, self._fleet.tell)
             workers = "1 worker" if self._goal.size == 1 else f"{self._goal.size} workers"
@@ -133,7 +135,8 @@ class Supervisor:
             logger.warning("preload has no effect: with reload each worker imports anew")
         elif config.preload:
             self._app = launch.preload(config)
-            self._fleet.launcher = launch.Fork(self._in_child, work)
+            still = self._service.standing_still
+            self._fleet.launcher = launch.Fork(self._in_child, work, still)
         if config.reload:
             self._watcher = Watcher(config, self._signals.wake)
             self._watcher.start()
@@ -178,6 +181,7 @@ class Supervisor:
         if os.getpid() == 1:
             reap_strangers({worker.pid for worker in self._fleet.workers})
         self._handover.check()
+        self._service.take_orders()
         if self._watcher is not None and self._watcher.changed:
             self._on_change(self._watcher.take_changed())
         self._check_settled(woken)
@@ -305,6 +309,15 @@ class Supervisor:
                 command(self)
             if self._goal.stopping and not (self._started or self._exit_code):
                 self._exit_code = BROKEN_OFF + number
+
+    def overview(self) -> Overview:
+        """How this supervisor is now; any thread may ask."""
+        goal = self._goal
+        return Overview(self._config, goal.size, self._started, goal.stopping)
+
+    def set_log_level(self, level: str) -> None:
+        """Let the workers that are started from now on log at `level`."""
+        self._config = dataclasses.replace(self._config, log_level=level)
 
     def _change_goal(self, **changes: Any) -> None:
         self._goal = dataclasses.replace(self._goal, **changes)

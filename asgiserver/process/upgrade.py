@@ -27,20 +27,22 @@ class Successor:
     """The new supervisor as the old one sees it."""
 
     def __init__(
-        self, listeners: Sequence[Listener], queues: Sequence[Sequence[socket.socket]]
+        self,
+        listeners: Sequence[Listener],
+        queues: Sequence[Sequence[socket.socket]],
+        admin: Sequence[Listener] = (),
     ) -> None:
         """Start the new supervisor. Raises `OSError`."""
         self._reader, writer = os.pipe()
-        fds = [listener.fileno() for listener in listeners]
+        fds = [listener.fileno() for listener in (*listeners, *admin)]
         import json
 
         queue_fds = [[sock.fileno() for sock in queue] for queue in queues]
         values = {
             "pid": os.getpid(),
             "ready": writer,
-            "listeners": [
-                [listener.fileno(), listener.path, listener.scheme] for listener in listeners
-            ],
+            "listeners": _described(listeners),
+            "admin": _described(admin),
             "queues": queue_fds,
         }
         environ = {**os.environ, VARIABLE: json.dumps(values)}
@@ -81,8 +83,15 @@ class Successor:
         self._process.returncode = self._process.returncode or 0
 
 
+def _described(listeners: Sequence[Listener]) -> list[tuple[int, str | None, str]]:
+    return [(listener.fileno(), listener.path, listener.scheme) for listener in listeners]
+
+
 class Predecessor:
-    """The old supervisor as the new one sees it: `listeners` and `queues` are its sockets."""
+    """The old supervisor as the new one sees it: `listeners` and `queues` are its sockets.
+
+    `admin` are those of its admin listener.
+    """
 
     def __init__(self, text: str) -> None:
         import json
@@ -91,10 +100,9 @@ class Predecessor:
         self.pid = int(values["pid"])
         self._ready = int(values["ready"])
         os.set_inheritable(self._ready, False)
-        self.listeners = []
-        for fd, path, scheme in values["listeners"]:
-            self.listeners.append(Listener(adopt(fd), path, scheme))
-        # A supervisor of an older version passes no queues.
+        self.listeners = [Listener(adopt(fd), *rest) for fd, *rest in values["listeners"]]
+        # A supervisor of an older version passes neither of these.
+        self.admin = [Listener(adopt(fd), *rest) for fd, *rest in values.get("admin", ())]
         self.queues = [[adopt(fd) for fd in queue] for queue in values.get("queues", ())]
 
     def __repr__(self) -> str:

@@ -7,7 +7,6 @@ is started or stopped, only the supervisor knows.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import faulthandler
 import inspect
 import logging
@@ -29,6 +28,7 @@ from asgiserver.process.control import (
     Beat,
     Failed,
     Lines,
+    LogLevel,
     Message,
     Ready,
     Setup,
@@ -37,7 +37,6 @@ from asgiserver.process.control import (
     encode,
     receive_setup,
 )
-from asgiserver.process.memory import resident_bytes
 from asgiserver.process.role import be_worker
 from asgiserver.process.signals import die_with_parent, ignore, named, set_process_title, unblock
 from asgiserver.process.stacks import write_on_signal, write_when_silent
@@ -48,6 +47,7 @@ from asgiserver.server.listener import Listener, adopt
 from asgiserver.server.loading import load_env_files, load_object
 from asgiserver.server.loops import loop_factory
 from asgiserver.server.main_task import run_main
+from asgiserver.server.memory import resident_bytes
 from asgiserver.server.server import Server
 from asgiserver.watch.watchdog import watchdog
 
@@ -204,6 +204,8 @@ class Worker:
         for message in self._lines.feed(data):
             if isinstance(message, Stop):
                 self._on_order(message)
+            elif isinstance(message, LogLevel):
+                logger.setLevel(message.level)
 
     def _on_order(self, order: Stop) -> None:
         self._supervisor_knows = True
@@ -277,7 +279,7 @@ class Worker:
             self._share.publish(view.open, view.accepted, time.monotonic())
         if not self._end_is_certain:  # `faulthandler` has only one such timer
             write_when_silent(self._setup.config.timeout_worker_stuck)
-        self._report(Beat(**dataclasses.asdict(view.snapshot(resident_bytes()))))
+        self._report(Beat(resident_bytes(), view.requests))
         self._loop.call_later(self._setup.beat, self._beat)
 
     def _fail(self, exc: Exception) -> int:
@@ -343,6 +345,11 @@ def make_server(setup: Setup) -> Served:
     app = load_outside_the_loop(setup.config)
     server = Server(setup.config, listeners=listeners, app=app)
     server.announces = ""  # the supervisor logs the addresses once
+    if setup.figures >= 0:
+        from asgiserver.server.board import Board
+        from asgiserver.server.publisher import Publisher
+
+        server.publisher = Publisher(Board(setup.figures))
     return server
 
 
@@ -361,8 +368,9 @@ def work(
     set_process_title(f"asgiserver: {role} [{setup.config.app}]")
     close_in_children(control)
     close_in_children(stacks_fd)
-    if setup.board >= 0:
-        os.set_inheritable(setup.board, False)
+    for fd in (setup.board, setup.figures):
+        if fd >= 0:
+            os.set_inheritable(fd, False)
     try:
         handle = setup_logging(setup.config)
     except ConfigError as exc:  # a logging file that was fine when the supervisor read it

@@ -1,13 +1,17 @@
-"""A line for each connection that opens or ends, with ``--log-level debug``."""
+"""With ``--log-level debug``: what was chosen, and a line for each connection."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.log.escape import client_text
 from asgiserver.log.loggers import logger
+from asgiserver.server.announcement import reader_name
 
-__all__ = ["LoggedConnections"]
+if TYPE_CHECKING:
+    from asgiserver.context import ServerContext
+
+__all__ = ["LoggedConnections", "log_choices"]
 
 
 class LoggedConnections(set[Any]):
@@ -26,3 +30,13 @@ class LoggedConnections(set[Any]):
 
 def _described(connection: Any) -> str:
     return f"{client_text(connection.peer.client)} ({type(connection).__name__})"
+
+
+def log_choices(context: ServerContext) -> None:
+    """Log what was chosen, and from now on what connects."""
+    config, kind = context.config, type(context.loop)
+    logger.debug("Options from %s", ", ".join(config.sources) or "nowhere: all are defaults")
+    logger.debug("Event loop: %s (%s.%s)", config.loop, kind.__module__, kind.__qualname__)
+    logger.debug("HTTP/1 heads: %s", reader_name(config.http))
+    logger.debug("WebSockets: %s", "python" if config.ws == "auto" else config.ws)
+    context.connections = LoggedConnections()

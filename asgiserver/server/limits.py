@@ -144,6 +144,11 @@ class RequestLimit:
             f" websockets={self.websockets}>"
         )
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for their turn."""
+        return len(self._queue)
+
     def start(self, session: Session) -> None:
         """Run a session, let it wait, or refuse it."""
         if session.is_websocket:

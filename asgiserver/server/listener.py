@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
 
 
-__all__ = ["Listener", "adopt", "bind_sockets", "bind_unix"]
+__all__ = ["Listener", "adopt", "bind_admin", "bind_sockets", "bind_unix"]
 
 Identity = tuple[int, int]
 """Device and inode of a file."""
@@ -125,6 +125,20 @@ def bind_sockets(config: Config) -> list[Listener]:
             listener.close()
         raise
     return listeners
+
+
+def bind_admin(address: str) -> list[Listener]:
+    """Bind the address of --admin; a unix socket is for its owner.
+
+    Raises `BindError` or `ConfigError`.
+    """
+    try:
+        if address.startswith("unix:"):
+            return [bind_unix(address[5:], "600", "http")]
+        host, port = _split(address, 0)
+        return [Listener(sock) for sock in _bind_tcp(host, port)]
+    except ConfigError as error:
+        raise ConfigError(f"admin: {str(error).removeprefix('bind: ')}") from None
 
 
 def _specs(config: Config) -> list[str]:

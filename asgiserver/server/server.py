@@ -18,10 +18,11 @@ from asgiserver.config.fields import has_tls
 from asgiserver.context import ServerContext
 from asgiserver.errors import ConfigError
 from asgiserver.log.access import make_access_log, taker_of
+from asgiserver.log.record import unlogged
 from asgiserver.log.refusals import PeerErrorLog
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.acceptor import FIRST_LOOKS, Acceptor, watches_sockets
-from asgiserver.server.announcement import announce, reader_name
+from asgiserver.server.announcement import announce
 from asgiserver.server.application import load
 from asgiserver.server.children import close_in_children
 from asgiserver.server.control_socket import answer_at_path, silence
@@ -45,10 +46,10 @@ if TYPE_CHECKING:
 
     from asgiserver.config.fields import Config
     from asgiserver.errors import PeerError
-    from asgiserver.log.access import AccessLog
-    from asgiserver.log.setup import LoggingHandle
+    from asgiserver.server.admin_listener import AdminListener
     from asgiserver.server.limits import RequestLimit
     from asgiserver.server.listener import Listener
+    from asgiserver.server.publisher import Publisher
     from asgiserver.server.tls import TLS
     from asgiserver.types import ASGIApplication
     from asgiserver.wire.choose import Wires
@@ -86,6 +87,12 @@ class Server:
         # How the addresses are told: in "lines" of the log, or in a "panel" where there is a
         # terminal; not at all in a worker, because its supervisor tells them for all workers.
         self.announces = "lines"
+        self.publisher: Publisher | None = None  # counts and publishes what is done, see `measure`
+        self.admin: AdminListener | None = None
+        if config.admin is not None:
+            from asgiserver.server.own_admin import admin_of
+
+            self.admin = admin_of(self)
         self.started = False
         self.context: ServerContext
         self.view: ServerView  # set by `start`
@@ -95,14 +102,12 @@ class Server:
         self._readiness = Readiness(config)
         self._announce_time = config.drain_delay
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._clock: CoarseClock | None = None
+        self._closing = contextlib.ExitStack()  # what has been begun, and ends with the server
         self._acceptors: list[Acceptor] = []
         self._tls: TLS | None = None
         self._redirect: ServerContext | None = None  # of the listener that redirects to https
         self._lifespan: Lifespan | None = None
         self._request_limit: RequestLimit | None = None
-        self._access_log: AccessLog | None = None
-        self._logging: LoggingHandle | None = None
         self._stopping: asyncio.Task[None] | None = None
         self._early_stop: tuple[float | None, str] | None = None  # requested before the start
         self._stopped: asyncio.Future[None] | None = None
@@ -123,6 +128,8 @@ class Server:
             return
         self._readiness.check()
         self.listeners = bind_sockets(self.config)
+        if self.admin is not None:
+            self.admin.bind()
         for listener in self.listeners:
             close_in_children(listener.socket)
 
@@ -131,6 +138,14 @@ class Server:
         for listener in self.listeners:
             listener.close(unlink=self._owns_paths)
         self.listeners.clear()
+        if self.admin is not None:
+            self.admin.stop()
+
+    def measure(self) -> None:
+        """Count outcomes and durations of requests, too, as --admin does; call this first."""
+        from asgiserver.server.publisher import Publisher
+
+        self.publisher = self.publisher or Publisher()
 
     async def start(self) -> None:
         """Load the application, run its start-up, listen. Raises `StartupError`.
@@ -141,18 +156,21 @@ class Server:
         self._loop = loop = asyncio.get_running_loop()
         self._stopped = loop.create_future()
         config = self.config
-        self._logging = setup_logging(config)
+        self._closing.callback(setup_logging(config).close)
         try:
             self.bind()
-            self.context = context = self._make_context(loop, self.app or load(config))
-            self.view = ServerView(context)
+            if self.admin is not None:
+                self.measure()
+                self.admin.start()
+            clock = CoarseClock(loop, lambda: self.context.connections)
+            self.context = context = self._make_context(loop, self.app or load(config), clock)
+            self.view = ServerView(context, self._request_limit, self._tls)
             answer_at_path(context)
             watching.begin(context)
             await self._start_lifespan(context)
-            assert self._clock is not None
-            watching.started(context, self._clock)
-            self._start_access_log(context)
-            await self._accept(context)
+            watching.started(context, clock)
+            self._start_records(context, clock)
+            await self._accept(context, clock)
             self.addresses = tuple(listener.address for listener in self.listeners)
             self.started = True
             if self._owns_paths:
@@ -167,12 +185,13 @@ class Server:
             timeout, reason = self._early_stop
             self.request_stop(timeout=timeout, reason=reason)
 
-    def _make_context(self, loop: asyncio.AbstractEventLoop, app: ASGIApplication) -> ServerContext:
+    def _make_context(
+        self, loop: asyncio.AbstractEventLoop, app: ASGIApplication, clock: CoarseClock
+    ) -> ServerContext:
         config = self.config
-        clock = CoarseClock(loop, lambda: context.connections)
         context = ServerContext(config, app, loop, clock)
         self._unfinished = Unfinished(context, self._hurry)
-        self._clock = clock
+        self._closing.callback(clock.stop)
         log = PeerErrorLog()
 
         def refused(client: tuple[str, int] | None, error: PeerError) -> None:
@@ -193,19 +212,14 @@ class Server:
             clock.call_each_tick(lambda: tls.on_tick(clock.now))
         self._request_limit = apply_limits(context, clock)
         if logger.isEnabledFor(logging.DEBUG):
-            self._tell(context)
+            from asgiserver.server.connection_log import log_choices
+
+            log_choices(context)
+        if config.health_path is not None:
+            from asgiserver.server.health_path import answer_health
+
+            context.start = answer_health(context, config.health_path)
         return context
-
-    def _tell(self, context: ServerContext) -> None:
-        """At level debug: what was chosen, and from now on what connects."""
-        from asgiserver.server.connection_log import LoggedConnections
-
-        config, kind = self.config, type(context.loop)
-        logger.debug("Options from %s", ", ".join(config.sources) or "nowhere: all are defaults")
-        logger.debug("Event loop: %s (%s.%s)", config.loop, kind.__module__, kind.__qualname__)
-        logger.debug("HTTP/1 heads: %s", reader_name(config.http))
-        logger.debug("WebSockets: %s", "python" if config.ws == "auto" else config.ws)
-        context.connections = LoggedConnections()
 
     async def _start_lifespan(self, context: ServerContext) -> None:
         config = self.config
@@ -217,7 +231,7 @@ class Server:
         if self._lifespan.supported:
             context.state = state
 
-    def _start_access_log(self, context: ServerContext) -> None:
+    def _start_records(self, context: ServerContext, clock: CoarseClock) -> None:
         """Called after the lifespan's start-up, where the application may set up logging."""
         config = self.config
         log = make_access_log(config)
@@ -227,18 +241,21 @@ class Server:
             from asgiserver.server.observing import observe
 
             log = observe(context, log)
-        self._access_log = log
-        assert self._clock is not None
-        self._clock.call_each_tick(LogFlusher(context.loop, log).flush)
+        if log is not None:
+            self._closing.callback(log.close)
+        clock.call_each_tick(LogFlusher(context.loop, log).flush)
+        if self.publisher is not None:
+            context.access = context.access or unlogged
+            self.publisher.begin(context, self.view)
+            self._closing.callback(self.publisher.end)
+            clock.call_each_tick(self.publisher.tick)
 
-    async def _accept(self, context: ServerContext) -> None:
+    async def _accept(self, context: ServerContext, clock: CoarseClock) -> None:
         """Accept on all listeners; with --ssl-redirect the plain ones only redirect to https."""
         plain: list[Listener] = []
         if self.config.ssl_redirect:
             plain = [listener for listener in self.listeners if listener.scheme == "http"]
         main = [listener for listener in self.listeners if listener not in plain]
-        clock = self._clock
-        assert clock is not None
         clock.start()
         clock.call_each_tick(context.on_tick)
         await self._make_acceptor(context, self._tls).open(main)
@@ -425,14 +442,9 @@ class Server:
             for acceptor in self._acceptors:
                 acceptor.close()
                 await acceptor.finish_handshakes(0)
-            if self._clock is not None:
-                self._clock.stop()
             if hasattr(self, "context"):
                 silence(self.context)
                 watching.end(self.context)
             self._readiness.withdraw()
             self.release_listeners()
-            if self._access_log is not None:
-                self._access_log.close()
-            if self._logging is not None:
-                self._logging.close()
+            self._closing.close()

@@ -30,6 +30,9 @@ WATCH_INTERVAL = 30.0
 EXPIRY_NOTICE = datetime.timedelta(days=14)
 """The log warns once a day of a certificate that expires within this time."""
 
+NEVER = 9999
+"""The year in which a certificate that nobody knows expires."""
+
 _VERSIONS = {"TLSv1": 0x0301, "TLSv1.1": 0x0302, "TLSv1.2": 0x0303, "TLSv1.3": 0x0304}
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 
@@ -128,7 +131,7 @@ class TLS:
         """Try a context, note the certificate it presents, and return when that expires."""
         der = presented_certificate(context)
         if der is None:
-            return datetime.datetime.max.replace(tzinfo=datetime.UTC)
+            return datetime.datetime(NEVER, 1, 1, tzinfo=datetime.UTC)
         self._certificates[context] = ssl.DER_cert_to_PEM_cert(der)
         return expiry(der)
 
@@ -143,6 +146,11 @@ class TLS:
             logger.info("TLS certificate (%s) is valid until %s", name, f"{end:%Y-%m-%d %H:%M} UTC")
         self._next_notice = now
         self._notice_expiry()
+
+    def expiries(self) -> dict[str, float]:
+        """When each certificate expires, by its name, in seconds since 1970."""
+        known = {name: end for name, end in self._expiries.items() if end.year < NEVER}
+        return {name: end.timestamp() for name, end in known.items()}
 
     def _notice_expiry(self) -> None:
         """Warn, once a day, of certificates that expire soon."""

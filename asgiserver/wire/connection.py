@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from asgiserver.errors import PeerError
 from asgiserver.http.peer import Peer
@@ -35,6 +36,8 @@ from asgiserver.wire.waiting import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asgiserver.context import PeerReader, ServerContext
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.wire.output import Output
@@ -77,6 +80,9 @@ class StreamConnection(asyncio.Protocol):
         "reading",
         "waiting",
     )
+
+    wire: ClassVar[str]
+    """The protocol of the connection, as in ALPN."""
 
     drop_left: int
     peer_reader: PeerReader | None
@@ -331,3 +337,16 @@ class StreamConnection(asyncio.Protocol):
         self.output.flush()
         self.give_up()
         self.output.cut()
+
+
+def count_states(connections: Iterable[Any]) -> dict[str, int]:
+    """How many stream connections are in each state, such as ``http/1.1 idle``.
+
+    A state is a name of `wire.waiting.Waiting`, or ``tunnel`` for a WebSocket whose client reads.
+    """
+    found = Counter([(one.wire, one.waiting, one.reading is TUNNEL) for one in connections])
+    states: dict[str, int] = {}
+    for (wire, waiting, tunnel), number in found.items():
+        state = "tunnel" if tunnel and waiting is APPLICATION else waiting.name.lower()
+        states[f"{wire} {state}"] = number
+    return states

@@ -19,7 +19,7 @@ from process_server import APP, DEADLINE, ServerProcess, child_pids, wait_until_
 
 import asgiserver
 from asgiserver.process.handle import size_text
-from asgiserver.process.memory import own_and_shared_bytes
+from asgiserver.server.memory import own_and_shared_bytes
 
 # Process 1 ------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from asgiserver.process.control import (
     Beat,
     Failed,
     Lines,
+    LogLevel,
     Ready,
     Setup,
     Stop,
@@ -21,7 +22,8 @@ from asgiserver.process.control import (
 
 MESSAGES = [
     Ready(),
-    Beat(rss=1, requests=2, connections=3, open=4, running=5, refused={"missing Host": 6}),
+    Beat(rss=1, requests=2),
+    LogLevel(10),
     Failed(3, 'Traceback\n  "quoted"\n\N{SNOWMAN}'),
     Stopping("SIGTERM"),
     Stop("restart", 1.5, 0.5, 0.25),

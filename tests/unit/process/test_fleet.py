@@ -29,4 +29,4 @@ def test_workers_spare_the_collector_what_their_start_has_made_unless_told_other
 
 def test_what_is_for_the_supervisor_alone_is_about_processes_or_sockets():
     groups = {option.info.group for option in FIELDS.values() if not option.info.in_workers}
-    assert groups == {"Processes", "Listening", "Diagnosis"}
+    assert groups == {"Processes", "Listening", "Diagnosis", "Admin"}
