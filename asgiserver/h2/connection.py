@@ -66,6 +66,8 @@ class H2Connection(StreamConnection):
         "setup",
     )
 
+    wire = "h2"
+
     output: H2Output
 
     def __init__(
