@@ -13,6 +13,7 @@ import math
 import os
 import socket
 import sys
+import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,7 @@ class Bench:
         self.most_blocks = 0
         self.loop = loop = CountingLoop()
         quiet = {"access_log": False, "lifespan": "off", "log_level": "warning"}
+        quiet["loop_stall_warn"] = "off"  # the watchdog's thread is no part of a request
         config = asgiserver.Config(scenario.app, port=0, **(quiet | options))
         self.server = loop.run_until_complete(self._start(config))
         port = int(self.server.addresses[0].rpartition(":")[2])
@@ -268,20 +270,23 @@ def count_bytecodes(bench: Bench) -> float:
     if sys.version_info < (3, 12):
         return math.nan
     executed = 0
+    own = threading.get_ident()  # other threads of the server have nothing to do with a request
 
     def on_instruction(code: CodeType, offset: int) -> None:
         nonlocal executed
-        executed += code.co_filename.startswith(PACKAGE)
+        executed += code.co_filename.startswith(PACKAGE) and threading.get_ident() == own
 
     monitoring = sys.monitoring
     event = monitoring.events.INSTRUCTION
     monitoring.use_tool_id(TOOL, "budget")
     monitoring.register_callback(TOOL, event, on_instruction)
+    gc.disable()  # a collection calls functions of ours
     monitoring.set_events(TOOL, event)
     try:
         bench.request()
     finally:
         monitoring.set_events(TOOL, 0)
+        gc.enable()
         monitoring.register_callback(TOOL, event, None)
         monitoring.free_tool_id(TOOL)
     return executed
