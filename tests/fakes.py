@@ -345,7 +345,7 @@ class FakeServer:
         self.records = []
         self.context.access = self.records.append
         self.request_limit = apply_limits(self.context, self.clock)
-        self.wires = make_wires(config, self.clock)
+        self.wires = make_wires(config, self.clock, self.context.loop)
 
     def h2_connection(self):
         """A connection whose client has chosen HTTP/2 in the TLS handshake."""

@@ -13,10 +13,8 @@ from asgiserver.wire.output import FLUSH_SIZE, Output
 from asgiserver.wire.sendfile import send_file
 
 if TYPE_CHECKING:
-    import asyncio
-
     from asgiserver.asgi.session import Session
-    from asgiserver.h1.encoder import HeadEncoder
+    from asgiserver.h1.codecs import H1Codecs
     from asgiserver.h1.parser import RequestParser
     from asgiserver.http.message import ResponseHead
     from asgiserver.types import Fields
@@ -72,15 +70,9 @@ class H1Channel(Output):
 
     _trailers: bytes  # of the current response, when it is chunked
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        encoder: HeadEncoder,
-        parser: RequestParser,
-        owner: Owner,
-    ) -> None:
-        super().__init__(loop)
-        self._encoder = encoder
+    def __init__(self, codecs: H1Codecs, parser: RequestParser, owner: Owner) -> None:
+        super().__init__(codecs.turn)
+        self._encoder = codecs.encoder
         self._parser = parser
         self.owner = owner
         self.session: Session | None = None  # the current session
@@ -173,8 +165,13 @@ class H1Channel(Output):
             if end:
                 self.gathered.append(b"0\r\n%b\r\n" % self._trailers)
         self._gathered_size = size = self._gathered_size + size
-        if size >= FLUSH_SIZE or not self.corked:
+        if size >= FLUSH_SIZE:
             self.flush()
+        elif not self.corked:
+            if end:
+                self.send_soon()
+            else:
+                self._turn.add(self)
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send a part of the body from a file; see `Channel.send_file`."""

@@ -13,6 +13,7 @@ from asgiserver.wire.waiting import times_of
 if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.wire.choose import MakeConnection
+    from asgiserver.wire.output import OutputTurn
     from asgiserver.wire.server_fields import ServerFields
     from asgiserver.wire.waiting import Times
 
@@ -22,22 +23,25 @@ logger = logging.getLogger("asgiserver")
 class H1Codecs:
     """What reads request heads, what encodes response heads, and the times of a connection.
 
-    `http2` makes the connection of a client that speaks HTTP/2 from its first byte, without TLS;
-    when it is None, such a client is refused.
+    `turn` gathers the output of all connections of the loop. `http2` makes the connection of a
+    client that speaks HTTP/2 from its first byte, without TLS; when it is None, such a client is
+    refused.
     """
 
-    __slots__ = ("encoder", "http2", "reader", "times")
+    __slots__ = ("encoder", "http2", "reader", "times", "turn")
 
     def __init__(
         self,
         reader: HeadReader,
         encoder: HeadEncoder,
         times: Times,
+        turn: OutputTurn,
         http2: MakeConnection | None = None,
     ) -> None:
         self.reader = reader
         self.encoder = encoder
         self.times = times
+        self.turn = turn
         self.http2 = http2
 
     def __repr__(self) -> str:
@@ -45,7 +49,7 @@ class H1Codecs:
 
 
 def make_codecs(
-    config: Config, fields: ServerFields, http2: MakeConnection | None = None
+    config: Config, fields: ServerFields, turn: OutputTurn, http2: MakeConnection | None = None
 ) -> H1Codecs:
     """The codecs of a server. Its clock has to call `HeadEncoder.renew`, after `fields` change."""
     limits = Limits(
@@ -55,7 +59,7 @@ def make_codecs(
         config.limit_request_body,
     )
     reader = make_head_reader(config.http, limits, config.header_underscore)
-    return H1Codecs(reader, HeadEncoder(fields), times_of(config), http2)
+    return H1Codecs(reader, HeadEncoder(fields), times_of(config), turn, http2)
 
 
 def make_head_reader(name: str, limits: Limits, underscores: str = "drop") -> HeadReader:

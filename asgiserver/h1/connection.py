@@ -63,7 +63,7 @@ class H1Connection(StreamConnection):
     ) -> None:
         self._parser = parser = RequestParser(self, codecs.reader)
         self._make_http2 = codecs.http2
-        self._channel = channel = H1Channel(context.loop, codecs.encoder, parser, self)
+        self._channel = channel = H1Channel(codecs, parser, self)
         StreamConnection.__init__(self, context, channel, codecs.times, passed_on)
 
     def __repr__(self) -> str:
@@ -164,7 +164,8 @@ class H1Connection(StreamConnection):
         if self._parser.rest:
             self._dispatch_pipelined()
         channel.corked = False
-        channel.flush()
+        if channel.gathered:
+            channel.send_soon()
         if (
             channel.session is not None
             or self.reading is not REQUESTS

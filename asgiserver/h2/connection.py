@@ -73,7 +73,7 @@ class H2Connection(StreamConnection):
     def __init__(
         self, setup: H2Setup, context: ServerContext, passed_on: ProxyHeader | None = None
     ) -> None:
-        output = H2Output(context.loop)
+        output = H2Output(setup.turn)
         self.setup = setup
         self.codec: H2Codec[H2Channel] = H2Codec(
             self,

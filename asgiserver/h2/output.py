@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.wire.output import FLUSH_SIZE, Output
 
 if TYPE_CHECKING:
-    import asyncio
-
     from asgiserver.h2.codec import H2Codec
+    from asgiserver.wire.output import OutputTurn
 
 
 UNSENT = 131072
@@ -31,8 +30,8 @@ class H2Output(Output):
 
     codec: H2Codec[Any]
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+    def __init__(self, turn: OutputTurn) -> None:
+        super().__init__(turn)
         self._leaves_soon = False
 
     def limit_unsent(self) -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from asgiserver.config.fields import Config
     from asgiserver.http.message import ResponseHead
     from asgiserver.types import Fields
+    from asgiserver.wire.output import OutputTurn
     from asgiserver.wire.server_fields import ServerFields
     from asgiserver.wire.waiting import Times
 
@@ -22,9 +23,9 @@ _STATUS = {status: (b":status", b"%d" % status) for status in range(100, 1000)}
 class H2Setup:
     """Limits and sizes, times, and the fields that the server adds to each response."""
 
-    __slots__ = ("ping_interval", "server_fields", "settings", "times")
+    __slots__ = ("ping_interval", "server_fields", "settings", "times", "turn")
 
-    def __init__(self, config: Config, server_fields: ServerFields) -> None:
+    def __init__(self, config: Config, server_fields: ServerFields, turn: OutputTurn) -> None:
         self.settings = Settings(
             max_streams=config.h2_max_concurrent_streams,
             most_window=config.h2_max_window,
@@ -38,6 +39,7 @@ class H2Setup:
         self.times: Times = times_of(config)
         self.ping_interval: float = config.h2_ping_interval  # seconds
         self.server_fields = server_fields
+        self.turn = turn
 
     def __repr__(self) -> str:
         return f"<H2Setup {self.server_fields}>"

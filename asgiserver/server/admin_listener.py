@@ -120,7 +120,7 @@ class AdminListener:
         context = ServerContext(self._config, self._config.app, loop, clock)
         self._context = context
         apply_limits(context, clock)
-        wires = make_wires(self._config, clock)
+        wires = make_wires(self._config, clock, loop)
         clock.start()
         clock.call_each_tick(context.on_tick)
         acceptor = Acceptor(loop, functools.partial(wires.default, context), backlog=CONNECTIONS)

@@ -201,7 +201,7 @@ class Server:
         context.on_refused = refused
         context.admission.proxies = make_proxies(config)
         check_codec(config.ws)
-        self._wires = wires = make_wires(config, clock)
+        self._wires = wires = make_wires(config, clock, loop)
         if has_tls(config):
             from asgiserver.server.tls import TLS
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 from asgiserver.h1.codecs import make_codecs
 from asgiserver.h1.connection import H1Connection
 from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
+from asgiserver.wire.output import OutputTurn
 from asgiserver.wire.server_fields import make_server_fields
 
 if TYPE_CHECKING:
+    import asyncio
+
     from asgiserver.config.fields import Config
     from asgiserver.context import ServerContext
     from asgiserver.http.proxy_protocol import ProxyHeader
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from asgiserver.wire.server_fields import ServerFields
 
 
-def _http2(config: Config, fields: ServerFields) -> MakeConnection:
+def _http2(config: Config, fields: ServerFields, turn: OutputTurn) -> MakeConnection:
     """HTTP/2, which is imported when the first client speaks it."""
     makers: list[MakeConnection] = []
 
@@ -29,20 +32,21 @@ def _http2(config: Config, fields: ServerFields) -> MakeConnection:
             from asgiserver.h2.connection import H2Connection
             from asgiserver.h2.setup import H2Setup
 
-            makers.append(functools.partial(H2Connection, H2Setup(config, fields)))
+            makers.append(functools.partial(H2Connection, H2Setup(config, fields, turn)))
         return makers[0](context, passed_on)
 
     return make
 
 
-def make_wires(config: Config, clock: CoarseClock) -> Wires:
+def make_wires(config: Config, clock: CoarseClock, loop: asyncio.AbstractEventLoop) -> Wires:
     """The wires of a server, by their names in ALPN, what it likes best first."""
     fields = make_server_fields(config)
     clock.call_each_tick(lambda: fields.set_date(clock.date))
+    turn = OutputTurn(loop)
     makers: dict[str, MakeConnection] = {}
     if config.http2:
-        makers[HTTP_2] = _http2(config, fields)
-    codecs = make_codecs(config, fields, makers.get(HTTP_2))
+        makers[HTTP_2] = _http2(config, fields, turn)
+    codecs = make_codecs(config, fields, turn, makers.get(HTTP_2))
     clock.call_each_tick(codecs.encoder.renew)
     makers[HTTP_1] = functools.partial(H1Connection, codecs)
     return Wires(makers)

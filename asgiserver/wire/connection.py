@@ -319,11 +319,12 @@ class StreamConnection(asyncio.Protocol):
     def end(self) -> None:
         """Stop reading, and close after the client has read what has been written."""
         if self.reading is not NOTHING:
-            self.output.transport.close()
             self.give_up()
+            self.output.transport.close()
 
     def give_up(self) -> None:
         """Stop reading, because the transport is about to be closed by `end`, `abort` or an EOF."""
+        self.output.flush()
         self._stop_reading()
         self.enter(END)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from time import perf_counter
 
 from asgiserver.context import wake
 
@@ -25,13 +26,65 @@ JOIN_PART = 1024
 """Parts of fewer bytes on average are joined, however many they are: joining a small part costs
 less than a system call with one more part does."""
 
+TURN_TIME = 0.0003
+TURN_OUTPUTS = 64
+"""Seconds and connections: what a turn of the loop has to send waits no longer, and is no more."""
+
+BUSY_GAP = 0.001
+BUSY_TIME = 0.1
+"""Seconds: a loop is busy when for the longer time there was no gap like the shorter one between
+its outputs. Before that nothing waits: not on an idle server, and not for a slow handler."""
+
 TURN_SIZE = 1 << 20
 """Bytes that a connection may write in one turn of the loop, so that a fast reader of an endless
 response does not starve the other connections."""
 
 
+class OutputTurn:
+    """What all connections of a loop have to send in one of its turns; it leaves together.
+
+    A client that sleeps until its answer comes has to be woken, mostly on another CPU, and the one
+    who writes pays for that. Many answers that are written one right after the other wake it once.
+    """
+
+    __slots__ = ("_began", "_busy_from", "_last", "_outputs", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self._outputs: list[Output] = []
+        # By `perf_counter`: the first `add` of what waits, the last `add`, the end of idleness.
+        self._began = self._last = self._busy_from = 0.0
+
+    def __repr__(self) -> str:
+        return f"<OutputTurn outputs={len(self._outputs)}>"
+
+    def add(self, output: Output) -> None:
+        """Flush `output` at the end of the turn, or sooner; at once unless the loop is busy."""
+        outputs = self._outputs
+        now = perf_counter()
+        if now - self._last > BUSY_GAP:
+            self._busy_from = now + BUSY_TIME
+        self._last = now
+        if not outputs:
+            if now < self._busy_from:
+                output.flush()
+                return
+            self._began = now
+            self.loop.call_soon(self.flush)
+        elif now - self._began > TURN_TIME or len(outputs) >= TURN_OUTPUTS:
+            self.flush()
+            self._began = now
+        outputs.append(output)  # for a stream several times, and only the first finds something
+
+    def flush(self) -> None:
+        """Flush all that waits."""
+        for output in self._outputs:
+            output.flush()
+        self._outputs.clear()
+
+
 class Output:
-    """What is written to a transport, gathered while it is corked.
+    """What is written to a transport, gathered while it is corked and until the turn's end.
 
     `writable` is false while the transport's buffer is full or the share of this turn is spent. The
     protocol that owns the transport sets `transport` as soon as it is connected, and passes on
@@ -42,6 +95,7 @@ class Output:
         "_gathered_size",
         "_join_size",
         "_loop",
+        "_turn",
         "_turn_spent",
         "_waiters",
         "corked",
@@ -54,8 +108,9 @@ class Output:
 
     transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self, turn: OutputTurn) -> None:
+        self._loop = loop = turn.loop
+        self._turn = turn
         self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
         self.turn_left = TURN_SIZE
@@ -67,29 +122,26 @@ class Output:
         self.write_paused = False  # by the transport
 
     def write(self, data: bytes) -> None:
-        """Write, or gather while corked."""
-        if not self.corked and not self.gathered:
-            self.transport.write(data)
-            self.turn_left -= len(data)
-            if self.turn_left < 0:
-                self.spend(0)
-            return
+        """Gather `data`, which leaves at the end of the turn; sooner if it is much."""
         self.gathered.append(data)
-        self._gathered_size = size = self._gathered_size + len(data)
-        if size >= FLUSH_SIZE or not self.corked:
+        self._gathered_size += len(data)
+        if not self.corked:
+            self.send_soon()
+        elif self._gathered_size >= FLUSH_SIZE:
             self.flush()
 
     def write_pair(self, head: bytes, body: bytes) -> None:
         """Write a head and a body that is not worth joining to it."""
-        if self.corked or self.gathered or self._join_size != JOIN_SIZE:
-            self.gathered.append(head)
-            self._gathered_size += len(head)
-            self.write(body)
-            return
-        self.transport.writelines((head, body))
-        self.turn_left -= len(head) + len(body)
-        if self.turn_left < 0:
-            self.spend(0)
+        self.gathered.append(head)
+        self._gathered_size += len(head)
+        self.write(body)
+
+    def send_soon(self) -> None:
+        """Flush what is gathered and complete: with the others of the turn; now if it is much."""
+        if self._gathered_size >= JOIN_SIZE:
+            self.flush()
+        else:
+            self._turn.add(self)
 
     def flush(self) -> None:
         """Write what has been gathered, in one call."""

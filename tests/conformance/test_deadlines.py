@@ -189,6 +189,7 @@ async def test_a_response_is_seen_to_begin_before_its_first_part(wire):
     await turns()
     assert stream.silent
     stream.advance(3)
+    await turns()
     assert not stream.silent
     go.set()
     assert (await stream.reply()).body == b"last"

@@ -9,7 +9,7 @@ from asgiserver.h1.connection import H1Connection
 from asgiserver.h2.frames import PREFACE
 from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
 from asgiserver.wire.connection import StreamConnection
-from asgiserver.wire.output import Output
+from asgiserver.wire.output import Output, OutputTurn
 from asgiserver.wire.server_fields import make_server_fields
 from asgiserver.wire.waiting import times_of
 
@@ -20,7 +20,9 @@ class Echo(StreamConnection):
     """A second wire: it returns what comes, and ends with its client."""
 
     def __init__(self, context, passed_on):
-        super().__init__(context, Output(context.loop), times_of(context.config), passed_on)
+        super().__init__(
+            context, Output(OutputTurn(context.loop)), times_of(context.config), passed_on
+        )
 
     def data_received(self, data):
         self.output.write(data)
@@ -37,8 +39,8 @@ async def hello(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello"})
 
 
-def two_wires(config, clock):
-    codecs = make_codecs(config, make_server_fields(config), Echo)
+def two_wires(config, clock, loop):
+    codecs = make_codecs(config, make_server_fields(config), OutputTurn(loop), Echo)
     return Wires({HTTP_2: Echo, HTTP_1: functools.partial(H1Connection, codecs)})
 
 

@@ -698,6 +698,7 @@ async def test_an_event_stream_is_seen_to_begin_before_its_first_event(connect):
     assert not peer.transport.writes
     peer.advance(1)
     peer.advance(1)
+    await turns()
     assert b"".join(peer.transport.writes).startswith(b"HTTP/1.1 200 OK")
     gate.set()
     assert (await peer.reply()).body == b"event"

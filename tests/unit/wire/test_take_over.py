@@ -11,7 +11,7 @@ from asgiserver.h1.connection import H1Connection
 from asgiserver.h2.frames import PREFACE
 from asgiserver.wire.choose import HTTP_1, HTTP_2, Wires
 from asgiserver.wire.connection import StreamConnection
-from asgiserver.wire.output import Output
+from asgiserver.wire.output import Output, OutputTurn
 from asgiserver.wire.server_fields import make_server_fields
 from asgiserver.wire.waiting import BODY_BYTES, HEAD, IDLE, for_whom, times_of
 
@@ -20,7 +20,8 @@ class SecondWire(StreamConnection):
     """Says what it is, echoes all that comes, and then waits for the rest of a request."""
 
     def __init__(self, context, passed_on):
-        super().__init__(context, Output(context.loop), times_of(context.config), passed_on)
+        output = Output(OutputTurn(context.loop))
+        super().__init__(context, output, times_of(context.config), passed_on)
 
     def greet(self):
         self.output.write(b"second wire: ")
@@ -55,8 +56,9 @@ async def two_wires():
     def connect(*, extra=None, **options):
         server = FakeServer(hello, **options)
         servers.append(server)
-        fields = make_server_fields(server.context.config)
-        h1 = functools.partial(H1Connection, make_codecs(server.context.config, fields, SecondWire))
+        config, turn = server.context.config, OutputTurn(server.context.loop)
+        codecs = make_codecs(config, make_server_fields(config), turn, SecondWire)
+        h1 = functools.partial(H1Connection, codecs)
         server.wires = Wires({HTTP_2: SecondWire, HTTP_1: h1})
         return FakePeer(hello, server=server, extra=extra)
 
