@@ -59,7 +59,7 @@ UNKNOWN = Peer(None, None)
 class StreamConnection(asyncio.Protocol):
     """A connection as its transport and its server see it; a subclass speaks a protocol.
 
-    Only `enter` and `credit` write the pair (`waiting`, `deadline`), and `take_over` copies it.
+    The pair (`waiting`, `deadline`) is written by `enter` and `credit`, and where a state is known.
     `paused` holds the reasons for which reading is paused, one bit each. `drop_left` is how many
     bytes may still be read and dropped; it is set when the dropping begins. `peer_reader` reads
     what proxies say of a request.
@@ -185,7 +185,7 @@ class StreamConnection(asyncio.Protocol):
         self.output.lost()
         if self.reading is not NOTHING:
             self._stop_reading()
-        self.enter(NOT_OPEN)
+        self.waiting, self.deadline = NOT_OPEN, math.inf
         self.context.lost(self)
 
     def pause_writing(self) -> None:

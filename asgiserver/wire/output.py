@@ -47,10 +47,11 @@ class OutputTurn:
     who writes pays for that. Many answers that are written one right after the other wake it once.
     """
 
-    __slots__ = ("_began", "_busy_from", "_last", "_outputs", "loop")
+    __slots__ = ("_began", "_busy_from", "_last", "_outputs", "join_size", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        self.join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
         self._outputs: list[Output] = []
         # By `perf_counter`: the first `add` of what waits, the last `add`, the end of idleness.
         self._began = self._last = self._busy_from = 0.0
@@ -109,12 +110,12 @@ class Output:
     transport: asyncio.Transport
 
     def __init__(self, turn: OutputTurn) -> None:
-        self._loop = loop = turn.loop
+        self._loop = turn.loop
         self._turn = turn
         self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
         self.turn_left = TURN_SIZE
-        self._join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
+        self._join_size = turn.join_size
         self._turn_spent = False  # whether the share of this turn is spent
         self._waiters: list[asyncio.Future[None]] = []
         self.corked = False
