@@ -534,6 +534,8 @@ async def test_a_client_that_has_left_ends_all_its_requests(client_of):
 
 @pytest.mark.parametrize("path", ["/", "/wait", "/listen"])
 async def test_nothing_is_left_of_a_connection_for_the_garbage_collector(client_of, path):
+    gc.collect()
+    others = {id(kept) for kept in gc.get_objects() if isinstance(kept, (H2Codec, H2Channel))}
     gate = Gate()
     client = client_of(gate)
     client.request()
@@ -548,7 +550,7 @@ async def test_nothing_is_left_of_a_connection_for_the_garbage_collector(client_
         client.connection = client.transport.protocol = None
         await turns()
         left = [kept for kept in gc.get_objects() if isinstance(kept, (H2Codec, H2Channel))]
-        assert not left
+        assert {id(kept) for kept in left} <= others  # those of other tests
     finally:
         gc.enable()
 
