@@ -135,7 +135,7 @@ class Response:
                 self.sent = size
                 self.status = head.status
                 self._channel.send_head(head, body, last)
-                self.state = BODY if last else self._begin_stream()
+                _ = last or self._begin_stream()  # one branch less than an `if`
             else:
                 self.sent += size
                 self._channel.send_body(body, last)
@@ -154,10 +154,11 @@ class Response:
         if not self._channel.writable:
             await self._wait_writable()
 
-    def _begin_stream(self) -> int:
-        """The head has left earlier than the end will: note when. The state from now on."""
+    def _begin_stream(self) -> bool:
+        """The head has left earlier than the end will: note when."""
+        self.state = BODY
         self.first_byte = perf_counter()
-        return BODY
+        return True
 
     async def _wait_writable(self) -> None:
         await self._channel.wait_writable()
