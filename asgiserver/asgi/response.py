@@ -135,7 +135,9 @@ class Response:
                 self.sent = size
                 self.status = head.status
                 self._channel.send_head(head, body, last)
-                _ = last or self._begin_stream()  # one branch less than an `if`
+                if not last:  # the head leaves earlier than the end of the body: note when
+                    self.state = BODY
+                    self.first_byte = perf_counter()
             else:
                 self.sent += size
                 self._channel.send_body(body, last)
@@ -153,12 +155,6 @@ class Response:
             await self._send_other(kind, message)
         if not self._channel.writable:
             await self._wait_writable()
-
-    def _begin_stream(self) -> bool:
-        """The head has left earlier than the end will: note when."""
-        self.state = BODY
-        self.first_byte = perf_counter()
-        return True
 
     async def _wait_writable(self) -> None:
         await self._channel.wait_writable()
