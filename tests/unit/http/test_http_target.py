@@ -59,3 +59,9 @@ def test_long_hosts_take_no_time():
     for host in (b"a" * 60_000, b"%41" * 20_000, b"[" + b":" * 60_000 + b"]", b"a:" * 30_000):
         with pytest.raises(PeerError):
             check_host(host)
+
+
+@pytest.mark.parametrize("target", [b"/a\xff", b"/a b", b"/\x7f", b""])
+def test_no_target_holds_other_bytes_than_visible_ones(target):
+    with pytest.raises(PeerError, match="invalid request target"):
+        check_target("GET", target, b"a")
