@@ -49,6 +49,9 @@ COMPUTED = 0.5
 HELD = 1000
 """The weight of the stack that is seen when code in C lets go of the interpreter lock."""
 
+LONGEST_PAUSE = 86400.0
+"""Seconds between two looks at the most; selectors cannot wait for as long as options allow."""
+
 END_WAIT = 2.0
 """Seconds to wait for the end of the thread, which may wait for a handler of `logging`."""
 
@@ -336,7 +339,7 @@ class _Run(threading.Thread):
             if waits:
                 pause /= SAMPLES
             begun, before = time.monotonic(), [one.clocks.read() for one in loops]
-            events = self.selector.select(None if pause == OFF else pause)
+            events = self.selector.select(None if pause == OFF else min(pause, LONGEST_PAUSE))
             if self._ended:
                 return
             now = time.monotonic()

@@ -5,6 +5,13 @@ import os
 import pytest
 
 
+@pytest.fixture(autouse=True)
+def unwatched(monkeypatch):
+    """No line about pauses: the objects of a whole test run take the collector long, and the cores
+    are shared."""
+    monkeypatch.setattr("asgiserver.watch.notice.Notices.allows", lambda self: False)
+
+
 @pytest.fixture
 def duplicates(monkeypatch):
     """The descriptors duplicated to wait for a socket; all of them must be closed at the end."""

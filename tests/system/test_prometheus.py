@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -20,10 +21,15 @@ ENOUGH = 30.0  # seconds
 
 
 def query(port, expression):
-    """The samples that an expression has now."""
+    """The samples that an expression has now; none while Prometheus starts, when it answers 503."""
     text = urllib.parse.urlencode({"query": expression})
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}") as answer:
-        return json.load(answer)["data"]["result"]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{text}") as answer:
+            return json.load(answer)["data"]["result"]
+    except urllib.error.HTTPError as error:
+        if error.code != 503:
+            raise
+        return []
 
 
 def until(port, expression):
