@@ -62,10 +62,12 @@ class Channel(Protocol):
     def consumed(self, size: int) -> None:
         """The application took `size` bytes: read on, or widen the window of the stream."""
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """The response is complete: take the next request, or close a tunnel after all is sent.
 
-        The request may not be: the wire drops the rest of it, or resets the stream.
+        The request may not be: the wire drops the rest of it, or resets the stream. Returns true
+        when the wire keeps nothing more for this peer, which does not read: the last `send` then
+        awaits `wait_writable`. An HTTP/1 connection holds back the next request instead.
         """
 
     def abort(self, reason: Outcome) -> None:

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("asgiserver")
 
+JOINED = 512
+"""Bytes below which parts of a body are joined: a client may send two bytes at a time, and each
+object of its own takes about fifty."""
+
 
 class Exchange(Session):
     """The `Session` of an HTTP request; the `Owner` of its response.
@@ -93,11 +97,14 @@ class Exchange(Session):
 
     def feed(self, data: bytes) -> None:
         """More of the request body."""
-        if self._parts is None:
-            self._parts = [data]
-        else:
-            self._parts.append(data)
         size = len(data)
+        parts = self._parts
+        if parts is None:
+            self._parts = [data]
+        elif size < JOINED and len(parts[-1]) < JOINED:
+            parts[-1] += data
+        else:
+            parts.append(data)
         self.buffered += size
         self.received += size
         self.continue_wanted = False
@@ -208,8 +215,8 @@ class Exchange(Session):
 
     # `Owner` of the response.
 
-    def completed(self) -> None:
-        """The response is complete; the application may go on with its own business."""
+    def completed(self) -> bool:
+        """The response is complete; whether its `send` still waits: see `Channel.finish`."""
         self.over = True
         if self.context.access is not None:
             status = self.response.status
@@ -219,7 +226,7 @@ class Exchange(Session):
                 self.context.loop.call_soon(self.record, 500)
         if self._waiters:
             self._wake(self._waiters)
-        self._channel.finish()
+        return self._channel.finish()
 
     def body_left_out(self, status: int) -> None:
         """Warn once for each status; for HEAD never, as applications send a body as for GET."""

@@ -65,8 +65,8 @@ class Owner(Protocol):
 
     request: RequestHead
 
-    def completed(self) -> None:
-        """The last byte has been given to the channel."""
+    def completed(self) -> bool:
+        """The last byte has been given to the channel; returns what `Channel.finish` does."""
 
     def body_left_out(self, status: int) -> None:
         """The application has sent a body where none may be (RFC 9110 section 6.4.1)."""
@@ -145,8 +145,9 @@ class Response:
             if last:
                 self.state = DONE
                 owner, self._owner = self._owner, NOBODY
-                owner.completed()
-                return  # after the end nobody waits: the wire holds back the next request
+                if owner.completed():
+                    await self._channel.wait_writable()
+                return
             if end:
                 self.state = TRAILERS
         elif kind == self.start_event and state == START:
@@ -394,8 +395,8 @@ class _Nobody:
 
     request = RequestHead("", b"", "", [])
 
-    def completed(self) -> None:
-        pass
+    def completed(self) -> bool:
+        return False
 
     def body_left_out(self, status: int) -> None:
         pass

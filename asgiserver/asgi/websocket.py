@@ -354,14 +354,14 @@ class WebSocketSession(Session):
 
     # `Owner` of the response that refuses the handshake.
 
-    def completed(self) -> None:
-        """The response is complete."""
+    def completed(self) -> bool:
+        """The response is complete; see `Channel.finish`."""
         assert self._denial is not None
         self._set_state(CLOSED)
         self._note_end(1006, "handshake refused", self.outcome)
         self.sent = self._denial.sent
         self.record(self._denial.status)
-        self._channel.finish()
+        return self._channel.finish()
 
     def body_left_out(self, status: int) -> None:
         """Nobody is told: a denial is rare."""

@@ -211,13 +211,14 @@ class H1Channel(Output):
         if session is not None:
             self.owner.taken(session)
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """The response is complete: take the next request, or close."""
         self.session = None
         if not self.keep_alive:
             self.owner.close(not self._parser.clean)
         elif not self.corked:  # while it is corked, as for most requests, the dispatcher goes on
             self.owner.answered()
+        return False
 
     def abort(self, reason: str) -> None:
         """Cut the connection, so that the client cannot take a part for the whole response."""

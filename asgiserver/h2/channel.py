@@ -42,6 +42,14 @@ if TYPE_CHECKING:
 READ_SIZE = 131072
 """Bytes of a file that are read at a time, at most."""
 
+HELD = 1_048_576
+"""Bytes of responses that one connection keeps for a client which does not read: last parts, whose
+`send` has returned, and what has been read of files."""
+
+LEAST_READ = 4096
+"""Bytes of a file that a stream may have read however much the others of its connection hold: a
+client that does not read one download may read another."""
+
 BODY_UNREAD = 49152
 """Bytes of a body that an application leaves unread, from which on a client may have to wait for
 the application: a window is at least 65,535 bytes, and is not widened for each byte taken."""
@@ -127,20 +135,25 @@ class H2Channel(Stream):
         """Send a part of the body from a file; see `Channel.send_file`.
 
         Each slice is read once the one before has left, and is no larger than the client's window.
+        A stream takes at most half of what the others have left of `HELD`, so that there is some
+        left for the next one.
         """
-        loop = self._owner.context.loop
+        loop, codec = self._owner.context.loop, self._owner.codec
         while count and not self.gone:
             if not self.writable:
                 await self.wait_writable()
                 continue
-            room = max(16384, min(self.window, self._owner.codec.window))
-            size = min(count, READ_SIZE, room)
+            room = max(16384, min(self.window, codec.window))
+            share = max(LEAST_READ, (HELD - codec.held) // 2)
+            self.held = size = min(count, READ_SIZE, room, share)
             data = await loop.run_in_executor(None, read_at, fd, size, offset)
             if not data:
                 raise OSError("the file is shorter than announced")
             offset += len(data)
             count -= len(data)
             self.send_body(data, False)
+            if self.writable:
+                self.held = 0
 
     def send_trailers(self, fields: Fields) -> None:
         """Keep trailer fields for the end of the body."""
@@ -161,12 +174,25 @@ class H2Channel(Stream):
             self._owner.codec.consumed(self, size)
             self._owner.output.leave_soon()
 
-    def finish(self) -> None:
+    def finish(self) -> bool:
         """The exchange is over; what waits is still sent."""
         self.session = None
         if self._tunnel_open:
             self.send_body(b"", True)
         self._owner.answered(self)
+        return self.pending > 0 and not self._hold_rest()
+
+    def _hold_rest(self) -> bool:
+        """Whether the wire keeps what waits of a complete response, without its application.
+
+        All of the last part counts, however little of it waits, because all of it is kept.
+        """
+        if not self.held:
+            size = len(self.rest)
+            if self._owner.codec.held + size > HELD:
+                return False
+            self.held = size
+        return True
 
     def abort(self, reason: Outcome) -> None:
         """Reset the stream, so that the client cannot take a part for the whole response."""
@@ -187,6 +213,7 @@ class H2Channel(Stream):
     def drained(self) -> None:
         """Nothing of the stream waits any more."""
         self.writable = True
+        self.held = 0
         if self._waiters:
             wake(self._waiters)
 

@@ -199,6 +199,11 @@ class Sender(Generic[S]):
                 self._take_turns()
         return self.turns.count > 0 and self.window > 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of bodies that wait here, and that no application keeps in a `send` that waits."""
+        return sum([stream.held for stream in self.streams.values()])
+
     def _take_turns(self) -> None:
         turns = self.turns
         while turns.count and self.window > 0 and self.room > 0:

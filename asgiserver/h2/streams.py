@@ -86,6 +86,7 @@ class Stream:
     """Bytes of the body, given to `H2Codec.send_data`, that wait for a window or for their turn."""
     ends = False  # whether the response ends with `rest`
     trailers: list[tuple[bytes, bytes]] | None = None  # they follow on `rest`
+    held = 0  # bytes of `rest` that the wire alone keeps: no application waits for them to leave
 
     # What is received.
     credit = 0  # bytes that the client may send

@@ -102,34 +102,6 @@ async def test_a_stream_that_is_not_read_stops_only_itself(client_of):
     assert not held.over
 
 
-@pytest.mark.parametrize("last", [False, True], ids=["a stream", "a whole body"])
-async def test_a_hundred_streams_that_are_never_read_hold_one_message_each(client_of, last):
-    body = bytes(100_000)
-    returned = []
-
-    async def app(scope, receive, send):
-        await send(START)
-        await send({**LAST, "body": body, "more_body": not last})
-        returned.append(scope)
-
-    client = client_of(app, window=0, timeout_write=5)
-    streams = [client.request() for _ in range(100)]
-    await turns(20)
-    assert len(returned) == (100 if last else 0)
-    assert len(client.context.running) == (0 if last else 100)
-    assert client.connection.codec.streams.keys() == {stream.id for stream in streams}
-    assert len(client.transport.written) < 100 * 200  # the heads
-    rests = {id(stream.rest) for stream in client.connection.codec.streams.values()}
-    assert rests == {id(body)}  # no copies
-    client.advance(8)
-    await until(lambda: not client.context.running)
-    assert client.resets == {stream.id: CANCEL for stream in streams}
-    assert not client.connection.codec.streams
-    assert {record.outcome for record in client.server.records} == {"ok" if last else "timeout"}
-    assert client.context.stats.refused["write timeout"] == 100
-    assert client.is_open
-
-
 async def test_a_client_that_reads_slowly_but_reads_is_not_cut(client_of):
     async def app(scope, receive, send):
         await send(START)
