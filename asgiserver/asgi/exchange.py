@@ -97,14 +97,11 @@ class Exchange(Session):
 
     def feed(self, data: bytes) -> None:
         """More of the request body."""
-        size = len(data)
-        parts = self._parts
-        if parts is None:
+        if self._parts is None:
             self._parts = [data]
-        elif size < JOINED and len(parts[-1]) < JOINED:
-            parts[-1] += data
         else:
-            parts.append(data)
+            _add(self._parts, data)
+        size = len(data)
         self.buffered += size
         self.received += size
         self.continue_wanted = False
@@ -311,6 +308,14 @@ class Exchange(Session):
                 " http.response.pathsend dropped a file? Then serve without --pathsend"
             )
         return "without a response" if self.unsent else "before its response was complete", hint
+
+
+def _add(parts: list[bytes], data: bytes) -> None:
+    """Add to the parts of a body; small ones become one."""
+    if len(data) < JOINED and len(parts[-1]) < JOINED:
+        parts[-1] += data
+    else:
+        parts.append(data)
 
 
 share_keys(Exchange)
