@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asgiserver._version import __version__
 from asgiserver.admin.health import is_stalled
 from asgiserver.metrics.figures import FIGURES, add
-from asgiserver.metrics.requests import BOUNDS, BUCKETS, RECEIVED, SECONDS, SENT
+from asgiserver.metrics.histogram import BOUNDS, BUCKETS
+from asgiserver.metrics.requests import RECEIVED, SECONDS, SENT, UNANSWERED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -98,11 +99,14 @@ def _histogram(numbers: list[float]) -> list[Sample]:
 
 def _about_requests(total: Values) -> Iterator[Family]:
     rows: dict[str, list[float]] = total.get("ended") or {}  # type: ignore[assignment]
-    all_rows = [sum(numbers) for numbers in zip(*rows.values(), strict=True)]
-    all_rows = all_rows or [0.0] * (BUCKETS + 3)
+    all_rows = _sums(rows.values())
+    answered = _sums(row for key, row in rows.items() if f" {UNANSWERED} " not in key)
+    early: list[float] = total.get("early") or [0.0] * (BUCKETS + 1)  # type: ignore[assignment]
     duration = [*all_rows[:BUCKETS], all_rows[SECONDS]]
-    early: list[float] = total.get("early") or [0.0] * len(duration)  # type: ignore[assignment]
-    first = [one + other for one, other in zip(duration, early, strict=True)]
+    first = [
+        one + other
+        for one, other in zip([*answered[:BUCKETS], answered[SECONDS]], early, strict=True)
+    ]
     labels = ("method", "status", "outcome")
     counts = {key: sum(row[:BUCKETS]) for key, row in rows.items()}
     yield Family(
@@ -121,6 +125,10 @@ def _about_requests(total: Values) -> Iterator[Family]:
         ("request_body_bytes", "Bytes of request bodies that were received", RECEIVED),
     ):
         yield Family(PREFIX + name, "counter", help_text, [Sample({}, all_rows[column])])
+
+
+def _sums(rows: Iterable[list[float]]) -> list[float]:
+    return [sum(column) for column in zip(*rows, strict=True)] or [0.0] * (BUCKETS + 3)
 
 
 # Workers ----------------------------------------------------------------------------------------

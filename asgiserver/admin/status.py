@@ -11,7 +11,7 @@ from asgiserver.admin.exposition import totals
 from asgiserver.admin.health import is_stalled, live, ready, started
 from asgiserver.config.fields import OFF
 from asgiserver.config.options import FIELDS
-from asgiserver.metrics.requests import BOUNDS
+from asgiserver.metrics.histogram import BOUNDS
 
 if TYPE_CHECKING:
     from asgiserver.admin.source import ServerState, WorkerState

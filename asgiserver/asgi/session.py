@@ -254,18 +254,14 @@ class Session:
         access = context.access
         if access is None:
             return
-        request = self.request
         duration = perf_counter() - self.begun
         tally = context.stats.tally
         if tally is not None:
             if event == "request":
-                first = self.first_byte
-                if first:
-                    first -= self.begun
-                sent, received = self.sent, self.received
-                tally.count(request.method, status, self.outcome, duration, first, sent, received)
+                tally.count(self, status, duration)
             if access is unlogged:
                 return
+        request = self.request
         record = AccessRecord(
             client=self.scope["client"],
             method=request.method,

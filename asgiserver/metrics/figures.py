@@ -80,7 +80,8 @@ class Received(Protocol):
 class Counters:
     """What one server has counted since it started.
 
-    `tally` counts the requests that have ended; None, if nobody wants to know.
+    `tally` counts the requests that have ended; None, if nobody wants to know. The histograms are
+    the lists of those who measure, and grow with them.
     """
 
     connections: int = _figure("Connections accepted", "counter", metric="connections_accepted")
@@ -94,7 +95,13 @@ class Counters:
         "Requests that ran for --request-warn without an answer", "counter"
     )
     gc_pauses: int = _figure("Pauses of 50 ms and more for the garbage collector", "counter")
-    gc_seconds: float = _figure("Seconds spent in the garbage collector", "counter")
+    gc: list[float] = _histogram(
+        "How long each run of the garbage collector paused the process", metric="gc_pause_seconds"
+    )
+    lag: list[float] = _histogram(
+        "How late the event loop did what it was asked for, twice in --loop-stall-warn",
+        metric="loop_lag_seconds",
+    )
     lingering: int = _figure(
         "Connections closed but for what the client still sends",
         "gauge",
@@ -151,9 +158,6 @@ class Snapshot(Counters):
     )
     early: list[float] = _histogram(
         "Seconds to the first byte of a response, less those until its end", metric="early"
-    )
-    lag: list[float] = _histogram(
-        "How late the event loop was, looked at once a second", metric="loop_lag_seconds"
     )
     rss: int = _figure(
         "Resident memory of the process in bytes; 0: not known",

@@ -10,10 +10,9 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asgiserver.metrics.requests import Histogram, RequestTally
+from asgiserver.metrics.requests import RequestTally
 from asgiserver.server.board import Board
 from asgiserver.server.memory import resident_bytes
-from asgiserver.wire.clock import TICK
 
 if TYPE_CHECKING:
     from asgiserver.context import ServerContext
@@ -45,7 +44,6 @@ class Publisher:
         """`board` is one that other processes read; None: only this process does."""
         self.board = board or Board(-1)
         self._view: ServerView | None = None
-        self._lag = Histogram()
         self._turned = 0.0  # when the loop has ticked last, in seconds of the monotonic clock
 
     def __repr__(self) -> str:
@@ -58,10 +56,7 @@ class Publisher:
 
     def tick(self) -> None:
         """The clock has ticked: the loop turns."""
-        now = time.monotonic()
-        if self._turned:
-            self._lag.add(max(0.0, now - self._turned - TICK))
-        self._turned = now
+        self._turned = time.monotonic()
         self.publish()
 
     def publish(self) -> None:
@@ -73,7 +68,6 @@ class Publisher:
             shot, running = view.snapshot(resident_bytes()), view.oldest(MOST_RUNNING)
         except RuntimeError:  # in another thread: the loop turns again, and has changed a set
             return
-        shot.lag = list(self._lag.numbers)
         content: dict[str, Any] = {
             "at": self._turned,
             "figures": shot.values(),

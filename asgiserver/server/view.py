@@ -66,9 +66,9 @@ class ServerView:
         """
         context = self._context
         stats, running = context.stats, context.running
-        counted: dict[str, Any] = {name: getattr(stats, name) for name in _COUNTED}
+        counted = {name: _copied(getattr(stats, name)) for name in _COUNTED}
         websockets = sum([session.is_websocket for session in running.values()])
-        shot = Snapshot(**counted | {"refused": dict(stats.refused)})
+        shot = Snapshot(**counted)
         shot.open = len(context.connections)
         shot.states = count_states(context.connections)
         shot.running = len(running)
@@ -87,6 +87,10 @@ class ServerView:
     def oldest(self, most: int) -> list[dict[str, Any]]:
         """What has been running for longest, at most `most` requests and WebSockets."""
         return [_described(session) for session in islice(self._context.running.values(), most)]
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if isinstance(value, list | dict) else value
 
 
 def _described(session: Session) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections import deque
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from asgiserver.metrics.histogram import BUCKETS, Histogram
+
 if TYPE_CHECKING:
     from asgiserver.context import ServerContext
     from asgiserver.watch.notice import Notices
@@ -40,13 +42,13 @@ class Pauses:
 
     def __init__(self) -> None:
         self._began: float | None = None
-        self._done = 0.0
+        self._pauses = Histogram()
         self._long: deque[tuple[float, int]] = deque(maxlen=100)
         self._notices: Notices | None = None
         self._servers: list[ServerContext] = []
 
     def __repr__(self) -> str:
-        return f"<Pauses {self.seconds:.3f} s>"
+        return f"<Pauses {self._pauses!r}>"
 
     def __call__(self, phase: str, info: dict[str, Any]) -> None:
         """See `gc.callbacks`."""
@@ -54,7 +56,7 @@ class Pauses:
             self._began = perf_counter()
         elif self._began is not None:
             took, self._began = perf_counter() - self._began, None
-            self._done += took
+            self._pauses.add(took)
             if took >= LONG:
                 # Logging here would run any handler at any line of any code.
                 self._long.append((took, info["generation"]))
@@ -63,13 +65,14 @@ class Pauses:
     def seconds(self) -> float:
         """Seconds spent in the collector so far, a collection that goes on among them."""
         began = self._began
-        return self._done + (0.0 if began is None else perf_counter() - began)
+        return self._pauses.numbers[BUCKETS] + (0.0 if began is None else perf_counter() - began)
 
     def measure(self, context: ServerContext) -> None:
         """Measure for a server from now on, until `leave`."""
         if not self._servers:
             gc.callbacks.append(self)
         self._servers.append(context)
+        context.stats.gc = self._pauses.numbers
 
     def leave(self, context: ServerContext) -> None:
         """Measure no more for this server; nothing if it was not measured for."""
@@ -79,11 +82,9 @@ class Pauses:
                 gc.callbacks.remove(self)
 
     def tell(self, context: ServerContext) -> None:
-        """Count what was measured, and log the long pauses; called at each tick of the clock."""
-        stats = context.stats
-        stats.gc_seconds = self._done
+        """Count and log the long pauses; called at each tick of the clock."""
         while self._long:
-            stats.gc_pauses += 1
+            context.stats.gc_pauses += 1
             self._say(*self._long.popleft())
 
     def _say(self, took: float, generation: int) -> None:

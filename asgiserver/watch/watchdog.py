@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.values import OFF
 from asgiserver.log.loggers import logger
+from asgiserver.metrics.histogram import Histogram
 from asgiserver.watch.frames import stack_of
 from asgiserver.watch.measure import Clocks
 
@@ -74,6 +75,8 @@ class WatchedLoop:
         self.asked_at = 0.0
         self.answered_at: float | None = 0.0  # None: not yet
         self.clocks = Clocks()
+        self._lag = Histogram()
+        context.stats.lag = self._lag.numbers
         self._before = self.clocks.read()
 
     def __repr__(self) -> str:
@@ -92,6 +95,8 @@ class WatchedLoop:
         """Ask the loop, or look why it has not answered; true when it has not."""
         answered_at = self.answered_at
         if answered_at is not None:
+            if self.asked_at:
+                self._lag.add(max(0.0, answered_at - self.asked_at))
             stall, self.stall = self.stall, None
             if stall is not None and answered_at - self.asked_at >= self.warn:
                 stall.end(answered_at - self.asked_at, self.clocks)

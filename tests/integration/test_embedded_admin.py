@@ -10,7 +10,7 @@ from admin_client import AdminClient
 from raw_client import RawClient
 
 from asgiserver import Config, Server, serve_in_thread
-from asgiserver.metrics.requests import BUCKETS
+from asgiserver.metrics.histogram import BUCKETS
 
 
 async def app(scope, receive, send):

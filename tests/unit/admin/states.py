@@ -2,7 +2,7 @@
 
 from asgiserver.admin.source import ServerState, WorkerState
 from asgiserver.metrics.figures import Snapshot
-from asgiserver.metrics.requests import BUCKETS
+from asgiserver.metrics.histogram import BUCKETS
 
 
 def worker(index=0, phase="ready", silence=0.4, **changes):

@@ -11,7 +11,7 @@ from states import figures, row, server, worker
 
 from asgiserver.admin.exposition import families, render
 from asgiserver.metrics.figures import FIGURES
-from asgiserver.metrics.requests import BOUNDS, BUCKETS
+from asgiserver.metrics.histogram import BOUNDS, BUCKETS
 
 ROWS = {"GET 2xx ok": row(3, 0.006, sent=30), "POST 5xx app_error": row(1, 2.0, received=9)}
 EARLY = [0.0, 0.0, 1.0, *[0.0] * (BUCKETS - 3), -1.5]
@@ -79,6 +79,15 @@ def test_requests_and_their_times_are_read(openmetrics, read):
     assert found[f"{first}_sum",] == pytest.approx(0.506)
     assert found["asgiserver_response_body_bytes_total",] == 30
     assert found["asgiserver_request_body_bytes_total",] == 9
+
+
+def test_a_request_without_an_answer_has_no_first_byte():
+    ended = {"GET 2xx ok": row(3, 0.006), "GET 0xx client_gone": row(2, 9.0, bucket=11)}
+    shown = server(worker(figures=figures(ended=ended)))
+    found = samples(render(families(shown), openmetrics=True), read_openmetrics)
+    assert found["asgiserver_request_duration_seconds_count",] == 5
+    assert found["asgiserver_time_to_first_byte_seconds_count",] == 3
+    assert found["asgiserver_time_to_first_byte_seconds_sum",] == pytest.approx(0.006)
 
 
 @FORMATS

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from asgiserver.metrics.requests import (
-    BOUNDS,
-    BUCKETS,
-    OTHER,
-    RECEIVED,
-    SECONDS,
-    SENT,
-    Histogram,
-    RequestTally,
-)
+from asgiserver.metrics.histogram import BOUNDS, BUCKETS, Histogram
+from asgiserver.metrics.requests import OTHER, RECEIVED, SECONDS, SENT, RequestTally
 
 
-def count(tally, **changes):
-    given = {
-        "method": "GET",
-        "status": 200,
-        "outcome": "ok",
-        "duration": 0.003,
-        "first": 0.0,
-        "sent": 10,
-        "received": 0,
-    }
-    tally.count(**{**given, **changes})
+def count(tally, method="GET", status=200, duration=0.003, first=0.0, **changes):
+    given = {"outcome": "ok", "sent": 10, "received": 0, "begun": 100.0, **changes}
+    request, first_byte = SimpleNamespace(method=method), first and 100.0 + first
+    ended = SimpleNamespace(request=request, first_byte=first_byte, **given)
+    tally.count(ended, status, duration)
 
 
 def test_requests_are_counted_by_method_class_of_status_and_outcome():

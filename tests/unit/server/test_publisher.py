@@ -8,7 +8,7 @@ import pytest
 from fakes import FakePeer, FakeServer, turns, until
 
 from asgiserver.log.record import unlogged
-from asgiserver.metrics.requests import BUCKETS
+from asgiserver.metrics.histogram import BUCKETS
 from asgiserver.server.board import HALF
 from asgiserver.server.publisher import Publisher, read_board
 from asgiserver.server.view import ServerView
@@ -98,13 +98,12 @@ async def test_refusals_are_counted_and_logged_when_requests_are_only_counted(se
     assert len(refused) == 1
 
 
-async def test_the_loop_is_timed_by_the_ticks_of_the_clock(server):
+async def test_the_ticks_of_the_clock_are_the_sign_of_life(server):
     server.publisher.tick()
     first = read_board(server.publisher.board).at
     server.publisher.tick()
     again = read_board(server.publisher.board)
     assert again.at >= first > 0
-    assert sum(again.figures["lag"][:BUCKETS]) == 1
     assert published(server).at == again.at  # not by what a watching thread publishes
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from bisect import bisect_left
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +16,7 @@ from fakes import until
 
 from asgiserver.config.fields import Config
 from asgiserver.metrics.figures import Counters
+from asgiserver.metrics.histogram import BOUNDS, BUCKETS
 from asgiserver.watch import collector, stall, watchdog
 from asgiserver.watch.notice import MOST, Notices
 from asgiserver.watch.watchdog import Watchdog, WatchedLoop
@@ -57,6 +59,7 @@ def test_a_loop_that_answers_is_asked_again(watched, context):
         context.loop.turn()
     assert watched.stall is None
     assert context.stats.stalls == 0
+    assert sum(context.stats.lag[:BUCKETS]) == 3  # the fourth answer was not looked at yet
 
 
 def test_a_loop_that_does_not_answer_is_named_once_and_at_its_end(watched, context, caplog):
@@ -72,6 +75,7 @@ def test_a_loop_that_does_not_answer_is_named_once_and_at_its_end(watched, conte
     watched.answered_at = now + 1.05
     watched.look(now + 1.1)
     assert context.stats.stalled_seconds == pytest.approx(1.05)
+    assert context.stats.lag[BUCKETS] == pytest.approx(1.05)
     begun, ended = caplog.records
     assert begun.event == "loop_stall"
     assert begun.duration == pytest.approx(0.5)
@@ -138,7 +142,7 @@ def test_the_collector_is_measured_while_a_server_runs(caplog):
     pauses.measure(context)
     try:
         assert pauses in gc.callbacks
-        pauses._done, pauses._began = 0.0, None
+        pauses._began = None
         pauses._long.clear()
         pauses("start", {})
         pauses._began -= 0.2
@@ -150,7 +154,8 @@ def test_the_collector_is_measured_while_a_server_runs(caplog):
     assert pauses not in gc.callbacks
     pauses.tell(context)
     assert context.stats.gc_pauses == 1
-    assert context.stats.gc_seconds > 0.2
+    assert context.stats.gc[BUCKETS] > 0.2
+    assert context.stats.gc[bisect_left(BOUNDS, 0.2)] == 1
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert record.getMessage().startswith("The garbage collector has paused this process for 2")

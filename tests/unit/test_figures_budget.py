@@ -1,0 +1,39 @@
+"""What it costs to count a request, for --admin."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+import asgiserver
+from benchmarks.budget import SCENARIOS, Bench, count_bytecodes, no_time_between_outputs
+
+MOST = 125  # of about 815 that a plain GET takes
+"""Bytecodes for each request. Lower it with every gain, raise it only with a reason."""
+
+
+class MeasuredBench(Bench):
+    """A bench whose server counts outcomes and durations, as with --admin."""
+
+    @staticmethod
+    async def _start(config):
+        server = asgiserver.Server(config)
+        server.measure()
+        await server.start()
+        return server
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="bytecodes are counted from 3.12 on")
+def test_a_request_is_counted_with_few_bytecodes():
+    executed = []
+    with no_time_between_outputs():
+        for kind in (Bench, MeasuredBench):
+            bench = kind(SCENARIOS["get"])
+            for _ in range(50):
+                bench.request()
+            # The least counts, because a tick of the clock may come in between.
+            executed.append(min(count_bytecodes(bench) for _ in range(3)))
+            bench.close()
+    plain, measured = executed
+    assert 0 < measured - plain <= MOST
