@@ -15,14 +15,17 @@ from asgiserver.http.loopback import is_loopback
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["HEALTH", "ORDER_FIELD", "Access"]
+__all__ = ["DUMP", "HEALTH", "ORDER_FIELD", "Access"]
 
 HEALTH = frozenset(("/livez", "/readyz", "/startupz"))
 """Paths that need no token: whoever probes them learns one bit."""
 
+DUMP = "/dump"
+"""Shows lines of code, and so is for those who may give orders."""
+
 ORDER_FIELD = b"x-asgiserver-admin"
-"""A field that a POST without a token must have: a browser asks before it lets a foreign page send
-one, and the answer is no."""
+"""A field that an order without a token must have: a browser asks before it lets a foreign page
+send one, and the answer is no."""
 
 
 class Access:
@@ -49,12 +52,13 @@ class Access:
             return 401, "a token is needed: Authorization: Bearer TOKEN"
         if self._place == "loopback" and not _names_loopback(fields.get(b"host", b"")):
             return 403, "Host is not a name of this machine's loopback"
-        if method in ("GET", "HEAD") or self._place == "unix":
+        if self._place == "unix" or (method in ("GET", "HEAD") and path != DUMP):
             return None
+        what = "a dump" if path == DUMP else "an order"
         if self._place == "network":
-            return 403, "orders from the network need --admin-token"
+            return 403, f"{what} from the network needs --admin-token"
         if ORDER_FIELD not in fields:
-            return 403, f"orders need the field {ORDER_FIELD.decode()}, with any value"
+            return 403, f"{what} needs the field {ORDER_FIELD.decode()}, with any value"
         return None
 
     def _is_right(self, authorization: bytes) -> bool:

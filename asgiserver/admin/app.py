@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import parse_qs
 
 from asgiserver.admin import health
+from asgiserver.admin.access import DUMP
 from asgiserver.admin.exposition import OPENMETRICS, PROMETHEUS, families, render
 from asgiserver.admin.source import OrderRefused
 from asgiserver.admin.status import status_of
@@ -39,6 +40,7 @@ INDEX = """\
 GET  /livez /readyz /startupz    health, with ?verbose the reasons
 GET  /metrics                    figures, for Prometheus
 GET  /status                     workers, what they run, options, versions; JSON
+GET  /dump                       requests and tasks with their stacks, threads; ?json
 POST /reload                     read the configuration again, and replace the workers
 POST /drain                      stop gracefully
 POST /workers/N/restart          replace worker N
@@ -69,7 +71,7 @@ class AdminApp:
         """Answer one request."""
         assert scope["type"] == "http"
         fields = dict(scope["headers"])
-        answer = self._answer(scope["method"], scope["path"], scope["query_string"], fields)
+        answer = await self._answer(scope["method"], scope["path"], scope["query_string"], fields)
         body = answer.body.encode()
         headers = [
             (b"content-type", answer.content_type.encode()),
@@ -82,7 +84,7 @@ class AdminApp:
         await send(start)
         await send({"type": "http.response.body", "body": body})
 
-    def _answer(
+    async def _answer(
         self, method: str, path: str, query: bytes, fields: Mapping[bytes, bytes]
     ) -> Answer:
         refused = self._access.refusal(method, path, fields)
@@ -94,6 +96,9 @@ class AdminApp:
         order = self._order(path, values)
         if order is not None:
             return _obeyed(order) if method == "POST" else _wrong_method("POST")
+        if path == DUMP and method in ("GET", "HEAD"):
+            as_json = "json" in values
+            return Answer(200, await self._source.dump(as_json), JSON if as_json else TEXT)
         shown = self._shown(path, values, fields)
         if shown is None:
             return Answer(404, "there is no such page; / lists all\n")
@@ -113,6 +118,8 @@ class AdminApp:
         if path == "/status":
             status = status_of(self._source.state(), self._source.config)
             return Answer(200, json.dumps(status) + "\n", JSON)
+        if path == DUMP:
+            return _wrong_method(READS)
         return Answer(200, INDEX) if path == "/" else None
 
     def _order(self, path: str, values: Mapping[str, list[str]]) -> Callable[[], str] | None:

@@ -117,7 +117,11 @@ def _about_requests(total: Values) -> Iterator[Family]:
     )
     for name, help_text, numbers in (
         ("request_duration_seconds", "Time from a request's head to the end of it", duration),
-        ("time_to_first_byte_seconds", "Time from a request's head to that of its answer", first),
+        (
+            "time_to_first_byte_seconds",
+            "Time from a request's head to that of its answer, if any",
+            first,
+        ),
     ):
         yield Family(PREFIX + name, "histogram", help_text, _histogram(numbers))
     for name, help_text, column in (

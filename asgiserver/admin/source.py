@@ -63,6 +63,10 @@ class Source(Protocol):
         """The server now."""
         ...
 
+    async def dump(self, as_json: bool) -> str:
+        """What all processes are doing, for people or as JSON; it may take a few seconds."""
+        ...
+
     def reload(self) -> str:
         """Read the configuration again; the answer. Raises `OrderRefused`, as all orders do."""
         ...

@@ -60,12 +60,12 @@ class AdminRemote:
         return self._ask("POST", f"/workers/{index}/restart").strip()
 
     def dump(self) -> str:
-        """Write the status to a file in the current directory. Raises `OSError`."""
-        text = self._ask("GET", "/status")
-        name = time.strftime("asgiserver-status-%Y%m%d-%H%M%S.json")
+        """Write what all processes do to a file in the current directory. Raises `OSError`."""
+        text = self._ask("GET", "/dump")
+        name = time.strftime("asgiserver-dump-%Y%m%d-%H%M%S.txt")
         with open(name, "w", encoding="utf-8") as file:
             file.write(text)
-        return f"what the server does is in {name}"
+        return f"the dump is in {name}"
 
     def _ask(self, method: str, path: str) -> str:
         """The body of an answer. Raises `OSError` with what the server says against it."""

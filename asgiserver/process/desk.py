@@ -6,9 +6,11 @@ for the supervisor's main thread, which takes them with `Desk.take`.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.admin.source import OrderRefused, ServerState, WorkerState
 from asgiserver.config.values import LEVELS
@@ -16,7 +18,7 @@ from asgiserver.log.loggers import logger
 from asgiserver.process.control import LogLevel
 from asgiserver.process.ledger import Ledger
 from asgiserver.process.plan import Phase
-from asgiserver.server.admin_listener import AdminListener
+from asgiserver.server.admin_listener import AdminListener, dump_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,6 +102,22 @@ class Desk:
             restarts=restarts,
             began=self._began,
         )
+
+    async def dump(self, as_json: bool) -> str:
+        """See `Source`: the supervisor asks the watchdogs of all workers."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[dict[str, Any]] = loop.create_future()
+
+        def answer(dump: dict[str, Any]) -> None:
+            if not answered.done():
+                answered.set_result(dump)
+
+        def done(dump: dict[str, Any]) -> None:
+            with contextlib.suppress(RuntimeError):  # the listener has ended meanwhile
+                loop.call_soon_threadsafe(answer, dump)
+
+        self._order(lambda: self._supervisor.fleet.tell(done))
+        return dump_text(await answered, as_json)
 
     def reload(self) -> str:
         """See `Source`."""

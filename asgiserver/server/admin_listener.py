@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import json
 import logging
 import os
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asgiserver.admin import THREAD
 from asgiserver.admin.access import Access
@@ -32,12 +33,19 @@ if TYPE_CHECKING:
     from asgiserver.admin.source import Source
     from asgiserver.server.listener import Listener
 
-__all__ = ["AdminListener"]
+__all__ = ["AdminListener", "dump_text"]
 
 logger = logging.getLogger("asgiserver")
 
 CONNECTIONS = 64
 """Connections that the listener serves at a time; operators and their programs need few."""
+
+
+def dump_text(dump: dict[str, Any], as_json: bool) -> str:
+    """The answer to who asks for a dump."""
+    from asgiserver.watch.report import text_of
+
+    return (json.dumps(dump) if as_json else text_of(dump)) + "\n"
 
 
 class AdminListener:

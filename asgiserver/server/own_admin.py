@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.admin.source import OrderRefused, ServerState, WorkerState
 from asgiserver.config.fields import has_tls
 from asgiserver.config.values import LEVELS
-from asgiserver.server.admin_listener import AdminListener
+from asgiserver.server.admin_listener import AdminListener, dump_text
 from asgiserver.server.publisher import read_board
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ class Owner(Protocol):
     publisher: Publisher | None
     context: ServerContext
 
+    def dump(self) -> dict[str, Any]: ...
     def reload_tls(self) -> bool: ...
     def stop_threadsafe(self, timeout: float | None = None) -> None: ...
 
@@ -84,6 +85,10 @@ class OwnSource:
             restarts={},
             began=self._began_at,
         )
+
+    async def dump(self, as_json: bool) -> str:
+        """See `Source`; it needs no turn of the server's loop."""
+        return dump_text(self._server.dump(), as_json)
 
     def reload(self) -> str:
         """Read certificates again; without a supervisor nothing else is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -9,7 +10,7 @@ import stat
 import time
 
 import pytest
-from admin_client import AdminClient, admin_of
+from admin_client import ORDER, AdminClient, admin_of
 from process_server import ServerProcess, wait_until_gone
 
 ADMIN = ("--admin", "127.0.0.1:0")
@@ -126,6 +127,30 @@ def test_the_status_says_what_runs_now_the_slowest_first(tmp_path, how):
                 assert status["options"]["admin"]["from"] == "flag --admin"
                 server.signal(signal.SIGTERM)
                 server.signal(signal.SIGINT)
+
+
+def test_a_dump_shows_what_runs_also_while_the_loop_is_blocked(tmp_path, how):
+    with ServerProcess(tmp_path, *ADMIN, *how, "--loop-stall-warn", "0.1") as server:
+        admin = admin_of(server.ready())
+        assert admin.ask("/dump")[0] == 403
+        with server.send_request("/block/3") as blocked:
+            server.see("The event loop has been blocked")
+            code, text = admin.ask("/dump", **ORDER)
+            assert code == 200
+            assert "The event loop has been blocked for" in text
+            assert re.search(r"GET /block/3\b", text)
+            assert "time.sleep" in text or "app.py" in text
+            code, body = admin.ask("/dump?json", **ORDER)
+            dump = json.loads(body)
+            processes = [one["dump"] for one in dump["workers"]] if how else [dump]
+            paths = {
+                request["path"]
+                for process in processes
+                for one in process["servers"]
+                for request in one["requests"]
+            }
+            assert paths == {"/block/3"}
+            blocked.recv(1000)
 
 
 def test_an_order_replaces_one_worker(tmp_path):

@@ -25,6 +25,9 @@ class FakeSource:
     def state(self):
         return self._state
 
+    async def dump(self, as_json):
+        return '{"workers": []}' if as_json else "Supervisor"
+
     def reload(self):
         self.orders.append("reload")
         return "reloading"
@@ -151,6 +154,15 @@ async def test_options_of_a_program_are_said_to_be_its(source, ask):
     assert options["timeout_request"]["value"] == "off"
 
 
+async def test_a_dump_is_for_people_or_for_programs(ask):
+    answer = await ask("/dump")
+    assert (answer.status, answer.body) == (200, "Supervisor")
+    assert answer.fields[b"content-type"].startswith(b"text/plain")
+    answer = await ask("/dump?json")
+    assert json.loads(answer.body) == {"workers": []}
+    assert answer.fields[b"content-type"] == b"application/json"
+
+
 async def test_orders_are_followed(source, ask):
     for path in ("/reload", "/drain", "/workers/0/restart", "/log-level?level=DEBUG"):
         assert (await ask(path, "POST")).status == 202
@@ -167,6 +179,7 @@ async def test_orders_are_followed(source, ask):
         ("/log-level?level=loud", "POST", 400),
         ("/reload", "GET", 405),
         ("/metrics", "POST", 405),
+        ("/dump", "POST", 405),
         ("/nothing", "GET", 404),
         ("/", "GET", 200),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from metrics_table import PAGE, page
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
 from states import figures, row, server, worker
@@ -104,6 +105,11 @@ def test_no_sample_comes_twice():
     lines = render(families(state()), openmetrics=True).splitlines()
     names = [line.rpartition(" ")[0] for line in lines if not line.startswith("#")]
     assert len(names) == len(set(names))
+
+
+def test_the_page_has_the_metrics_that_there_are():
+    text = "docs/admin.md is old: run python tests/unit/admin/metrics_table.py"
+    assert PAGE.read_text() == page(), text
 
 
 def test_names_are_those_that_prometheus_wants():

@@ -9,9 +9,8 @@ from typing import get_args
 
 import pytest
 import yaml
-from states import figures, row, server, worker
+from metrics_table import every_family
 
-from asgiserver.admin.exposition import families
 from asgiserver.types import Outcome
 
 FOLDER = Path(__file__).parents[3] / "examples" / "monitoring"
@@ -20,14 +19,8 @@ ENDINGS = {"counter": ("_total",), "gauge": ("",), "histogram": ("_bucket", "_co
 
 def every_metric():
     """The names of all samples, with the labels of each."""
-    full = figures(
-        refused={"missing Host": 1},
-        states={"h2 idle": 1},
-        ended={"GET 2xx ok": row(1, 1.0)},
-        certificates={"default": 1.0},
-    )
     names = {}
-    for family in families(server(worker(figures=full), restarts={"died": 1})):
+    for family in every_family():
         labels = {label for sample in family.samples for label in sample.labels}
         for ending in ENDINGS[family.kind]:
             names[family.name + ending] = labels
