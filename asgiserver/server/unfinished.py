@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
+    from asgiserver.server.limits import RequestLimit
 
 __all__ = ["Unfinished"]
 
@@ -30,11 +31,17 @@ REPORT_DELAY = 5.0
 
 
 class Unfinished:
-    """The connections and the sessions of `context`. Setting `hurry` ends the wait for them."""
+    """The connections and the sessions of `context`. Setting `hurry` ends the wait for them.
 
-    def __init__(self, context: ServerContext, hurry: asyncio.Event) -> None:
+    Sessions of `queue` have not begun; None: no session has to wait for its turn.
+    """
+
+    def __init__(
+        self, context: ServerContext, hurry: asyncio.Event, queue: RequestLimit | None
+    ) -> None:
         self._context = context
         self._hurry = hurry
+        self._queue = queue
         self._quiet: asyncio.Future[None] | None = None  # done when nothing is left to wait for
         context.shutdown.has_ended = self._on_end
 
@@ -96,6 +103,8 @@ class Unfinished:
 
     async def cancel(self) -> None:
         """Cancel the sessions that still run, name them in the log, and close all connections."""
+        if self._queue is not None:
+            self._queue.close()
         context = self._context
         running = context.running.copy()
         for session, place in self._places() if running else ():

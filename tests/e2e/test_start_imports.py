@@ -33,10 +33,10 @@ OURS = """
     metrics.figures
     process.role process.runner process.upgrade
     server.acceptor server.announcement server.application server.children server.control_socket
-    server.importing server.limits server.listener server.loading server.log_flusher server.loops
-    server.main_task server.own_files
-    server.proxy server.readiness server.redirect server.runner server.server
-    server.standard_streams server.terminal server.unfinished server.view server.wires
+    server.frontend server.importing server.limits server.listener server.loading server.log_flusher
+    server.loops server.main_task server.own_files server.proxy server.readiness server.redirect
+    server.runner server.server server.staged_stop server.standard_streams server.terminal
+    server.unfinished server.view server.wires
     watch.collector watch.door watch.frames watch.measure watch.watchdog watch.watching
     wire.choose wire.clock wire.connection wire.output wire.peer wire.sendfile wire.server_fields
     wire.waiting

@@ -70,7 +70,7 @@ async def main():
         while os.waitpid(pid, os.WNOHANG) == (0, 0):
             await asyncio.sleep(0.02)
             most = max(most, len(server.context.connections))
-            if not told and server._acceptors[0]._exhausted:
+            if not told and server._frontend.acceptors[0]._exhausted:
                 os.write(writable, b"x")
                 told = True
         print("busy", time.process_time() - begun > 2, flush=True)

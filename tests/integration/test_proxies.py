@@ -278,7 +278,7 @@ async def test_probes_are_quiet(serve, caplog):
         writer.write(data)
         writer.close()
         await writer.wait_closed()
-    await until(lambda: not server._acceptors[0]._handshakes)
+    await until(lambda: not server._frontend.acceptors[0]._handshakes)
     assert caplog.records == []
 
 

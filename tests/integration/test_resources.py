@@ -172,7 +172,7 @@ async def test_200_failed_tls_handshakes_leave_nothing(serve, tmp_path, caplog):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(GET)
             writer.transport.abort()
-    acceptor = server._acceptors[0]
+    acceptor = server._frontend.acceptors[0]
     await until(lambda: not acceptor._handshakes and not server.context.connections)
     caplog.clear()
     await turns()

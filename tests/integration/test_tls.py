@@ -202,7 +202,7 @@ def test_uvloop(files, ca, caplog):
             _, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
             await hang_up(writer)
             await until(lambda: not server.context.connections)
-            await until(lambda: not server._acceptors[0]._handshakes)
+            await until(lambda: not server._frontend.acceptors[0]._handshakes)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
@@ -508,7 +508,7 @@ def test_plain_http_on_a_tls_port_is_told_so(serve_on, ca, data):
         assert reply.value(b"connection") == b"close"
         assert reply.rest == b""
         assert (await get(server, ca)).status_code == 200
-        await until(lambda: not server._acceptors[0].is_busy)
+        await until(lambda: not server._frontend.acceptors[0].is_busy)
 
     serve_on(test)
 
@@ -609,7 +609,7 @@ async def test_stop_during_a_handshake(serve_tls):
     server = await serve_tls()
     reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port(server))
     writer.write(b"\x16\x03\x01")
-    await until(lambda: server._acceptors[0]._handshakes)
+    await until(lambda: server._frontend.acceptors[0]._handshakes)
     started = time.monotonic()
     await server.stop(timeout=5)
     assert time.monotonic() - started < 5

@@ -355,7 +355,7 @@ async def test_nothing_is_left_of_connections(serve_tls, dial_tls, spoken_by):
             client.sock.close()
             client._ssl = None
         await until(lambda: not server.context.connections)
-        await until(lambda: not server._acceptors[0].is_busy)
+        await until(lambda: not server._frontend.acceptors[0].is_busy)
 
     await round_of_all()
     await asyncio.sleep(0)

@@ -45,7 +45,7 @@ def two_wires(config, clock, loop):
 
 
 async def test_the_first_bytes_choose_the_wire(serve, dial, monkeypatch):
-    monkeypatch.setattr("asgiserver.server.server.make_wires", two_wires)
+    monkeypatch.setattr("asgiserver.server.frontend.make_wires", two_wires)
     server = await serve(hello)
     other = await dial(server)
     for number in range(len(PREFACE)):
