@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Beat",
+    "ControlSocket",
     "Failed",
     "Lines",
     "LogLevel",
@@ -140,6 +141,43 @@ class Lines:
             name, fields = json.loads(line)
             messages.append(_TYPES[name](**fields))
         return messages
+
+
+class ControlSocket:
+    """Either end of the socket between a worker and its supervisor, after the setup."""
+
+    __slots__ = ("_lines", "socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket = sock
+        self._lines = Lines()
+
+    def __repr__(self) -> str:
+        return f"<ControlSocket {self.socket.fileno()}>"
+
+    def fileno(self) -> int:
+        """The descriptor, by which a selector watches the socket."""
+        return self.socket.fileno()
+
+    def read(self) -> list[Message]:
+        """What has arrived, without waiting. Raises `EOFError` when the other end is closed."""
+        try:
+            data = self.socket.recv(65536)
+        except BlockingIOError:
+            return []
+        except OSError:
+            data = b""
+        if not data:
+            raise EOFError
+        return self._lines.feed(data)
+
+    def send(self, message: Message) -> None:
+        """Send all of a message. Raises `OSError` when the socket is full or closed."""
+        self.socket.sendall(encode(message))
+
+    def close(self) -> None:
+        """Close this end."""
+        self.socket.close()
 
 
 def send_setup(control: socket.socket, setup: Setup) -> None:

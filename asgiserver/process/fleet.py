@@ -15,13 +15,13 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from asgiserver.config.options import FIELDS
+from asgiserver.process.child import exit_text
 from asgiserver.process.control import Beat, Failed, Message, Ready, Setup, Stop, Stopping
-from asgiserver.process.handle import exit_text, size_text
 from asgiserver.process.inquiry import Inquiries
 from asgiserver.process.plan import Action, AskStacks, Kill, Leave, Phase, Spawn, Terminate
 from asgiserver.process.signals import KILL
 from asgiserver.process.stacks import STACKS_SIGNAL
-from asgiserver.server.memory import own_and_shared_bytes
+from asgiserver.server.memory import own_and_shared_bytes, size_text
 from asgiserver.watch.report import text_of
 
 if TYPE_CHECKING:
@@ -124,11 +124,11 @@ class Fleet:
                 logger.error("%s is still blocked: SIGTERM", worker)
                 worker.phase, worker.reason = Phase.LEAVING, "blocked"
                 worker.kill_at = now + TERMINATE_WAIT
-                worker.signal(signal.SIGTERM)
+                worker.process.signal(signal.SIGTERM)
             case Kill():
                 logger.error("%s did not end in time (%s): SIGKILL", worker, worker.reason)
                 worker.killed = True
-                worker.signal(KILL)
+                worker.process.signal(KILL)
 
     def _abandons_queue(self, worker: WorkerHandle, now: float) -> bool:
         """Whether only `worker` takes from its queue; if so, the queue gets nothing new."""
@@ -183,7 +183,7 @@ class Fleet:
             undo.pop_all()
         worker.slot, worker.generation, worker.cell = slot, generation, cell
         worker.born = worker.beat_at = now
-        worker.set_limits(config)
+        worker.use(config)
         if self.ledger is not None and board is not None:
             self.ledger.add(worker, board)
         self._adopt(worker)
@@ -219,7 +219,7 @@ class Fleet:
     def _read(self, worker: WorkerHandle) -> bool:
         """Handle what the worker has reported; False when it has closed its socket."""
         try:
-            messages = worker.read_control()
+            messages = worker.control.read()
         except EOFError:
             return False
         for message in messages:
@@ -231,7 +231,7 @@ class Fleet:
             case Ready() if worker.phase is Phase.BOOTING:
                 worker.phase = Phase.READY
                 worker.ready_at = worker.beat_at = now
-                memory = own_and_shared_bytes(worker.pid) if worker.forked else None
+                memory = own_and_shared_bytes(worker.pid) if worker.process.forked else None
                 text = f", {size_text(memory[1])} of its memory are shared" if memory else ""
                 level = logging.DEBUG if self.is_quiet else logging.INFO
                 logger.log(level, "%s is ready after %.2f s%s", worker, now - worker.born, text)
@@ -250,15 +250,16 @@ class Fleet:
 
     def bury(self) -> None:
         """Reap the workers that have ended, and tell the owner."""
-        for worker in [worker for worker in self.workers if worker.has_ended()]:
+        for worker in [worker for worker in self.workers if worker.process.has_ended()]:
             self._on_exit(worker, time.monotonic())
 
     def _on_exit(self, worker: WorkerHandle, now: float) -> None:
         self._forget(worker)
         if self.ledger is not None:
             self.ledger.retire(worker, worker.cause)
-        assert worker.exit_code is not None
-        ending = exit_text(worker.exit_code)
+        code = worker.process.exit_code
+        assert code is not None
+        ending = exit_text(code)
         details = f"{ending}, {now - worker.born:.0f} s old"
         if worker.last.rss:
             details += f", last RSS {size_text(worker.last.rss)}"
@@ -266,7 +267,7 @@ class Fleet:
             # A worker that was told to end during its start-up may end with any exit code.
             served = worker.ready_at is not None
             level = logging.DEBUG if self.is_quiet else logging.INFO
-            if worker.exit_code and served:
+            if code and served:
                 level = logging.WARNING
             logger.log(level, "%s has ended (%s): %s", worker, worker.reason, details)
         elif worker.phase is Phase.READY:
@@ -333,7 +334,7 @@ class Fleet:
     def _ask(self, worker: WorkerHandle) -> None:
         """Ask a worker that is stuck; without the signal it writes its stacks by itself."""
         if STACKS_SIGNAL is not None:
-            worker.signal(STACKS_SIGNAL)
+            worker.process.signal(STACKS_SIGNAL)
         worker.told.ask()
 
     def abandon(self) -> None:

@@ -5,25 +5,24 @@ This module decides nothing (see `plan`), and no code of it runs in the worker.
 
 from __future__ import annotations
 
-import os
-import random
 import signal
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
-from asgiserver.process.control import Beat, Failed, Lines, Message, Stop, encode
+from asgiserver.process.child import exit_text
+from asgiserver.process.control import Beat, ControlSocket, Failed, Message, Stop
 from asgiserver.process.plan import Phase, View
+from asgiserver.process.recycling import Recycling
 from asgiserver.process.told import Told
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
 
     from asgiserver.config.fields import Config
+    from asgiserver.process.child import ChildProcess
 
-__all__ = ["WorkerHandle", "exit_text", "size_text"]
+__all__ = ["WorkerHandle"]
 
-RSS_SAMPLES = 3  # a worker is recycled after so many samples in a row above the limit of memory
 # Causes of a restart by how the reason of the worker's end begins.
 _CAUSES = {
     "restart": "restart",
@@ -40,8 +39,7 @@ class WorkerHandle:
 
     def __init__(
         self,
-        pid: int,
-        poll: Callable[[], int | None],
+        process: ChildProcess,
         control: socket.socket,
         stacks_channel: socket.socket,
         *,
@@ -49,18 +47,15 @@ class WorkerHandle:
         generation: int = 0,
         now: float = 0.0,
     ) -> None:
-        self.pid = pid
+        self.process = process
         self.slot = slot
         self.generation = generation
-        self.control = control
+        self.control = ControlSocket(control)
         self.told = Told(stacks_channel)
-        self._poll = poll
-        self._lines = Lines()
 
         self.phase = Phase.BOOTING
         self.born = now
         self.ready_at: float | None = None
-        self.exit_code: int | None = None  # negative: the signal that ended it
         self.failed: Failed | None = None
         self.reason = ""  # why it leaves
         self.kill_at = float("inf")
@@ -72,18 +67,19 @@ class WorkerHandle:
 
         self.retire = ""
         self.cell = 0  # on the load board
-        self.forked = False
         self.longest_stop = 0.0  # seconds that its own staged stop may take
-        self._max_requests: int | None = None
-        self._max_age = float("inf")
-        self._max_rss = float("inf")
-        self._rss_above = 0
+        self._recycling = Recycling()
 
     def __repr__(self) -> str:
         return f"<WorkerHandle {self.slot} pid={self.pid} {self.phase.value} {self.reason}>"
 
     def __str__(self) -> str:
         return f"Worker {self.slot} (pid {self.pid})"
+
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        return self.process.pid
 
     def view(self) -> View:
         """What `plan` needs to know."""
@@ -101,25 +97,10 @@ class WorkerHandle:
 
     # Channels --------------------------------------------------------------------------------
 
-    def read_control(self) -> list[Message]:
-        """What the worker has reported so far, without waiting.
-
-        Raises `EOFError` when the worker has closed its end.
-        """
-        try:
-            data = self.control.recv(65536)
-        except BlockingIOError:
-            return []
-        except OSError:
-            data = b""
-        if not data:
-            raise EOFError
-        return self._lines.feed(data)
-
     def read_failure(self) -> str:
         """The text of the failure that the worker reported; empty when it reported none."""
         try:
-            messages = self.read_control()
+            messages = self.control.read()
         except EOFError:
             return ""
         return next((message.text for message in messages if isinstance(message, Failed)), "")
@@ -137,45 +118,47 @@ class WorkerHandle:
         self.reason = self.reason or order.reason
         self.kill_at = kill_at
         if self.ready_at is None:
-            self.signal(signal.SIGTERM)  # a worker reads orders only once it has started
+            self.process.signal(signal.SIGTERM)  # a worker reads orders only once it has started
             return
         try:
-            self.control.send(encode(order))
+            self.control.send(order)
         except OSError:
-            self.signal(signal.SIGTERM)  # the socket is full or closed
+            self.process.signal(signal.SIGTERM)  # the socket is full or closed
 
     def tell(self, message: Message) -> None:
         """Send an order that may be lost: the worker may be stuck, or end."""
         try:
-            self.control.send(encode(message))
+            self.control.send(message)
         except OSError:
             pass
 
-    def signal(self, signum: int) -> None:
-        """Send a signal; no error when the process has just ended."""
-        if self.exit_code is None:
-            try:
-                os.kill(self.pid, signum)
-            except OSError:  # on Windows the error is no ProcessLookupError
-                pass
+    # Its health ------------------------------------------------------------------------------
 
-    def has_ended(self) -> bool:
-        """Reap the process if it has ended, and tell whether it has."""
-        if self.exit_code is None:
-            self.exit_code = self._poll()
-        return self.exit_code is not None
+    def use(self, config: Config) -> None:
+        """Note what of `config`, with which the worker was started, its supervisor has to heed."""
+        self._recycling = Recycling(config)
+        self.longest_stop = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown
+
+    def on_beat(self, beat: Beat, now: float) -> None:
+        """Note that the worker's loop turns, and whether the worker is to be recycled."""
+        self.last = beat
+        self.beat_at = now
+        self.stacks_at = None
+        self.retire = self.retire or self._recycling.reason(beat, now - self.born)
+
+    # Its end ---------------------------------------------------------------------------------
 
     @property
     def failure(self) -> Failed:
         """Why the worker could not start: its own report, or else its exit code."""
-        text = f"it ended with {exit_text(self.exit_code or 0)}"
+        text = f"it ended with {exit_text(self.process.exit_code or 0)}"
         return self.failed or Failed(ApplicationLoadError.exit_code, text)
 
     @property
     def told_to_end(self) -> bool:
         """Whether SIGTERM broke off the start-up, so that the application is not at fault."""
         by_signal = (-signal.SIGTERM, BROKEN_OFF + signal.SIGTERM)
-        return self.failed is None and self.exit_code in by_signal
+        return self.failed is None and self.process.exit_code in by_signal
 
     @property
     def cause(self) -> str:
@@ -188,45 +171,3 @@ class WorkerHandle:
             if self.reason.startswith(reason):
                 return cause
         return "" if self.reason in ("stop", "scale down") else "other"
-
-    # Recycling -------------------------------------------------------------------------------
-
-    def set_limits(self, config: Config) -> None:
-        """Set the limits after which the worker is recycled; the jitter of requests is random."""
-        if config.limit_max_requests is not None:
-            jitter = random.randint(0, config.limit_max_requests_jitter)
-            self._max_requests = config.limit_max_requests + jitter
-        self._max_age = config.max_worker_age
-        self._max_rss = config.max_worker_rss
-        self.longest_stop = config.timeout_graceful_shutdown + config.timeout_lifespan_shutdown
-
-    def on_beat(self, beat: Beat, now: float) -> None:
-        """Note that the worker's loop turns, and whether the worker is to be recycled."""
-        self.last = beat
-        self.beat_at = now
-        self.stacks_at = None
-        self._rss_above = self._rss_above + 1 if beat.rss > self._max_rss else 0
-        if self.retire:
-            return
-        age = now - self.born
-        if self._max_requests is not None and beat.requests >= self._max_requests:
-            self.retire = f"it has served {beat.requests} requests"
-        elif age >= self._max_age:
-            self.retire = f"it is {age:.0f} s old"
-        elif self._rss_above >= RSS_SAMPLES:
-            self.retire = f"its memory is {size_text(beat.rss)}"
-
-
-def exit_text(code: int) -> str:
-    """How a process ended: ``exit code 1`` or ``SIGKILL``."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return signal.Signals(-code).name
-    except ValueError:
-        return f"signal {-code}"
-
-
-def size_text(size: int) -> str:
-    """A number of bytes in a unit for people, such as ``1.5 MiB``."""
-    return f"{size / (1 << 20):.1f} MiB"

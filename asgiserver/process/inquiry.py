@@ -96,7 +96,7 @@ class Inquiries:
             self._signalled = True
             for worker, _ in self._silent.values():
                 if STACKS_SIGNAL is not None:
-                    worker.signal(STACKS_SIGNAL)
+                    worker.process.signal(STACKS_SIGNAL)
         return self._ends_at if self._signalled else self._signal_at
 
     def _end_if_complete(self) -> None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Protocol
 from asgiserver import admin
 from asgiserver.errors import ConfigError
 from asgiserver.log.outlet import end_streams, flush_streams
+from asgiserver.process.child import ChildProcess
 from asgiserver.process.control import send_setup
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.signals import spawn_mask
@@ -76,7 +77,7 @@ class Spawn:
         finally:
             theirs.close()
             stacks_theirs.close()
-        handle = WorkerHandle(process.pid, process.poll, control, stacks)
+        handle = WorkerHandle(ChildProcess(process.pid, process.poll), control, stacks)
         try:
             send_setup(control, setup)
         except OSError:
@@ -141,9 +142,8 @@ class Fork:
         theirs.close()
         stacks_theirs.close()
         control.setblocking(False)
-        handle = WorkerHandle(pid, lambda: _poll(pid), control, stacks)
-        handle.forked = True
-        return handle
+        process = ChildProcess(pid, lambda: _poll(pid), forked=True)
+        return WorkerHandle(process, control, stacks)
 
     def _be_the_child(self, setup: Setup, control: socket.socket, stacks_fd: int) -> None:
         """Run the worker, and never return: the supervisor's code must not go on in the fork."""

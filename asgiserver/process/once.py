@@ -10,8 +10,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
+from asgiserver.process.child import exit_text
 from asgiserver.process.control import Setup
-from asgiserver.process.handle import exit_text
 from asgiserver.process.signals import CHILD_LOOK, named
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def run_once(
     if config.run_once is None:
         return 0
     setup = Setup(config=config, index=0, run_once=config.run_once)
-    process = launcher.start(setup, ())
+    worker = launcher.start(setup, ())
+    process = worker.process
     stopped_by = 0
     while not process.has_ended():
         selector.select(CHILD_LOOK)
@@ -47,8 +48,8 @@ def run_once(
                 logger.info("Stopping (%s)", number.name)
                 process.signal(signal.SIGTERM)
                 stopped_by = stopped_by or number
-    failure = process.read_failure()
-    process.close()
+    failure = worker.read_failure()
+    worker.close()
     if stopped_by:
         return BROKEN_OFF + stopped_by
     if process.exit_code:

@@ -231,7 +231,7 @@ class Supervisor:
         """See `fleet.Owner`."""
         young = worker.ready_at is not None and now - worker.ready_at < Failures.STEADY
         # SIGKILL comes from outside, an operator or the kernel: the application did not fail.
-        if young and worker.exit_code != -KILL and not self._goal.stopping:
+        if young and worker.process.exit_code != -KILL and not self._goal.stopping:
             self._failures.add(now, booted=True)
             self._give_up_if_hopeless(now)
 

@@ -26,8 +26,8 @@ from asgiserver.log.setup import setup_logging
 from asgiserver.process.balance import FairShare, LoadBoard
 from asgiserver.process.control import (
     Beat,
+    ControlSocket,
     Failed,
-    Lines,
     LogLevel,
     Message,
     Ready,
@@ -106,11 +106,10 @@ class Worker:
         make_server: Callable[[Setup], Served],
     ) -> None:
         self._setup = setup
-        self._control = control
+        self._control = ControlSocket(control)
         self._stacks_fd = stacks_fd
         self._make_server = make_server
         self._parent = os.getppid()
-        self._lines = Lines()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: Served | None = None
         self._starting: asyncio.Task[None] | None = None
@@ -154,7 +153,7 @@ class Worker:
         watchdog.attach(channel)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop, server: Served) -> int:
-        self._control.setblocking(False)
+        self._control.socket.setblocking(False)
         loop.add_reader(self._control.fileno(), self._on_control)
         server.extra_state["worker_index"] = self._setup.index
         self._server = server
@@ -193,15 +192,11 @@ class Worker:
 
     def _on_control(self) -> None:
         try:
-            data = self._control.recv(65536)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError:
-            data = b""
-        if not data:
+            messages = self._control.read()
+        except EOFError:
             self._on_orphaned()
             return
-        for message in self._lines.feed(data):
+        for message in messages:
             if isinstance(message, Stop):
                 self._on_order(message)
             elif isinstance(message, LogLevel):
@@ -285,13 +280,13 @@ class Worker:
     def _fail(self, exc: Exception) -> int:
         """Report why the application could not be started."""
         code = exc.exit_code if isinstance(exc, StartupError) else ApplicationLoadError.exit_code
-        self._control.setblocking(True)
+        self._control.socket.setblocking(True)
         self._report(Failed(code, describe_failure(exc)))
         return code
 
     def _report(self, message: Message) -> None:
         try:
-            self._control.sendall(encode(message))
+            self._control.send(message)
         except OSError:
             pass  # the supervisor is paused or gone; the end of the socket tells which
 

@@ -7,7 +7,7 @@ import re
 import sys
 from pathlib import Path
 
-__all__ = ["own_and_shared_bytes", "resident_bytes"]
+__all__ = ["own_and_shared_bytes", "resident_bytes", "size_text"]
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 _SMAPS = re.compile(r"^(Private|Shared)_(?:Clean|Dirty):\s+(\d+) kB", re.MULTILINE)
@@ -37,3 +37,8 @@ def own_and_shared_bytes(pid: int) -> tuple[int, int] | None:
     for kind, kilobytes in _SMAPS.findall(text):
         sizes[kind] += int(kilobytes) * 1024
     return sizes["Private"], sizes["Shared"]
+
+
+def size_text(size: int) -> str:
+    """A number of bytes in a unit for people, such as ``1.5 MiB``."""
+    return f"{size / (1 << 20):.1f} MiB"

@@ -18,8 +18,7 @@ import pytest
 from process_server import APP, DEADLINE, ServerProcess, child_pids, wait_until_gone
 
 import asgiserver
-from asgiserver.process.handle import size_text
-from asgiserver.server.memory import own_and_shared_bytes
+from asgiserver.server.memory import own_and_shared_bytes, size_text
 
 # Process 1 ------------------------------------------------------------------------------------
 

@@ -10,11 +10,12 @@ import time
 import pytest
 
 from asgiserver.process import inquiry as module
+from asgiserver.process.child import ChildProcess
 from asgiserver.process.handle import WorkerHandle
 from asgiserver.process.inquiry import Inquiries
 
 
-class Worker(WorkerHandle):
+class Process(ChildProcess):
     """Notes the signals that it is sent."""
 
     def __init__(self, *args, **kwargs):
@@ -32,7 +33,8 @@ def workers():
         pairs = [socket.socketpair(), socket.socketpair()]
         for ours, _ in pairs:
             ours.setblocking(False)
-        worker = Worker(1000 + slot, lambda: None, pairs[0][0], pairs[1][0], slot=slot)
+        process = Process(1000 + slot, lambda: None)
+        worker = WorkerHandle(process, pairs[0][0], pairs[1][0], slot=slot)
         made.append(worker)
         theirs += [pairs[0][1], pairs[1][1]]
     yield made
@@ -88,9 +90,9 @@ def test_a_silent_worker_is_signalled_and_then_left(workers):
     assert inquiries.chores(now) <= now + module.PATIENCE
     assert not inquiries.on_stacks(workers[0], "of another signal")
     again = inquiries.chores(now + module.PATIENCE)
-    assert workers[0].signals == workers[1].signals == [signal.SIGUSR1]
+    assert [worker.process.signals for worker in workers] == [[signal.SIGUSR1]] * 2
     assert inquiries.chores(again - 0.1) == again
-    assert workers[0].signals == [signal.SIGUSR1]  # once
+    assert workers[0].process.signals == [signal.SIGUSR1]  # once
     assert inquiries.on_stacks(workers[0], "Thread 1")
     inquiries.chores(again)
     first, second = results[0]["workers"]
