@@ -12,7 +12,8 @@ from asgiserver.errors import PeerError
 from asgiserver.http.fields import list_members
 from asgiserver.http.message import PLAIN, Framing, RequestHead
 from asgiserver.http.semantics import (
-    FRAMING,
+    MESSAGE_FIELDS,
+    ONLY_ONCE,
     accepts_trailers,
     by_name,
     expects_continue,
@@ -24,6 +25,9 @@ from asgiserver.http.target import KNOWN_HOSTS, check_host, check_target, is_ori
 if TYPE_CHECKING:
     from asgiserver.types import Fields
 
+# Fields that decide the framing of a message, and whether its connection stays open.
+_FRAMING = MESSAGE_FIELDS | {b"connection", b"transfer-encoding", b"upgrade"}
+_ONLY_ONCE = ONLY_ONCE | {b"transfer-encoding": "Transfer-Encoding"}
 _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"})
 
 
@@ -38,7 +42,7 @@ def read_request_head(
     method: str, target: bytes, http_version: str, fields: Fields
 ) -> H1RequestHead:
     """Check what a parser found, and make a head of it. Raises `PeerError`."""
-    found = by_name(fields)
+    found = by_name(fields, _ONLY_ONCE)
     host = found.get(b"host")
     if host not in KNOWN_HOSTS:
         if host is not None:
@@ -48,7 +52,7 @@ def read_request_head(
     if not is_origin_form(target):  # most are, and need no call
         check_target(method, target, host)
     head = H1RequestHead(method, target, http_version, fields, PLAIN, forwarded_of(found))
-    if http_version != "1.1" or not FRAMING.isdisjoint(found):
+    if http_version != "1.1" or not _FRAMING.isdisjoint(found):
         _read_framing(head, http_version == "1.1", found)
     return head
 

@@ -13,10 +13,10 @@ from asgiserver.errors import PeerError
 from asgiserver.h2.faults import PROTOCOL_ERROR, StreamFault
 from asgiserver.h2.priority import read_priority
 from asgiserver.http.bounded import BoundedDict
-from asgiserver.http.fields import TOKEN
+from asgiserver.http.fields import CONNECTION_FIELDS, TOKEN
 from asgiserver.http.message import Framing, RequestHead
 from asgiserver.http.semantics import (
-    FRAMING,
+    MESSAGE_FIELDS,
     METHODS,
     by_name,
     expects_continue,
@@ -31,12 +31,8 @@ if TYPE_CHECKING:
 
 _PSEUDO = frozenset({b":method", b":scheme", b":authority", b":path", b":protocol"})
 _SCHEMES = frozenset({b"http", b"https"})
-# Fields that belong to one connection of HTTP/1 (section 8.2.2).
-_CONNECTION = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-)
-_SPECIAL = FRAMING | _CONNECTION | {b"cookie", b"priority"}
-_NEVER_TRAILERS = _CONNECTION | {b"content-length", b"host", b"te"}
+_SPECIAL = MESSAGE_FIELDS | CONNECTION_FIELDS | {b"cookie", b"priority"}
+_NEVER_TRAILERS = CONNECTION_FIELDS | {b"content-length", b"host", b"te"}
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+").fullmatch
 _SCHEME = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
@@ -204,8 +200,8 @@ def _joined_cookies(fields: Fields) -> Fields:
 
 def _read_special(head: H2RequestHead, found: dict[bytes, bytes], end: bool) -> None:
     """Act on the fields that say something about the message itself."""
-    if not _CONNECTION.isdisjoint(found):
-        _malformed("a field of HTTP/1 connections")
+    if not CONNECTION_FIELDS.isdisjoint(found):
+        _malformed("a field of HTTP/1 connections")  # section 8.2.2
     if found.get(b"te", b"trailers").lower() != b"trailers":
         _malformed("TE other than trailers")
     value = found.get(b"priority")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiserver.h2.settings import Settings
-from asgiserver.http.message import CONNECTION_FIELDS
+from asgiserver.http.fields import CONNECTION_FIELDS
 from asgiserver.http.underscores import Underscores
 from asgiserver.wire.waiting import times_of
 

@@ -13,6 +13,15 @@ if TYPE_CHECKING:
 TCHAR = rb"!#$%&'*+\-.^_`|~0-9A-Za-z"
 TOKEN = re.compile(rb"[" + TCHAR + rb"]+").fullmatch
 
+CONNECTION_FIELDS = frozenset(
+    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
+)
+"""Connection-specific fields: they are about one connection, and not about a message.
+
+This is a term of HTTP itself (RFC 9110 section 7.6.1), so the list stands here, once: HTTP/1 acts
+on them, HTTP/2 refuses them in requests (RFC 9113 section 8.2.2), and applications may send them.
+"""
+
 # HOT 6 %: for each value that is checked; one compiled search takes 0.1 us, three `in` tests 0.75.
 BAD_VALUE = re.compile(rb"[\x00\r\n]").search
 

@@ -9,6 +9,7 @@ from asgiserver.errors import ApplicationError
 from asgiserver.http.bounded import BoundedDict
 from asgiserver.http.fields import (
     BAD_VALUE,
+    CONNECTION_FIELDS,
     KNOWN_NAMES,
     bad_headers,
     checked_fields,
@@ -31,15 +32,10 @@ _accepted: Callable[[Any], tuple[Fields, int | None] | None] = speedups.choose(
 )
 
 NO_NAMES: frozenset[bytes] = frozenset()
+# Response fields that the server sends by itself, unless the application does.
+_OURS = frozenset({b"date", b"server"})
 # Response fields that the server has to read, and does not only send.
-_SPECIAL = frozenset({b"transfer-encoding", b"connection", b"date", b"server"})
-
-CONNECTION_FIELDS = frozenset(
-    {b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"}
-)
-"""Fields about an HTTP/1 connection, which exist on no other wire (RFC 9113 section 8.2.2)."""
-
-_READ = _SPECIAL | CONNECTION_FIELDS
+_READ = _OURS | CONNECTION_FIELDS
 
 
 class Framing:
@@ -229,7 +225,7 @@ class ResponseHead:
                 fields.append((name, value))
                 if name in CONNECTION_FIELDS:
                     self.connection_fields = True
-                elif name in _SPECIAL:
+                elif name in _OURS:
                     self.overrides |= {name}
         return fields
 

@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import PeerError
-from asgiserver.http.fields import list_members
+from asgiserver.http.fields import CONNECTION_FIELDS, list_members
 from asgiserver.http.forwarded import FORWARDED, X_FORWARDED
 
 if TYPE_CHECKING:
@@ -30,27 +30,27 @@ METHODS = {name.encode(): name for name in _METHOD_NAMES.split()}
 FORWARDING = FORWARDED | X_FORWARDED
 """Fields that proxies add. `asgiserver.server.proxy` decides whether they are believed."""
 
-# Fields that decide the framing of a message, and whether its connection stays open.
-FRAMING = frozenset(
-    {b"content-length", b"transfer-encoding", b"connection", b"expect", b"te", b"upgrade"}
-)
-_READ_HERE = FRAMING | FORWARDING
-_ONLY_ONCE = {
+MESSAGE_FIELDS = frozenset({b"content-length", b"expect", b"te"})
+"""Request fields that say how the message itself goes on, and how it may be answered."""
+
+_JOINED = MESSAGE_FIELDS | CONNECTION_FIELDS | FORWARDING
+ONLY_ONCE = {
     b"host": "Host",
     b"content-length": "Content-Length",
     b"content-type": "Content-Type",  # two readers may take different ones (CVE-2026-34525)
-    b"transfer-encoding": "Transfer-Encoding",
 }
+"""Fields that no request may have twice, and how a refusal calls them."""
+
 # This must match before int(), which also takes signs, blanks, underscores and other digits.
 _CONTENT_LENGTH = re.compile(rb"[0-9]{1,19}").fullmatch
 _MOST_BYTES = 2**63 - 1
 
 
-def by_name(fields: Fields) -> dict[bytes, bytes]:
+def by_name(fields: Fields, only_once: Mapping[bytes, str] = ONLY_ONCE) -> dict[bytes, bytes]:
     """The fields by name; those that the server reads are joined to a list when they are repeated.
 
     Raises `PeerError` (400) for a field that may come only once, even when both values are equal,
-    which RFC 9112 section 6.3 allows. See RFC 9110 section 5.3.
+    which RFC 9110 section 8.6 allows for Content-Length. See RFC 9110 section 5.3.
     """
     found = dict(fields)
     if len(found) == len(fields):
@@ -58,9 +58,9 @@ def by_name(fields: Fields) -> dict[bytes, bytes]:
     found = {}
     for name, value in fields:
         if name in found:
-            if name in _ONLY_ONCE:
-                raise PeerError(400, f"more than one {_ONLY_ONCE[name]}")
-            if name in _READ_HERE:
+            if name in only_once:
+                raise PeerError(400, f"more than one {only_once[name]}")
+            if name in _JOINED:
                 found[name] += b"," + value
         else:
             found[name] = value
