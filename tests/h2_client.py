@@ -14,7 +14,8 @@ import h2.exceptions
 import h2.settings
 from fakes import WAIT, FakeTransport, Reply
 from h2.connection import ConnectionState
-from ws_peer import CLOSE, TEXT, close_frame, frame, next_frame
+from wire_client import ExchangeClient, FrameSender, WireClient
+from ws_peer import next_frame
 
 RST_STREAM, PING = 3, 6
 ACK = 1
@@ -40,7 +41,7 @@ class ReadingTransport(FakeTransport):
         self.hand_over()
 
 
-class H2Client:
+class H2Client(WireClient):
     """One connection of a client, with any number of requests at a time.
 
     It gives windows back for what it has read; for the streams in `held`, only the connection's.
@@ -48,8 +49,7 @@ class H2Client:
     """
 
     def __init__(self, server, extra=None, *, window=None):
-        self.server = server
-        self.context = server.context
+        super().__init__(server, ReadingTransport(extra, self.read))
         config = h2.config.H2Configuration(
             header_encoding=None,
             validate_outbound_headers=False,
@@ -64,7 +64,6 @@ class H2Client:
         self.unsent = {}  # bodies that wait for a window: stream -> [data, end]
         self._read_so_far = 0
         self._half_frame = b""
-        self.transport = ReadingTransport(extra, self.read)
         self.connection = server.h2_connection()
         self.transport.connect(self.connection)
         self.h2.initiate_connection()
@@ -215,20 +214,9 @@ class H2Client:
         return found
 
     @property
-    def writes(self):
-        """The number of writes on the connection."""
-        return len(self.transport.writes)
-
-    @property
     def is_open(self):
         """Whether another request may be sent."""
-        transport = self.transport
-        return not (self.goaways or transport.closing or transport.eof_written)
-
-    @property
-    def broken(self):
-        """Whether the server has cut the connection off."""
-        return self.transport.aborted
+        return super().is_open and not self.goaways
 
     async def closed(self):
         """Wait until the server has closed."""
@@ -238,51 +226,18 @@ class H2Client:
                 await self.transport.changed.wait()
         self.transport.hand_over()
 
-    def leave(self):
-        """Leave without a farewell."""
-        self.transport.lose(ConnectionResetError("reset by peer"))
 
-    def stall(self):
-        """Stop reading."""
-        self.transport.stall()
-
-    def read_all(self):
-        """Go on reading, and read all that waits."""
-        self.transport.read_all()
-
-    def advance(self, seconds):
-        """Let time pass, tick by tick as the server's clock does."""
-        clock, connections = self.server.clock, self.context.connections
-        for _ in range(int(seconds)):
-            clock.advance(1.0, connections)
-        clock.advance(seconds - int(seconds), connections)
-
-    def drain(self):
-        """Let the server begin to stop."""
-        for connection in list(self.context.connections):
-            connection.begin_drain()
-        for session in list(self.context.running.values()):
-            session.begin_drain()
-
-
-class _Exchange:
+class _Exchange(ExchangeClient):
     """A client's view of one stream."""
 
     def __init__(self, client):
-        self.client = client
-        self.context = client.context
+        super().__init__(client)
         self.id = 0
-        self._first = client.context.stats.requests
         self._first_write = client.writes
         self.heads = []  # those that `reply` has not taken: status, fields, whether it is interim
         self.body = b""
         self.trailers = []
         self.ended = self.was_reset = self.heard = False
-
-    @property
-    def records(self):
-        """The access records that the request has made so far."""
-        return self.client.server.records[self._first :]
 
     def on_head(self, headers, interim=False):
         (name, status), *fields = headers
@@ -293,7 +248,7 @@ class _Exchange:
     @property
     def broken(self):
         """Whether the server has cut the exchange off."""
-        return self.client.broken or self.client.resets.get(self.id, 0) != 0
+        return super().broken or self.client.resets.get(self.id, 0) != 0
 
     @property
     def over(self):
@@ -311,25 +266,10 @@ class _Exchange:
                 changed.clear()
                 await changed.wait()
 
-    def leave(self):
-        self.client.leave()
-
     def reset(self, code=8):
         """Give this stream up."""
         self.client.h2.reset_stream(self.id, code)
         self.client.flush()
-
-    def stall(self):
-        self.client.stall()
-
-    def read_all(self):
-        self.client.read_all()
-
-    def advance(self, seconds):
-        self.client.advance(seconds)
-
-    def drain(self):
-        self.client.drain()
 
 
 class H2Stream(_Exchange):
@@ -338,11 +278,6 @@ class H2Stream(_Exchange):
     def __init__(self, client, method):
         super().__init__(client)
         self._method = method
-
-    @property
-    def record(self):
-        """The access record, None while the request is running."""
-        return self.records[0] if self.records else None
 
     @property
     def writes(self):
@@ -370,7 +305,7 @@ class H2Stream(_Exchange):
         self.client.send_data(self.id, data, end)
 
 
-class H2WebSocket(_Exchange):
+class H2WebSocket(_Exchange, FrameSender):
     """One WebSocket as its client sees it; frames are the same on every wire."""
 
     async def handshake(self):
@@ -384,15 +319,6 @@ class H2WebSocket(_Exchange):
         reply: Any = Reply(status, b"HTTP/2", fields, body, b"", self.ended)
         reply.accepted = accepted
         return reply
-
-    def send(self, opcode, payload=b"", **parts):
-        self.send_bytes(frame(opcode, payload, **parts))
-
-    def send_text(self, text):
-        self.send(TEXT, text.encode())
-
-    def send_close(self, code=None, reason=b""):
-        self.send_bytes(frame(CLOSE) if code is None else close_frame(code, reason))
 
     def send_bytes(self, data):
         """Send frames or parts of frames."""

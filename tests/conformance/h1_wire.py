@@ -2,19 +2,19 @@
 
 import asyncio
 
-from fakes import WAIT, FakePeer, FakeServer
-from ws_peer import CLOSE, TEXT, close_frame, frame, next_frame
+from fakes import WAIT, FakePeer
+from wire_client import ExchangeClient, FrameSender, Wire, WireClient
+from ws_peer import next_frame
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 
 
-class H1Client:
+class H1Client(WireClient):
     """One connection of a client; requests on it come one after the other."""
 
     def __init__(self, server, extra):
-        self.server = server
-        self.context = server.context
         self.peer = FakePeer(None, server=server, extra=extra)
+        super().__init__(server, self.peer.transport)
 
     def another(self):
         """A second connection to the same server."""
@@ -58,97 +58,17 @@ class H1Client:
         lines += [b"%b: \t%b " % (name.title(), value) for name, value in fields]
         return b"\r\n".join(lines) + b"\r\n\r\n"
 
-    @property
-    def writes(self):
-        """The number of writes on the connection."""
-        return len(self.peer.transport.writes)
-
-    @property
-    def is_open(self):
-        """Whether another request may be sent."""
-        transport = self.peer.transport
-        return not (transport.closing or transport.eof_written)
-
-    @property
-    def broken(self):
-        """Whether the server has cut the connection off."""
-        return self.peer.transport.aborted
-
     async def closed(self):
         """Wait until the server has closed."""
         await self.peer.closed()
 
-    def leave(self):
-        """Leave without a farewell."""
-        self.peer.reset()
 
-    def stall(self):
-        """Stop reading."""
-        self.peer.transport.stall()
-
-    def read_all(self):
-        """Go on reading, and read all that waits."""
-        self.peer.transport.read_all()
-
-    def advance(self, seconds):
-        """Let time pass, tick by tick as the server's clock does."""
-        for _ in range(int(seconds)):
-            self.peer.advance(1.0)
-        self.peer.advance(seconds - int(seconds))
-
-    def drain(self):
-        """Let the server begin to stop."""
-        for connection in list(self.context.connections):
-            connection.begin_drain()
-        for session in list(self.context.running.values()):
-            session.begin_drain()
-
-
-class _Exchange:
-    """A client's view of one request."""
-
-    def __init__(self, client):
-        self.client = client
-        self.context = client.context
-        self._first = client.context.stats.requests
-
-    @property
-    def records(self):
-        """The access records that the request has made so far."""
-        return self.client.server.records[self._first :]
-
-    def leave(self):
-        self.client.leave()
-
-    def stall(self):
-        self.client.stall()
-
-    def read_all(self):
-        self.client.read_all()
-
-    def advance(self, seconds):
-        self.client.advance(seconds)
-
-    def drain(self):
-        self.client.drain()
-
-
-class H1Stream(_Exchange):
+class H1Stream(ExchangeClient):
     """One exchange as its client sees it."""
 
     def __init__(self, client, method):
         super().__init__(client)
         self._method = method
-
-    @property
-    def record(self):
-        """The access record, None while the request is running."""
-        return self.records[0] if self.records else None
-
-    @property
-    def broken(self):
-        """Whether the server has cut the exchange off."""
-        return self.client.broken
 
     @property
     def writes(self):
@@ -171,7 +91,7 @@ class H1Stream(_Exchange):
             self.client.peer.send(b"0\r\n\r\n")
 
 
-class H1WebSocket(_Exchange):
+class H1WebSocket(ExchangeClient, FrameSender):
     """One WebSocket as its client sees it; frames are the same on every wire."""
 
     async def handshake(self):
@@ -179,15 +99,6 @@ class H1WebSocket(_Exchange):
         reply = await self.client.peer.reply()
         reply.accepted = reply.status == 101
         return reply
-
-    def send(self, opcode, payload=b"", **parts):
-        self.send_bytes(frame(opcode, payload, **parts))
-
-    def send_text(self, text):
-        self.send(TEXT, text.encode())
-
-    def send_close(self, code=None, reason=b""):
-        self.send_bytes(frame(CLOSE) if code is None else close_frame(code, reason))
 
     def send_bytes(self, data):
         """Send frames or parts of frames."""
@@ -216,13 +127,8 @@ class H1WebSocket(_Exchange):
         await self.client.closed()
         assert self.client.peer.received == b""
 
-    @property
-    def broken(self):
-        """Whether the server has cut the WebSocket off."""
-        return self.client.broken
 
-
-class H1Wire:
+class H1Wire(Wire):
     """HTTP/1.1, with one of the head parsers."""
 
     http_version = "1.1"
@@ -233,23 +139,4 @@ class H1Wire:
     """Whether clients get trailers that have not asked for them."""
 
     def __init__(self, parser):
-        self._parser = parser
-        self.servers = []
-
-    def connect(self, app, *, extra=None, setup=None, **options):
-        """A connection to a server of its own; `setup` may change the server's context."""
-        server = FakeServer(app, self._parser, **options)
-        self.servers.append(server)
-        if setup is not None:
-            setup(server.context)
-        return H1Client(server, extra)
-
-    def request(
-        self, app, method="GET", target="/", fields=(), body=b"", *, end=True, **options
-    ):  # fmt: skip
-        """Send a request to `app` on a connection of its own."""
-        return self.connect(app, **options).request(method, target, fields, body, end=end)
-
-    def websocket(self, app, target="/", subprotocols=(), fields=(), **options):
-        """Ask `app` for a WebSocket on a connection of its own."""
-        return self.connect(app, **options).websocket(target, subprotocols, fields)
+        super().__init__(H1Client, parser=parser)
