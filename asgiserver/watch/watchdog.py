@@ -93,13 +93,8 @@ class WatchedLoop:
 
     def look(self, now: float) -> bool:
         """Ask the loop, or look why it has not answered; true when it has not."""
-        answered_at = self.answered_at
-        if answered_at is not None:
-            if self.asked_at:
-                self._lag.add(max(0.0, answered_at - self.asked_at))
-            stall, self.stall = self.stall, None
-            if stall is not None and answered_at - self.asked_at >= self.warn:
-                stall.end(answered_at - self.asked_at, self.clocks)
+        if self.answered_at is not None:
+            self.on_answered(self.answered_at)
             self._before = self.clocks.read()
             self.ask(now)
             return False
@@ -109,6 +104,14 @@ class WatchedLoop:
             if self.while_blocked is not None:
                 self.while_blocked()
         return True
+
+    def on_answered(self, answered_at: float) -> None:
+        """The loop has answered then: what has blocked it, if anything, is over."""
+        if self.asked_at:
+            self._lag.add(max(0.0, answered_at - self.asked_at))
+        stall, self.stall = self.stall, None
+        if stall is not None and answered_at - self.asked_at >= self.warn:
+            stall.end(answered_at - self.asked_at, self.clocks)
 
     def stack(self) -> Stack:
         """The stack of the loop's thread at this moment."""
@@ -134,9 +137,12 @@ class WatchedLoop:
         except RuntimeError:  # it is closed
             self.answered_at = since
 
-    def excuse(self, seconds: float) -> None:
-        """The process did not run for so long, which is not the application's fault."""
-        if self.answered_at is None:
+    def excuse(self, seconds: float, due: float) -> None:
+        """The process did not run for so long, which is not the application's fault.
+
+        An answer that came after `due` may have waited for that, too.
+        """
+        if self.answered_at is None or self.answered_at > due:
             self.asked_at += seconds
         if self.stall is not None:
             self.stall.excused += seconds
@@ -153,6 +159,7 @@ class Watchdog:
 
     def _begin_anew(self) -> None:
         self.loops: list[WatchedLoop] = []
+        self._left: list[WatchedLoop] = []  # and their last look is to come
         self._lock = threading.Lock()
         self._users = 0  # loops, a door and a channel
         self._runs: _Run | None = None
@@ -182,11 +189,15 @@ class Watchdog:
                 one.while_blocked = callback
 
     def leave(self, context: ServerContext) -> None:
-        """Watch that loop no more; nothing if it is not watched."""
+        """Called by the loop: watch it no more; nothing if it is not watched."""
         with self._lock:
-            left = [one for one in self.loops if one.context is not context]
-            gone, self.loops = len(self.loops) - len(left), left
-        for _ in range(gone):
+            gone = [one for one in self.loops if one.context is context]
+            self.loops = [one for one in self.loops if one.context is not context]
+            for one in gone:
+                if one.answered_at is None:
+                    one.answer()
+            self._left += gone
+        for _ in gone:
             self._disuse()
 
     def open_door(
@@ -276,6 +287,14 @@ class Watchdog:
         waiting = [one.look(now) for one in self.loops if one.warn != OFF]
         return any(waiting)
 
+    def look_at_the_left(self) -> None:
+        """Tell the end of what blocked loops that have left since the last look."""
+        with self._lock:
+            left, self._left = self._left, []
+        for one in left:
+            if one.answered_at is not None:
+                one.on_answered(one.answered_at)
+
     def on_late(self, late: float, used: float) -> None:
         """This thread was woken `late` seconds too late; for `used` of them the process ran."""
         due = time.monotonic() - late
@@ -288,7 +307,7 @@ class Watchdog:
                     one.sample(stack, HELD)
             return
         for one in watched:
-            one.excuse(late)
+            one.excuse(late, due)
         if late >= PAUSED and watched:
             from asgiserver.watch.stall import tell_pause
 
@@ -328,6 +347,7 @@ class _Run(threading.Thread):
         if self.is_alive():
             self.join(END_WAIT)
         if not self.is_alive():
+            self._dog.look_at_the_left()
             self.close()
 
     def close(self) -> None:
@@ -354,6 +374,7 @@ class _Run(threading.Thread):
                 dog.on_late(late, max(used, default=0.0))
             for key, _ in events:
                 key.data()
+            dog.look_at_the_left()
             waits = dog.look(time.monotonic())
 
     def _on_wake(self) -> None:

@@ -118,6 +118,14 @@ def numbers(paths, read=json.loads):
     return sorted(found)
 
 
+def wait_for_lines(path, count):
+    """Wait until the file has so many: a line is written after its answer has been sent."""
+    deadline = time.monotonic() + WAIT
+    while path.read_text().count("\n") < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @pytest.mark.parametrize("buffer", [(), ("--no-access-log-buffer",)], ids=["batches", "at once"])
 def test_no_line_is_torn_or_lost_when_files_are_renamed(start, tmp_path, buffer):
     log = tmp_path / "access.log"
@@ -147,6 +155,7 @@ def test_files_that_are_copied_and_truncated(start, tmp_path):
         load.wait(100)
         load.stop()
         asked.append(len(load.asked))
+        wait_for_lines(log, asked[-1])
         shutil.copy(log, tmp_path / f"access.log.{rotation}")
         os.truncate(log, 0)
     fetch(server, "/1")
@@ -186,6 +195,7 @@ def test_a_killed_process_loses_nothing_without_the_buffer(start, tmp_path):
     server = start("--access-log-file", str(log), "--no-access-log-buffer")
     for number in range(20):
         fetch(server, f"/{number}")
+    wait_for_lines(log, 20)
     server.kill(signal.SIGKILL)
     server.wait()
     assert [int(n) for n in re.findall(r'"GET /(\d+) HTTP', log.read_text())] == [*range(20)]

@@ -26,10 +26,14 @@ def get(address):
 
 def show(server):
     dump = server.dump()
-    print(len(dump["servers"]), dump["servers"][0]["connections"], len(dump["threads"]) > 0)
+    show_line(len(dump["servers"]), dump["servers"][0]["connections"], len(dump["threads"]) > 0)
     with socket.socket(socket.AF_UNIX) as sock:
         sock.connect("control")
-        print(json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))["pid"] == dump["pid"])
+        show_line(json.loads(b"".join(iter(lambda: sock.recv(65536), b"")))["pid"] == dump["pid"])
+
+
+def show_line(*words):
+    sys.stdout.write(" ".join(map(str, words)) + "\\n")  # at once, or a log line may be in between
 """
 WAYS = {
     "thread": """

@@ -37,6 +37,14 @@ class FakeLoop:
         self.asked.clear()
 
 
+def wait_for(condition):
+    """Wait, without an event loop, for what another thread does."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 @pytest.fixture
 def context(monkeypatch):
     monkeypatch.setattr(stall.Stall, "notices", Notices("loop_stall", "blocked event loops"))
@@ -95,6 +103,38 @@ def test_a_process_that_did_not_run_is_excused(watched, context, caplog):
     (record,) = caplog.records
     assert record.event == "not_running"
     assert "did not run for 30.0 s" in record.getMessage()
+
+
+def test_an_answer_that_came_late_for_the_pause_is_excused(watched, context, caplog):
+    """The loop's thread may run before the watchdog's does."""
+    dog = Watchdog()
+    dog.loops = [watched]
+    now = time.monotonic()
+    watched.look(now - 30.3)
+    watched.look(now - 30.1)
+    context.loop.turn()
+    dog.on_late(30.0, used=0.01)
+    watched.look(time.monotonic())
+    assert context.stats.stalls == 0
+    assert [record.event for record in caplog.records] == ["not_running"]
+
+
+@pytest.mark.parametrize("others", [0, 1], ids=["the last", "one of two"])
+def test_the_end_of_a_stall_is_told_when_its_loop_leaves(context, caplog, others):
+    """The loop leaves in the very turn that was blocked, so it has not answered yet."""
+    dog = Watchdog()
+    other = SimpleNamespace(config=Config("app:app"), loop=FakeLoop(), running={}, stats=Counters())
+    if others:
+        dog.watch(other)
+    context.config = Config("app:app", loop_stall_warn=0.02)
+    dog.watch(context)
+    dog.heed(context)
+    wait_for(lambda: caplog.records)
+    dog.leave(context)
+    wait_for(lambda: len(caplog.records) == 2)
+    assert [record.event for record in caplog.records] == ["loop_stall", "loop_stall_end"]
+    assert context.stats.stalled_seconds >= 0.02
+    dog.leave(other)
 
 
 def test_a_process_that_computed_meanwhile_has_blocked_its_loop(watched, context, caplog):
