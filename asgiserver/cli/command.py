@@ -144,5 +144,6 @@ def _command() -> click.Command:
         help="Serve the ASGI application APP, written module:attribute.",
         epilog="Each option is also a variable (ASGISERVER_PORT) and a key in the file (port)."
         ' asgiserver migrate "uvicorn ..." translates the command line of another server,'
-        " asgiserver dump PID tells what a running server is doing.",
+        " asgiserver dump PID tells what a running server is doing, asgiserver exec -- COMMAND runs"
+        " a command that brings uvicorn on this server.",
     )

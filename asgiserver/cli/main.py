@@ -69,6 +69,10 @@ def main(
         args = args[1:]
     given: dict[str, Any] | int | None = None
     try:
+        if args[:1] == ["exec"]:
+            from asgiserver.cli import exec as exec_command
+
+            return exec_command.main(args[1:])
         if args[:1] == ["top"]:
             from asgiserver.cli import top
 

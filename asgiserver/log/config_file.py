@@ -12,7 +12,7 @@ from asgiserver.errors import ConfigError
 from asgiserver.log.formatters import UvicornFormatter
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER, logger
 
-__all__ = ["apply_log_config"]
+__all__ = ["apply_log_config", "read_log_config"]
 
 _ALIASES = {"uvicorn": LOGGER, "uvicorn.error": LOGGER, "uvicorn.access": ACCESS_LOGGER}
 
@@ -21,7 +21,7 @@ def apply_log_config(source: Any) -> None:
     """Apply a dict, or a .json, .toml, .yaml or ini file. Raises `ConfigError`."""
     name = "--log-config" if isinstance(source, Mapping) else f"--log-config {source}"
     try:
-        settings = source if isinstance(source, Mapping) else _read_log_config(source)
+        settings = source if isinstance(source, Mapping) else read_log_config(source)
         if isinstance(settings, ConfigParser):
             aliased = _alias_ini(settings)
             fileConfig(settings, disable_existing_loggers=False)
@@ -39,7 +39,11 @@ def apply_log_config(source: Any) -> None:
         logger.warning("%s: uvicorn's loggers are read as %s and %s", name, LOGGER, ACCESS_LOGGER)
 
 
-def _read_log_config(path: str) -> Mapping[str, Any] | ConfigParser:
+def read_log_config(path: str) -> Mapping[str, Any] | ConfigParser:
+    """The content of a .json, .toml, .yaml or ini file.
+
+    Raises `ConfigError`, `OSError`, and what the parser of the file raises.
+    """
     suffix = os.path.splitext(path)[1].lower()
     with open(path, encoding="utf-8") as file:
         text = file.read()

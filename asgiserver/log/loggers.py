@@ -76,13 +76,17 @@ before it also stand before it. None of them raises or waits."""
 
 
 def has_foreign_handlers(target: logging.Logger) -> bool:
-    """Whether a handler that is not ours receives the records of `target`."""
+    """Whether a handler that is not ours receives the records of `target`.
+
+    A handler with an attribute `is_idle` that is true passes nothing on at present.
+    """
     current: logging.Logger | None = target
     while current is not None:
         for handler in current.handlers:
             if not (
                 isinstance(handler, (StandInHandler, logging.NullHandler))
                 or is_stray(handler, current)
+                or getattr(handler, "is_idle", False)
             ):
                 return True
         current = current.parent if current.propagate else None
@@ -209,8 +213,8 @@ def _standard_error(resumed: Callable[[int], None]) -> Outlet:
     return Outlet("stderr", resumed)
 
 
-def write_text(text: str) -> None:
-    """Write text that is no record to where the server's own log goes."""
+def write_text(text: str) -> bool:
+    """Write text that is no record to where the server's own log goes; False without a server."""
     for handler in logger.handlers:
         if isinstance(handler, StandInHandler):
             handler.acquire()
@@ -218,7 +222,8 @@ def write_text(text: str) -> None:
                 handler.write(text)
             finally:
                 handler.release()
-            return
+            return True
+    return False
 
 
 def flush_log() -> bool:

@@ -197,9 +197,12 @@ class Watcher:
     def __repr__(self) -> str:
         return f"<Watcher {self._filter!r} {'stopped' if self._stop.is_set() else 'watching'}>"
 
-    def start(self) -> None:
-        """Begin to watch; no change after the return of this method is missed."""
-        for line in self._filter.warnings(self._config):
+    def start(self, *, warn: bool = True) -> None:
+        """Begin to watch; no change after the return of this method is missed.
+
+        Without `warn`, nothing is said of patterns that match no file.
+        """
+        for line in self._filter.warnings(self._config) if warn else ():
             logger.warning("%s", line)
         self._known = self._look()
         self._thread.start()

@@ -22,7 +22,13 @@ from asgiserver.server.importing import importing
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["detect_interface", "load_application", "load_env_files", "load_object"]
+__all__ = [
+    "detect_interface",
+    "import_folder",
+    "load_application",
+    "load_env_files",
+    "load_object",
+]
 
 logger = logging.getLogger("asgiserver")
 
@@ -62,6 +68,13 @@ def load_object(spec: str, *, app_dir: str = "") -> Any:
     if match["attribute"] is None or match["call"]:
         raise ApplicationLoadError(f"{spec!r}: expected 'module:attribute'")
     return _find(match["module"], match["attribute"], app_dir)
+
+
+def import_folder() -> str:
+    """The `app_dir` with which an import leaves ``sys.path`` as a program has set it up."""
+    entries: Iterable[object] = sys.path
+    first = next(iter(entries), "")
+    return first if isinstance(first, str) else ""
 
 
 def load_env_files(paths: Iterable[str]) -> None:
