@@ -1,1 +1,1 @@
-"""A directory for PYTHONPATH: what lies in it is found in the place of packages of other servers."""
+"""A directory for PYTHONPATH: Python finds what lies here in the place of other servers."""

@@ -23,7 +23,6 @@ from asgiserver.compat.uvicorn.logging import (
 )
 from asgiserver.config.options import FIELDS, resolve_keywords
 from asgiserver.errors import ApplicationLoadError, StartupError
-from asgiserver.log.setup import setup_logging
 from asgiserver.server.application import load, load_outside_the_loop
 from asgiserver.server.listener import bind_sockets
 from asgiserver.server.loading import import_folder, load_env_files
@@ -125,7 +124,8 @@ _ELSEWHERE = (  # what `Server` and this module do themselves, or ask the logger
 def fail(error: StartupError) -> NoReturn:
     """Log why a server does not start, and raise `SystemExit` as uvicorn does."""
     cause = error.__cause__ if isinstance(error, ApplicationLoadError) else None
-    logger.error("%s", error, exc_info=cause)
+    # The logger of programs: it writes when no server has set up ours, too.
+    logging.getLogger("uvicorn.error").error("%s", error, exc_info=cause)
     sys.exit(STARTUP_FAILURE)
 
 
@@ -143,6 +143,7 @@ class Config:
     uds: str | None
     fd: int | None
     loop: str
+    http: Any
     interface: str
     reload: bool
     reload_dirs: list[Path]
@@ -246,16 +247,11 @@ class Config:
         """
         try:
             own = self.own_config()
-            handle = setup_logging(own)
-            try:
-                listeners = bind_sockets(own)
-                family = socket.AF_INET6 if ":" in (own.host or ":") else socket.AF_INET
-                listeners.sort(key=lambda one: one.socket.family not in (family, _UNIX))
-                logger.info("Serving on %s", listeners[0].address)
-            finally:
-                handle.close()
+            listeners = bind_sockets(own)
         except StartupError as error:
             fail(error)
+        family = socket.AF_INET6 if ":" in (own.host or ":") else socket.AF_INET
+        listeners.sort(key=lambda one: one.socket.family not in (family, _UNIX))
         for other in listeners[1:]:
             other.close()
         sock = listeners[0].socket

@@ -47,7 +47,6 @@ class ServerState:
 
     def __init__(self) -> None:
         self.server: OwnServer | None = None
-        self.default_headers: list[tuple[bytes, bytes]] = []
 
     @property
     def total_requests(self) -> int:
@@ -185,8 +184,8 @@ class Server:
             for sock in sockets:
                 sock.setblocking(False)
         self._own = own = OwnServer(config, listeners=listeners)
-        # Who has bound the sockets has told of them; on a terminal a panel says the same.
-        own.announces = "" if sockets is not None else "panel"
+        if sockets is None:
+            own.announces = "panel"
         return own
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

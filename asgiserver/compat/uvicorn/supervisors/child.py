@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
 import os
+import signal
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,8 +40,17 @@ def _run(
 ) -> None:
     if stdin is not None:  # multiprocessing closes it; a debugger wants it
         sys.stdin = os.fdopen(stdin)
+    threading.Thread(target=_stop_without_parent, daemon=True).start()
     config.configure_logging()
     try:
         target(sockets=sockets)
     except KeyboardInterrupt:
         pass  # Ctrl-C reaches the parent as well, which tells the end
+
+
+def _stop_without_parent() -> None:
+    """Stop this process when its parent has died without telling it."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
