@@ -6,8 +6,8 @@ try:
     from asgiserver.compat.uvicorn.install import install
 except ModuleNotFoundError:
     raise ImportError(
-        f"asgiserver exec: {sys.executable} has no asgiserver, so it has no stand-in for uvicorn;"
-        " pip install asgiserver-py there, or run the command without asgiserver exec"
+        f"asgiserver exec: {sys.executable} has no asgiserver, so it has no stand-in for uvicorn:"
+        " pip install asgiserver-py"
     ) from None
 
 __all__: list[str] = []
