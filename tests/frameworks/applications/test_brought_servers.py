@@ -80,7 +80,9 @@ import gradio
 with gradio.Blocks() as demo:
     gradio.Markdown("tea")
 
-demo.launch(server_port=PORT, quiet=True)
+demo.launch(server_port=PORT, quiet=True, prevent_thread_lock=True)
+print("launched")
+demo.block_thread()
 """
 
 MARIMO = """
@@ -122,7 +124,7 @@ class Brought:
     """A program that starts a server of its own; `output` is what it has printed so far."""
 
     def __init__(self, folder, port, *words):
-        ours = ("ASGISERVER_", "UVICORN_", "PORT", "WEB_CONCURRENCY", "PYTHON")
+        ours = ("ASGISERVER_", "UVICORN_", "PORT", "WEB_CONCURRENCY", "PYTHON", "PYTEST")
         env = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         self.url = f"http://127.0.0.1:{port}"
         self.process = subprocess.Popen(
@@ -154,6 +156,13 @@ class Brought:
                     assert self.process.poll() is None, self.output
                     assert time.monotonic() < end, self.output
                     time.sleep(0.05)
+
+    def wait_output(self, text):
+        """Wait until `text` is in the output."""
+        end = time.monotonic() + WAIT
+        while text not in self.output:
+            assert time.monotonic() < end, self.output
+            time.sleep(0.05)
 
     def end(self, number=None):
         """The exit code, after a signal to the whole group, as a terminal sends it."""
@@ -272,6 +281,7 @@ def test_nicegui_with_fastapi_shuts_down(brought):
 def test_gradio(brought):
     server = brought(GRADIO, "python", "main.py")
     answers(server)
+    server.wait_output("launched")  # until then the program asks its own server
     assert server.end(signal.SIGINT) == 0
     assert "Keyboard interruption" in server.output
 
