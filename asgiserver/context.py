@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from asgiserver.http.message import RequestHead
     from asgiserver.http.peer import Peer
     from asgiserver.log.record import AccessRecord
-    from asgiserver.types import ASGIApplication
+    from asgiserver.types import Address, ASGIApplication
 
 
 class Connection(Protocol):
@@ -222,10 +222,10 @@ class ServerContext:
         self._seen: set[str] = set()
         self.draining = False
         self.shutdown = ShutdownNotice(loop)
-        self.on_refused: Callable[[tuple[str, int] | None, PeerError], None] = self._count_refused
+        self.on_refused: Callable[[Address | None, PeerError], None] = self._count_refused
         self.access: Callable[[AccessRecord], None] | None = None  # None: no access log
-        # Opens sessions in the place of `open_session`; None unless more is to be found out about
-        # them than they know by themselves. See `server.observing`.
+        # Opens sessions in the place of `open_session`, where more is to be found out about them
+        # than they know by themselves. See `server.observing`.
         self.observe: Callable[..., Session] | None = None
         self.start: Callable[[Session], None] = self.start_now  # runs a session; see `limits`
         self.admission = Admission()
@@ -247,7 +247,7 @@ class ServerContext:
             f" draining={self.draining}>"
         )
 
-    def _count_refused(self, client: tuple[str, int] | None, error: PeerError) -> None:
+    def _count_refused(self, client: Address | None, error: PeerError) -> None:
         self.stats.count_refused(error.reason)
 
     def announce_stop(self) -> None:

@@ -3,13 +3,13 @@
 =========  =======================================================================================
 Question   No, when
 =========  =======================================================================================
-live       no event loop turns, or one that nobody will replace does not, for `wedged_after`
+live       no event loop turns, or one is wedged and nobody will replace its worker
 started    no worker has been ready yet
 ready      the server starts or stops, or no worker is ready whose loop turns
 =========  =======================================================================================
 
-A loop that is busy is late; a wedged one does not turn at all. One wedged worker among several is
-the supervisor's to replace, so that an orchestrator need not end the others with it.
+A loop that is busy is late; a wedged one has not turned for `wedged_after` seconds. The supervisor
+replaces one wedged worker among several, so an orchestrator need not end the others with it.
 """
 
 from __future__ import annotations

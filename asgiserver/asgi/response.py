@@ -61,7 +61,7 @@ UNCOUNTED = -1
 
 
 class Owner(Protocol):
-    """What a response asks of whom it belongs to."""
+    """What a response asks of its owner."""
 
     request: RequestHead
 
@@ -96,7 +96,7 @@ class Response:
     disconnect_received = False
     _head: ResponseHead | None = None
     _left: int | None = None  # bytes left of the Content-Length, or UNCOUNTED; None: do not count
-    _sent_at_disconnect: int | None = None  # bytes sent when the application heard of it
+    _sent_at_disconnect: int | None = None  # bytes sent when the client was gone
     first_byte = 0.0
     """The `perf_counter` time at which the head was sent; 0: it is sent together with the end."""
 
@@ -104,7 +104,7 @@ class Response:
         self._channel = channel
         self._owner = owner
 
-    # HOT 1 %: of a stream, and of an answer that comes later; in parts it would be a call more.
+    # HOT 1 %: of a stream, and of an answer that comes later; one function less to call.
     async def send(self, message: Message) -> None:  # noqa: C901
         """The application's `send` (ASGI www: response start, body and the extensions' events).
 

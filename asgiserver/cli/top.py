@@ -51,7 +51,7 @@ class AdminRemote:
         return f"<AdminRemote {self.address}>"
 
     def status(self) -> dict[str, Any]:
-        """What the server says of itself. Raises `OSError`, or `ValueError` for no JSON."""
+        """What the server says of itself. Raises `OSError`, or `ValueError` if it is no JSON."""
         status: dict[str, Any] = json.loads(self._ask("GET", "/status"))
         return status
 

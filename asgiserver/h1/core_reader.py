@@ -1,7 +1,8 @@
-"""Request heads through the compiled core; what that leaves, Python reads. It knows no I/O.
+"""Reads request heads with the compiled core, and with Python what the core leaves; without I/O.
 
-The core accepts and never refuses: what it gives is what `HeadReader.read` would have given, and
-where it gives nothing, that decides. So no status and no text of an error depends on it.
+The core accepts and never refuses: what it gives is what `HeadReader.read` would have given. Where
+the core gives nothing, `HeadReader.read` decides, so no status and no text of an error depends on
+the core.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Budgets against floods: how much of what costs us more than the peer may come, and by what name.
+"""Budgets against floods: how much a peer may send of what costs us more than the peer.
 
 Each budget begins full, fills again by the second and by the useful work that the connection does,
 and never has more than at its beginning. A peer that uses one up is told to calm down. It knows no

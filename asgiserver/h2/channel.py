@@ -51,8 +51,8 @@ LEAST_READ = 4096
 client that does not read one download may read another."""
 
 BODY_UNREAD = 49152
-"""Bytes of a body that an application leaves unread, from which on a client may have to wait for
-the application: a window is at least 65,535 bytes, and is not widened for each byte taken."""
+"""When an application leaves this many bytes of a body unread, the client may have to wait for the
+application: a window is at least 65,535 bytes, and is not widened for each byte taken."""
 
 
 class Owner(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from asgiserver.h2 import budgets, frames
 from asgiserver.h2.faults import (
@@ -19,13 +19,6 @@ from asgiserver.h2.inflow import TUNING
 from asgiserver.h2.priority import read_priority
 from asgiserver.h2.receiving import Receiver
 from asgiserver.h2.streams import IGNORE, TAKE, Stream
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from asgiserver.h2.header_blocks import HeaderDecoder, HeaderEncoder
-    from asgiserver.h2.settings import Settings
-    from asgiserver.h2.sink import Sink
 
 S = TypeVar("S", bound=Stream)
 
@@ -49,18 +42,8 @@ class H2Codec(Receiver[S]):
     window.
     """
 
-    def __init__(
-        self,
-        sink: Sink[S],
-        write: Callable[[bytes], object],
-        make_stream: Callable[[int, int], S],
-        settings: Settings,
-        decoder: HeaderDecoder,
-        encoder: HeaderEncoder,
-    ) -> None:
-        super().__init__(sink, write, make_stream, settings, decoder, encoder)
-        self._rest = b""  # the begin of a frame
-        self._phase = _PREFACE
+    _rest = b""  # the begin of a frame
+    _phase = _PREFACE
 
     def __repr__(self) -> str:
         return f"<H2Codec {self.ids} streams={len(self.streams)} {self.budgets}>"

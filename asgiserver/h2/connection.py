@@ -345,7 +345,7 @@ class H2Connection(StreamConnection):
         """Tell the client to open no more streams here (RFC 9113 section 6.8).
 
         The first GOAWAY names no stream, so that requests on their way are still answered. The
-        second one comes when the client has answered a PING, or is taken for deaf.
+        second one comes when the client has answered a PING, or has not done so in time.
         """
         if self._leaving or self.reading is not REQUESTS:
             return

@@ -1,7 +1,7 @@
-"""Requests through the compiled core; what that leaves, Python reads. It knows no frames.
+"""Reads requests with the compiled core, and with Python what the core leaves. It knows no frames.
 
 The core accepts and never refuses: what it gives is what `request_head.read_request` would have
-given, and where it gives nothing, that decides. So no fault is named here.
+given. Where the core gives nothing, that function decides, so no fault is named here.
 """
 
 from __future__ import annotations

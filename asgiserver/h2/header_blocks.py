@@ -49,8 +49,8 @@ class HeaderEncoder(Protocol):
     def encode(self, fields: Fields) -> bytes:
         """The whole block of `fields`, which begins with a table size update when one is due.
 
-        Names are in lower case already. `set-cookie`, `authorization` and what alike is secret or
-        short-lived does not enter the table (RFC 7541 section 7.1.3).
+        Names are in lower case already. Fields that are secret or short-lived, such as
+        `authorization` and `set-cookie`, do not enter the table (RFC 7541 section 7.1.3).
         """
         ...
 

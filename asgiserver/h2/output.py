@@ -23,7 +23,7 @@ class H2Output(Output):
     """An `Output` that lets the codec write what waits, whenever something has left.
 
     Between two flushes the codec writes no more than `FLUSH_SIZE` bytes of bodies. So a stream that
-    is more urgent, or new, does not wait behind all that the others have.
+    is more urgent, or new, need not wait until all others have sent what they have.
     """
 
     __slots__ = ("_leaves_soon", "codec")

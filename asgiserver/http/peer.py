@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from asgiserver.types import Address
 
 
 class Peer:
@@ -20,7 +23,7 @@ class Peer:
 
     def __init__(
         self,
-        client: tuple[str, int] | None,
+        client: Address | None,
         server: tuple[str, int | None] | None,
         scheme: str = "http",
         tls: dict[str, Any] | None = None,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asgiserver.types import Address
 
 __all__ = ["client_text", "escape", "make_visible"]
 
@@ -29,7 +33,7 @@ def escape(data: bytes | str) -> str:
     return data.decode("latin-1").translate(_ESCAPES)
 
 
-def client_text(client: tuple[str, int] | None) -> str:
+def client_text(client: Address | None) -> str:
     """``host:port``, ``[host]:port`` for IPv6, ``-`` for a unix socket."""
     if client is None:
         return "-"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from asgiserver.types import Fields, Outcome
+    from asgiserver.types import Address, Fields, Outcome
 
 __all__ = ["AccessRecord", "Event", "Render", "RequestDetails", "unlogged"]
 
@@ -39,7 +39,7 @@ class AccessRecord:
     are bytes of the body, or of a WebSocket's frames.
     """
 
-    client: tuple[str, int] | None
+    client: Address | None
     method: str
     target: bytes  # as received, with the query
     http_version: str

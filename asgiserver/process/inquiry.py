@@ -29,7 +29,7 @@ DEADLINE = 2.5
 
 
 class Inquiries:
-    """One inquiry at a time: who asks while one goes on gets its result, too."""
+    """One inquiry at a time: whoever asks while one goes on gets its result, too."""
 
     def __init__(self) -> None:
         self._asking: list[Callable[[dict[str, Any]], None]] = []

@@ -116,7 +116,7 @@ class Service:
         selector: selectors.BaseSelector,
         tell: Callable[[Callable[[dict[str, Any]], None]], None],
     ) -> None:
-        """Answer who asks what the workers are doing; `tell` finds that out."""
+        """Answer those who ask what the workers are doing; `tell` finds that out."""
         if self._control is None:
             return
 

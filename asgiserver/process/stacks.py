@@ -1,7 +1,7 @@
-"""The stacks of a worker that is stuck: written when nothing of it runs any more but C code.
+"""The stacks of a stuck worker, which are written even while code in C keeps Python from running.
 
-What a worker does otherwise its watchdog tells, see `watch.watchdog`. This module knows signals and
-one descriptor to write to, but not who reads the text.
+What all other workers do, their watchdog tells (see `watch.watchdog`). This module knows signals
+and one descriptor to write to, but not who reads the text.
 """
 
 from __future__ import annotations

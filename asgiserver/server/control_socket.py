@@ -65,7 +65,7 @@ def _by_process_id() -> Listener | None:
 
 
 def answer_at_path(context: ServerContext) -> None:
-    """Answer who asks at the path that the configuration names, if it names one, until `silence`.
+    """Answer those who ask at the path that the configuration names, if any, until `silence`.
 
     Raises `BindError`.
     """

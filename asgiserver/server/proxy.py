@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from asgiserver.config.fields import Config
     from asgiserver.http.message import RequestHead
+    from asgiserver.types import Fields
 
 __all__ = ["Proxies", "TrustedPeers", "make_proxies"]
 
@@ -226,7 +227,7 @@ def _name(peer: Peer) -> str:
     return "unix" if peer.client is None else peer.client[0]
 
 
-def _with_host(fields: list[tuple[bytes, bytes]], host: bytes) -> list[tuple[bytes, bytes]]:
+def _with_host(fields: Fields, host: bytes) -> Fields:
     """A copy of `fields` with `host` in place of the Host field, or first if there is none."""
     if not any(name == b"host" for name, _ in fields):
         return [(b"host", host), *fields]

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from asgiserver.server.admin_listener import AdminListener
     from asgiserver.server.listener import Listener
     from asgiserver.server.publisher import Publisher
-    from asgiserver.types import ASGIApplication
+    from asgiserver.types import Address, ASGIApplication
 
 __all__ = ["Server"]
 
@@ -184,7 +184,7 @@ class Server:
         self._closing.callback(clock.stop)
         log = PeerErrorLog()
 
-        def refused(client: tuple[str, int] | None, error: PeerError) -> None:
+        def refused(client: Address | None, error: PeerError) -> None:
             context.stats.count_refused(error.reason)
             log.report(client, error, clock.now)
 

@@ -2,7 +2,7 @@
 
 The thread asks each loop to call a function, four times a second by default, and so needs no timer
 on the loop. When the call does not come, it looks at the stack of the loop's thread. The same
-thread answers who asks what the process is doing, because it runs while the loop is blocked.
+thread answers those who ask what the process is doing: it runs while the loop is blocked.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ class StreamConnection(asyncio.Protocol):
         """Go on in place of `other`, which has found that its client speaks this protocol.
 
         `data` is all that has come. The connection is counted and admitted already, and its client
-        wins no time.
+        gets no more time.
         """
         context, transport = self.context, other.output.transport
         self.output.transport = transport

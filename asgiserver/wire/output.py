@@ -15,7 +15,7 @@ from asgiserver.context import wake
 FLUSH_SIZE = 65536
 """Bytes of gathered output at which all of it is written, so that backpressure works."""
 
-# HOT 40 %: joining would cost so much of a response of 1 MiB under TLS, and 10 % of a 16 KiB echo.
+# HOT 40 %: of a response of 1 MiB under TLS, and 10 % of an echo of 16 KiB, not to join parts.
 JOIN_SIZE = 4096
 """Gathered parts of fewer bytes in all are joined before they are written; more are handed over as
 they are. asyncio's own transports do not pause their protocol in `writelines`: on its loops the
@@ -28,12 +28,13 @@ less than a system call with one more part does."""
 
 TURN_TIME = 0.0003
 TURN_OUTPUTS = 64
-"""Seconds and connections: what a turn of the loop has to send waits no longer, and is no more."""
+"""What a turn of the loop has to send waits for at most `TURN_TIME` seconds, and comes from at most
+`TURN_OUTPUTS` connections."""
 
 BUSY_GAP = 0.001
 BUSY_TIME = 0.1
-"""Seconds: a loop is busy when for the longer time there was no gap like the shorter one between
-its outputs. Before that nothing waits: not on an idle server, and not for a slow handler."""
+"""Seconds. A loop is busy when it has sent something for `BUSY_TIME` without a gap of `BUSY_GAP`.
+Before that nothing waits: not on an idle server, and not for a slow handler."""
 
 TURN_SIZE = 1 << 20
 """Bytes that a connection may write in one turn of the loop, so that a fast reader of an endless
@@ -43,8 +44,8 @@ response does not starve the other connections."""
 class OutputTurn:
     """What all connections of a loop have to send in one of its turns; it leaves together.
 
-    A client that sleeps until its answer comes has to be woken, mostly on another CPU, and the one
-    who writes pays for that. Many answers that are written one right after the other wake it once.
+    A client that sleeps until its answer comes has to be woken, mostly on another CPU, and whoever
+    writes pays for that. Many answers that are written right after each other wake the client once.
     """
 
     __slots__ = ("_began", "_busy_from", "_last", "_outputs", "join_size", "loop")
@@ -53,7 +54,7 @@ class OutputTurn:
         self.loop = loop
         self.join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
         self._outputs: list[Output] = []
-        # By `perf_counter`: the first `add` of what waits, the last `add`, the end of idleness.
+        # By `perf_counter`: the first `add` of what waits, the last `add`, when the loop got busy.
         self._began = self._last = self._busy_from = 0.0
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from asgiserver.http.proxy_protocol import ProxyHeader
+    from asgiserver.types import Address
 
 
 def peer_of(
@@ -20,7 +21,7 @@ def peer_of(
 
     The client may be gone already; its address is None then.
     """
-    client: tuple[str, int] | None
+    client: Address | None
     server: tuple[str, int | None] | None
     sockname: Any = transport.get_extra_info("sockname")
     if isinstance(sockname, tuple):
