@@ -6,6 +6,7 @@ A target is a ratio: asgiserver's CPU time per request divided by the other serv
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from benchmarks.servers import Wanted
 
@@ -111,6 +112,13 @@ def targets(
     return tuple(Target(name, ratio) for name, ratio in named if ratio is not None)
 
 
+def variant(
+    of: Case, name: str, title: str, *, targets: tuple[Target, ...] = (), **changes: Any
+) -> Case:
+    """A case that differs from another one by `changes`; targets are its own."""
+    return replace(of, name=name, title=title, targets=targets, **changes)
+
+
 def websocket(size: int) -> Case:
     return Case(
         f"websocket-{size}",
@@ -151,10 +159,10 @@ BODY = Case(
     targets=targets(0.80, 0.80),
 )
 # What a load balancer sends: 20,000 heads of 18 fields, none like the one before.
-PRODUCTION = replace(
+PRODUCTION = variant(
     PLAINTEXT,
-    name="production",
-    title="Production: heads that all differ, from a trusted proxy",
+    "production",
+    "Production: heads that all differ, from a trusted proxy",
     wanted=replace(PLAIN, proxies="127.0.0.1"),
     requests="production",
     targets=targets(0.38, 0.65, 0.95, 1.05),
@@ -172,88 +180,86 @@ CASES: dict[str, Case] = {
     case.name: case
     for case in (
         PRODUCTION,
-        replace(
+        variant(
             PRODUCTION,
-            name="production-logged",
-            title="Production, default access log to a file",
+            "production-logged",
+            "Production, default access log to a file",
             wanted=replace(PRODUCTION.wanted, access_log=True),
             limits=(),
             targets=targets(0.22, 0.40, 1.0, 1.1),
         ),
-        replace(
+        variant(
             FASTAPI,
-            name="production-fastapi",
-            title="Production, FastAPI with path, query and cookie parameters, access log on",
+            "production-fastapi",
+            "Production, FastAPI with path, query and cookie parameters, access log on",
             wanted=replace(FASTAPI.wanted, proxies="127.0.0.1"),
             answer=b"",
             requests="production",
+            targets=FASTAPI.targets,
         ),
-        replace(
+        variant(
             PRODUCTION,
-            name="production-tls",
-            title="Production over TLS",
+            "production-tls",
+            "Production over TLS",
             wanted=replace(PRODUCTION.wanted, tls=True),
             peers=TLS_PEERS,
-            targets=(),
         ),
-        replace(
+        variant(
             PRODUCTION,
-            name="production-pure",
-            title="Production, without the compiled core",
+            "production-pure",
+            "Production, without the compiled core",
             ours="asgiserver-pure",
             peers=("uvicorn",),
             limits=(),
             targets=targets(0.75),
         ),
-        replace(
+        variant(
             PRODUCTION,
-            name="two-proxies",
-            title="Production, through a CDN and an ingress",
+            "two-proxies",
+            "Production, through a CDN and an ingress",
             wanted=replace(PLAIN, proxies="127.0.0.1,10.0.0.0/8"),
             requests="two-proxies",
-            targets=(),
         ),
-        replace(
+        variant(
             FASTAPI,
-            name="behind-nginx",
-            title="FastAPI JSON, defaults, access log on, behind nginx",
+            "behind-nginx",
+            "FastAPI JSON, defaults, access log on, behind nginx",
             wanted=replace(FASTAPI.wanted, proxies="127.0.0.1"),
             behind_nginx=True,
             targets=targets(0.42, 0.50, 1.05, 1.1),
         ),
         FASTAPI,
         PLAINTEXT,
-        replace(
+        variant(
             PLAINTEXT,
-            name="access-log",
-            title="Plain text, default access log to a file",
+            "access-log",
+            "Plain text, default access log to a file",
             wanted=replace(PLAIN, access_log=True),
             limits=(),
             targets=targets(0.28, 0.50),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="headers",
-            title="Plain text, 13 browser headers",
+            "headers",
+            "Plain text, 13 browser headers",
             headers=BROWSER_HEADERS,
             targets=targets(0.50, 0.80),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="browser",
-            title="Plain text, 11 browser headers with X-Forwarded-For",
+            "browser",
+            "Plain text, 11 browser headers with X-Forwarded-For",
             wanted=replace(PLAIN, proxies="127.0.0.1"),
             headers=FORWARDED_BROWSER_HEADERS,
             targets=targets(0.40, 0.62, 0.95),
         ),
         # No server keeps so many heads, so that no head comes again while the server still has it.
-        replace(
+        variant(
             PLAINTEXT,
-            name="request-ids",
-            title="Plain text, 13 browser headers and an X-Request-Id of its own",
+            "request-ids",
+            "Plain text, 13 browser headers and an X-Request-Id of its own",
             headers=BROWSER_HEADERS,
             numbers=20_000,
-            targets=(),
         ),
         Case(
             "post-10k",
@@ -281,109 +287,103 @@ CASES: dict[str, Case] = {
             targets=targets(0.25, 0.35, 1.0),
         ),
         BODY,
-        replace(
+        variant(
             BODY,
-            name="body-1m-tls",
-            title="1 MiB body over TLS",
+            "body-1m-tls",
+            "1 MiB body over TLS",
             wanted=replace(BODY.wanted, tls=True),
             peers=TLS_PEERS,
             targets=targets(0.75, 1.0),
         ),
-        replace(
+        variant(
             BODY,
-            name="file-1m",
-            title="1 MiB file (FileResponse), --pathsend",
+            "file-1m",
+            "1 MiB file (FileResponse), --pathsend",
             wanted=Wanted("framework_apps:file_response", limit="file"),
             ours="asgiserver-pathsend",
             targets=targets(0.30, 0.50),
         ),
-        replace(
+        variant(
             BODY,
-            name="file-1m-events",
-            title="1 MiB file (FileResponse), defaults",
+            "file-1m-events",
+            "1 MiB file (FileResponse), defaults",
             wanted=Wanted("framework_apps:file_response", limit="file"),
-            targets=(),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="close",
-            title="Connection: close",
+            "close",
+            "Connection: close",
             wanted=replace(PLAIN, limit="closing"),
             headers={"Connection": "close"},
             targets=targets(0.38, 0.85, 1.05),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="pipelined",
-            title="Plain text, pipelined x16",
+            "pipelined",
+            "Plain text, pipelined x16",
             wanted=replace(PLAIN, limit="pipelined"),
             pipeline=16,
             peers=(*HTTP_PEERS, "granian-flush"),
             targets=targets(0.40, best=0.60),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="tls",
-            title="Plain text, keep-alive over TLS",
+            "tls",
+            "Plain text, keep-alive over TLS",
             wanted=replace(PLAIN, tls=True),
             peers=TLS_PEERS,
             targets=targets(0.55, 0.80),
         ),
         websocket(64),
         websocket(16384),
-        replace(
+        variant(
             websocket(64),
-            name="websocket-wsproto",
-            title="WebSocket echo, 64 bytes, wsproto as the codec of both",
+            "websocket-wsproto",
+            "WebSocket echo, 64 bytes, wsproto as the codec of both",
             ours="asgiserver-wsproto",
             peers=("uvicorn-wsproto",),
             limits=(),
             targets=(Target("uvicorn-wsproto", 1.0),),
         ),
         HTTP2,
-        replace(
+        variant(
             HTTP2,
-            name="http2-single",
-            title="HTTP/2, 1 connection x 1 stream",
+            "http2-single",
+            "HTTP/2, 1 connection x 1 stream",
             connections=1,
             pipeline=1,
-            targets=(),
         ),
-        replace(
+        variant(
             HTTP2,
-            name="http2-production",
-            title="HTTP/2, 13 browser headers, no two heads alike",
+            "http2-production",
+            "HTTP/2, 13 browser headers, no two heads alike",
             headers=BROWSER_HEADERS,
             numbers=20_000,
-            targets=(),
         ),
-        replace(
+        variant(
             HTTP2,
-            name="http2-stream",
-            title="HTTP/2, 20 chunks of 1 KiB streamed",
+            "http2-stream",
+            "HTTP/2, 20 chunks of 1 KiB streamed",
             wanted=Wanted("apps:stream", protocol="http2"),
-            targets=(),
         ),
-        replace(
+        variant(
             HTTP2,
-            name="http2-1m",
-            title="HTTP/2, 1 MiB body",
+            "http2-1m",
+            "HTTP/2, 1 MiB body",
             wanted=Wanted("apps:mebibyte", protocol="http2"),
             pipeline=2,
-            targets=(),
         ),
-        replace(
+        variant(
             HTTP2,
-            name="http2-post-10k",
-            title="HTTP/2, POST, 10 KiB echoed",
+            "http2-post-10k",
+            "HTTP/2, POST, 10 KiB echoed",
             wanted=Wanted("apps:echo", protocol="http2"),
             body_bytes=10240,
-            targets=(),
         ),
-        replace(
+        variant(
             PLAINTEXT,
-            name="h11",
-            title="Plain text, h11 as the parser",
+            "h11",
+            "Plain text, h11 as the parser",
             ours="asgiserver-h11",
             peers=("uvicorn-h11",),
             limits=(),
