@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import tokenize
 import tomllib
@@ -18,6 +19,12 @@ TESTS = ROOT / "tests"
 PACKAGE = ROOT / "asgiserver"
 
 MAX_LINES = 450
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    """The syntax tree of a module; to make those of all modules takes seconds."""
+    return ast.parse(path.read_text())
 
 
 def sources() -> list[Path]:
@@ -38,7 +45,7 @@ def test_functions_are_short() -> None:
     lengths = sorted(
         (node.end_lineno or node.lineno) - node.lineno + 1
         for path in sources()
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     )
     assert lengths[len(lengths) * 95 // 100] <= 24
@@ -49,7 +56,7 @@ def test_the_common_vocabulary_holds_no_text_of_one_wire() -> None:
     found = [
         f"{path.relative_to(ROOT)}:{node.lineno}"
         for path in sorted((PACKAGE / "http").glob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, bytes)
         and re.search(rb"HTTP/[0-9]|chunked|0\r\n", node.value)
@@ -78,7 +85,7 @@ def test_no_class_is_a_namespace() -> None:
         node.name: node
         for path in sources()
         if path.parent.name != "config"
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.ClassDef)
     }
 
@@ -97,7 +104,7 @@ def test_no_class_is_a_namespace() -> None:
 def calls(path: Path, name: str) -> list[ast.Call]:
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text()))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
     ]
 
@@ -191,7 +198,7 @@ class SleepsToWait(ast.NodeVisitor):
 
 def cases_of(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """The tests of a module, those of its classes too."""
-    nodes = list(ast.parse(path.read_text()).body)
+    nodes = list(parsed(path).body)
     for node in nodes:
         if isinstance(node, ast.ClassDef):
             nodes += node.body
@@ -241,7 +248,7 @@ def test_what_make_installs_is_locked() -> None:
 def imports_of(path: Path, modules: set[str]) -> set[str]:
     """What a module imports of the package: lazily and for types alone, too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
