@@ -61,13 +61,16 @@ def run(app: Any, *, env: bool = True, **options: Any) -> None:
 
     `options` are the fields of `Config`. Options that are not given come from ``ASGISERVER_*``
     variables and from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises
-    `StartupError` when the server cannot start, and `SystemExit` with 128 + N when signal N broke
-    off the start. With workers or `reload` only the main thread may call this. In the module that
-    `app` names, the call belongs under ``if __name__ == "__main__":``.
+    `StartupError` when the server cannot start, `RuntimeError` where an event loop runs, and
+    `SystemExit` with 128 + N when signal N broke off the start. With workers or `reload` only the
+    main thread may call this. In the module that `app` names, the call belongs under
+    ``if __name__ == "__main__":``.
     """
     from asgiserver.config.options import resolve_keywords
     from asgiserver.process.runner import run_or_raise
+    from asgiserver.server.loops import refuse_running_loop
 
+    refuse_running_loop()
     resolved = resolve_keywords(app, options, env=env)
     run_or_raise(resolved.config, notes=resolved.notes)
 
@@ -93,4 +96,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LAZY})
+    return sorted({*__all__, *_LAZY})

@@ -29,6 +29,26 @@ METAVARS = {
     "headers": "NAME:VALUE",
 }
 DEPENDENCIES = ("uvloop", "httptools", "h11")
+EXAMPLES = (
+    ("asgiserver main:app", "serve `app` of main.py on http://127.0.0.1:8000"),
+    ("asgiserver main:app --reload", "for development: start again when a file changes"),
+    ("asgiserver main:app -b 0.0.0.0:80 -w auto", "for production: a worker for each CPU"),
+    ("asgiserver main:app --uds /run/app.sock", "behind nginx on the same machine"),
+    ("asgiserver main:create_app --factory", "call a function to get the application"),
+)
+# The ones that most users need; the others are a page of their own.
+FIRST_OPTIONS = (
+    "host",
+    "port",
+    "bind",
+    "workers",
+    "reload",
+    "ssl_certfile",
+    "ssl_keyfile",
+    "forwarded_allow_ips",
+    "log_level",
+    "access_log",
+)
 
 
 def read(args: Sequence[str]) -> dict[str, Any] | int:
@@ -40,8 +60,11 @@ def read(args: Sequence[str]) -> dict[str, Any] | int:
         given = _command().main(list(args), prog_name="asgiserver", standalone_mode=False)
     except click.NoSuchOption as error:
         flags = [flag for name in FIELDS for flag in flag_names(name) if FIELDS[name].info.cli]
-        close = closest(error.option_name, ["--config", "--print-config", "--version", *flags])
-        hint = f"; did you mean {close}?" if close else "; asgiserver --help lists all"
+        close = closest(
+            error.option_name,
+            ["--config", "--print-config", "--version", "--help", "--help-all", *flags],
+        )
+        hint = f"; did you mean {close}?" if close else "; asgiserver --help-all lists all"
         raise ConfigError(f"there is no option {error.option_name}{hint}") from None
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None
@@ -70,6 +93,36 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     if value and not context.resilient_parsing:
         click.echo(version_line())
         context.exit()
+
+
+def _print_help(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if not value or context.resilient_parsing:
+        return
+    formatter = context.make_formatter()
+    context.command.format_usage(context, formatter)
+    context.command.format_help_text(context, formatter)
+    with formatter.section("Examples"):
+        formatter.write_dl(EXAMPLES, col_max=46)
+    records = {
+        parameter.name: record
+        for parameter in context.command.get_params(context)
+        if (record := parameter.get_help_record(context)) is not None
+    }
+    with formatter.section("The options that most people need"):
+        formatter.write_dl([records[name] for name in FIRST_OPTIONS])
+    with formatter.section("More"):
+        formatter.write_dl([records[name] for name in (*OWN_OPTIONS, "help_all")])
+    click.echo(formatter.getvalue().rstrip())
+    context.exit()
+
+
+def _print_all_help(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(context.get_help())
+        context.exit()
+
+
+OWN_OPTIONS = ("config", "print_config", "version")
 
 
 class _GroupedCommand(click.Command):
@@ -113,6 +166,13 @@ def _option(name: str) -> click.Option:
     return click.Option([*flags, name], help=text, **settings)
 
 
+def _eager(*flags: str, callback: Any, help: str) -> click.Option:
+    """A flag that prints something and ends the command line."""
+    return click.Option(
+        flags, is_flag=True, is_eager=True, expose_value=False, callback=callback, help=help
+    )
+
+
 def _command() -> click.Command:
     own = [
         click.Argument(["app"], required=False, metavar="APP"),
@@ -126,21 +186,20 @@ def _command() -> click.Command:
             is_flag=True,
             help="Print each option, its value and where the value comes from; then exit",
         ),
-        click.Option(
-            ["--version"],
-            is_flag=True,
-            is_eager=True,
-            expose_value=False,
+        _eager(
+            "--version",
             callback=_print_version,
             help="Print the versions of the server and what it runs on; then exit",
         ),
+        _eager("--help", "-h", callback=_print_help, help="Show the options that most people need"),
+        _eager("--help-all", callback=_print_all_help, help="Show all options"),
     ]
     options = [_option(name) for name, (_, info) in FIELDS.items() if info.cli]
     return _GroupedCommand(
         "asgiserver",
         params=[*own, *options],
         callback=lambda **given: given,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        add_help_option=False,
         help="Serve the ASGI application APP, written module:attribute.",
         epilog="Each option is also a variable (ASGISERVER_PORT) and a key in the file (port)."
         ' asgiserver migrate "uvicorn ..." translates the command line of another server,'

@@ -100,7 +100,7 @@ class Config:
 
     # Listening
     host: str = option("127.0.0.1", "Address to listen on", "Listening", needs_start=True)
-    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", env=("PORT",), maximum=65535, needs_start=True)
+    port: int = option(8000, "TCP port; 0 chooses a free one", "Listening", flags=("--port", "-p"), env=("PORT",), maximum=65535, needs_start=True)
     bind: tuple[str, ...] = option((), "host:port, [::]:port, unix:/path or fd://N; replaces --host and --port", "Listening", flags=("--bind", "-b"), needs_start=True)
     uds: str | None = option(None, "Listen on this unix socket", "Listening", "name", needs_start=True)
     uds_mode: str | None = option(None, "Permissions of the unix socket, octal (default: those that the umask leaves)", "Listening", "mode")
@@ -135,7 +135,7 @@ class Config:
     ws_send_timeout: float = option(60.0, "Cut a client that reads nothing of what is sent for this long", "WebSocket", "seconds", minimum=0.001)
 
     # Processes
-    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS, in_workers=False)
+    workers: int | str = option(1, "Worker processes: a number, or auto (the usable CPUs)", "Processes", "workers", flags=("--workers", "-w"), env=("WEB_CONCURRENCY",), minimum=1, maximum=MOST_WORKERS, in_workers=False)
     supervise: bool = option(False, "Run a supervisor for one worker too, for restarts without a gap", "Processes", needs_parent=True)
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
     run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)

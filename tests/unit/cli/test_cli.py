@@ -206,8 +206,29 @@ def test_version_without_a_dependency(monkeypatch):
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
-def test_help_has_every_flag_in_its_group(flag, capsys):
+def test_help_begins_with_examples_and_what_most_need(flag, capsys):
     assert cli.main([flag]) == 0
+    out = capsys.readouterr().out
+    assert out.index("\nExamples:") < out.index("\nThe options that most people need:")
+    for name in command.FIRST_OPTIONS:
+        assert flag_names(name)[0] in out
+    assert "--help-all" in out
+    assert "--h11-max-incomplete-event-size" not in out
+    assert len(out.splitlines()) < 50
+
+
+def test_every_example_of_the_help_is_understood(runner):
+    for line, _ in command.EXAMPLES:
+        assert cli.main(line.split()[1:], run=runner) == 0, line
+
+
+def test_workers_and_port_have_the_short_flags_of_gunicorn(runner):
+    assert cli.main(["main:app", "-w", "3", "-p", "81"], run=runner) == 0
+    assert runner.config == Config("main:app", workers=3, port=81)
+
+
+def test_help_all_has_every_flag_in_its_group(capsys):
+    assert cli.main(["--help-all"]) == 0
     out = capsys.readouterr().out
     for name, (_, info) in FIELDS.items():
         if info.cli:
