@@ -5,7 +5,7 @@ Exception               Whose fault                    What becomes of it
 ======================  =============================  =========================================
 ``ConfigError``         the user's (an option)         one line on stderr, exit code 2
 ``ApplicationLoadError``the user's (the import)        traceback or one line, exit code 3
-``LifespanFailed``      the application's start-up     logged, exit code 3
+``LifespanFailed``      the application's start-up     traceback and one line, exit code 3
 ``BindError``           the machine's (an address)     one line on stderr, exit code 4
 ``WorkersFailed``       workers that keep dying        logged, exit code 5
 ``PeerError``           the client's                   a 4xx/5xx answer and a closed connection
@@ -27,9 +27,15 @@ BROKEN_OFF = 128
 
 
 class StartupError(Exception):
-    """The server cannot start. `exit_code` is what the command line exits with."""
+    """The server cannot start. `exit_code` is what the command line exits with.
+
+    `details` is a traceback as text, when the exception itself is not there to be shown.
+    `is_logged`: the traceback is in the program's own log already.
+    """
 
     exit_code = 1
+    details = ""
+    is_logged = False
 
 
 class ConfigError(StartupError, ValueError):
@@ -49,7 +55,10 @@ class ApplicationLoadError(StartupError):
 
 
 class LifespanFailed(StartupError):
-    """The application's lifespan start-up failed or took too long."""
+    """The application's lifespan start-up failed or took too long.
+
+    `__cause__` is the exception that the application raised, if it raised one.
+    """
 
     exit_code = 3
 
@@ -89,6 +98,15 @@ class ApplicationError(RuntimeError):
 
 class ClientDisconnected(OSError):
     """The client is gone (ASGI www 2.4): `send` raises this, and the server never logs it."""
+
+
+def one_line(error: BaseException) -> str:
+    """The type of an exception and the first line of its text, which its ``__str__`` may refuse."""
+    try:
+        text = str(error).strip().partition("\n")[0]
+    except Exception:
+        text = ""
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:

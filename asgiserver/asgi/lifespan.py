@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from asgiserver.asgi.failure import is_of_the_process
 from asgiserver.asgi.scope import lifespan_scope
-from asgiserver.errors import ApplicationError, LifespanFailed
+from asgiserver.errors import ApplicationError, LifespanFailed, one_line
 
 if TYPE_CHECKING:
     from asgiserver.types import ASGIApplication, Message
@@ -41,6 +41,8 @@ class Lifespan:
         # The application has cleaned up: it has ended, or it waits for an event that never comes.
         self._idle = asyncio.Event()
         self._startup_failure = ""
+        self._startup_error: BaseException | None = None
+        self._startup_details = ""  # a traceback that the application has sent as text
         self._shutdown_failure = ""
         self._task: asyncio.Task[None] | None = None
         self._context = contextvars.copy_context()
@@ -81,7 +83,10 @@ class Lifespan:
             raise
         if self._startup_failure:
             await self._cancel()
-            raise LifespanFailed(self._startup_failure)
+            failed = LifespanFailed(self._startup_failure)
+            if self._startup_error is None:
+                failed.details = self._startup_details
+            raise failed from self._startup_error
         what = "is complete" if self.supported else "is not supported by the application"
         logger.debug("Lifespan: the start-up %s after %.2f s", what, loop.time() - begun)
         return self._context.copy()
@@ -136,12 +141,12 @@ class Lifespan:
 
     def _raised(self, error: BaseException) -> None:
         if self._startup_failure:
-            logger.error("Exception in the application's start-up", exc_info=error)
+            self._startup_error = error  # the one that the application has reported
         elif self._started.is_set():
             logger.error("Exception in the application's lifespan", exc_info=error)
         elif self._received or self._mode == "on":
-            logger.error("Exception in the application's start-up", exc_info=error)
-            self._startup_failure = f"the application's start-up failed: {_described(error)}"
+            self._startup_error = error
+            self._startup_failure = f"{FAILED}: {one_line(error)}"
         else:
             logger.warning(
                 "The application does not support lifespan: it raised %s (--lifespan off silences"
@@ -163,7 +168,7 @@ class Lifespan:
                 self._started.set()
                 return
             if kind == "lifespan.startup.failed":
-                self._startup_failure = _failure_of(message.get("message"))
+                self._startup_failure, self._startup_details = _read(message.get("message"))
                 self._started.set()
                 return
         if kind.startswith("lifespan.shutdown.") and self._started.is_set():
@@ -195,18 +200,21 @@ class Lifespan:
             logger.error("The application's lifespan does not end though it was cancelled")
 
 
-def _failure_of(text: str | None) -> str:
-    """Why the start-up failed, for one line: frameworks send a whole traceback, which ends with it.
+FAILED = "the application's start-up failed"
 
-    They raise the exception after that, so its traceback is logged then.
+
+def _read(text: str | None) -> tuple[str, str]:
+    """Why the start-up failed, for one line, and the traceback in `text`, if it is one.
+
+    Frameworks send a whole traceback, which ends with the reason. Most of them raise the exception
+    after that.
     """
-    failed = "the application's start-up failed"
     if not text:
-        return failed
+        return FAILED, ""
     lines = text.strip().splitlines()
     if not lines or not lines[0].lstrip(" +").startswith(_TRACEBACKS):
-        return text
-    return f"{failed}: {lines[-1].strip()}"
+        return text, ""
+    return f"{FAILED}: {lines[-1].strip()}", f"{text.strip()}\n"
 
 
 _TRACEBACKS = ("Traceback (most recent", "Exception Group Traceback")

@@ -6,6 +6,7 @@ lines that are not plain, because a start that does not import click is a tenth 
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -66,6 +67,11 @@ def read(args: Sequence[str]) -> dict[str, Any] | int:
         )
         hint = f"; did you mean {close}?" if close else "; asgiserver --help-all lists all"
         raise ConfigError(f"there is no option {error.option_name}{hint}") from None
+    except click.UsageError as error:
+        text = error.format_message()
+        if (extra := re.search(r"unexpected extra argument\S* \((.*)\)", text)) is not None:
+            text = f"{extra[1]!r} is too much: give one application, and options that begin with -"
+        raise ConfigError(text) from None
     except click.ClickException as error:
         raise ConfigError(error.format_message()) from None
     except click.Abort:

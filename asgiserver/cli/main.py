@@ -9,14 +9,13 @@ from __future__ import annotations
 import io
 import os
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any
 
 from asgiserver import speedups
 from asgiserver.config.files import current_directory
 from asgiserver.config.options import FIELDS, describe, flag_names, resolve
-from asgiserver.errors import ApplicationLoadError, ConfigError, StartupError
-from asgiserver.log.outlet import end_streams, write_at_last
+from asgiserver.errors import ConfigError, StartupError
+from asgiserver.log.outlet import end_streams
 from asgiserver.server.importing import refuse_nested_server
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from asgiserver.config.options import Resolved
 
 __all__ = ["main"]
-
-PACKAGE = os.path.dirname(os.path.dirname(__file__))
 
 
 def run_config(resolved: Resolved, reread: Callable[[], Resolved]) -> int:
@@ -86,9 +83,9 @@ def main(
             return given
         return _start(given, run)
     except StartupError as error:
-        if isinstance(error, ApplicationLoadError) and error.__cause__ is not None:
-            write_at_last(application_traceback(error.__cause__))
-        return _fail(_in_flags(str(error), given), error.exit_code)
+        from asgiserver.cli import failure
+
+        return failure.tell(error, given if isinstance(given, dict) else {})
     except KeyboardInterrupt:
         return 130  # 128 + SIGINT, as shells have it
 
@@ -148,6 +145,7 @@ def _start(given: dict[str, Any], run: Callable[[Resolved, Callable[[], Resolved
         return resolve(flags=flags, env=os.environ, cwd=cwd, config_file=config_file)
 
     resolved = read()
+    given |= {"log_format": resolved.config.log_format, "log_level": resolved.config.log_level}
     if print_config:
         _escape_output()
         core = f"# compiled core: {speedups.about}"
@@ -162,30 +160,3 @@ def _escape_output() -> None:
     """Let standard output escape what its encoding lacks, because arguments may be any bytes."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def _in_flags(text: str, given: object) -> str:
-    """An error's text that begins with an option's name, with the flag that was typed instead."""
-    name, colon, rest = text.partition(":")
-    if colon and isinstance(given, dict) and name in given and name in FIELDS:
-        return f"{flag_names(name)[0]}:{rest}"
-    return text
-
-
-def _fail(text: str, exit_code: int) -> int:
-    write_at_last(f"asgiserver: error: {' '.join(text.split())}\n")
-    return exit_code
-
-
-def application_traceback(error: BaseException) -> str:
-    """The traceback of `error`, from the first line of code that is not the server's."""
-    trace = error.__traceback__
-    while trace is not None and _is_machinery(trace.tb_frame.f_code.co_filename):
-        trace = trace.tb_next
-    return "".join(traceback.format_exception(type(error), error, trace))
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename.startswith(
-        (PACKAGE + os.sep, "<frozen ", os.path.dirname(os.__file__) + "/importlib")
-    )

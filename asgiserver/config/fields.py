@@ -329,7 +329,7 @@ def _normalise(config: Config) -> None:
         put("ws_compression", "shared" if config.ws_per_message_deflate else "off")
     if config.reload and config.workers != 1:
         put("workers", 1)
-        notes.append("workers has no effect: with reload there is one worker")
+        notes.append("workers has no effect: with --reload there is one worker")
     put("notes", tuple(dict.fromkeys(notes)))
 
 
@@ -346,14 +346,14 @@ _Rule = tuple[object, str]
 
 def _listening_rules(config: Config) -> tuple[_Rule, ...]:
     return (
-        (config.uds and config.fd is not None, "uds and fd are both given; use bind for several listeners"),
+        (config.uds and config.fd is not None, "uds and fd are both given; use --bind for several listeners"),
         (
             not all(config.bind),
             "bind: expected host:port, unix:/path or fd://N, not ''; use :port for all addresses",
         ),
         (
             config.bind and (config.uds or config.fd is not None),
-            "bind replaces uds and fd; write them as bind unix:/path or fd://N",
+            "bind is given, and so are other addresses; write these as --bind unix:/path, --bind fd://N",
         ),
         (
             config.ssl_redirect and not has_tls(config),
@@ -373,7 +373,7 @@ def _application_rules(config: Config) -> tuple[_Rule, ...]:
         ),
         (
             config.workers != 1 and not imported,
-            f"workers={config.workers} needs the application as an import string, 'module:attribute' (is WEB_CONCURRENCY set?)",
+            f"workers: {config.workers} processes need the application as an import string, 'module:attribute'",
         ),
         (
             config.loop not in loops and ":" not in config.loop,

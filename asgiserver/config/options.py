@@ -7,12 +7,11 @@ are those that uvicorn reads from the environment in a manner of its own.
 # ruff: noqa: E501  (Markdown tables)
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from asgiserver.config.fields import OFF, Config, OptionInfo, convert, option_info
+from asgiserver.config.fields import OFF, Config, convert
 from asgiserver.config.files import (
     CONFIG_VARIABLE,
     FILES,
@@ -20,6 +19,7 @@ from asgiserver.config.files import (
     read_env_file,
     read_table,
 )
+from asgiserver.config.registry import FIELDS, flag_names
 from asgiserver.config.values import shown, split_headers
 from asgiserver.errors import ConfigError, closest
 
@@ -49,20 +49,6 @@ UVICORN_SEPARATORS = {
 }
 
 
-class Option(NamedTuple):
-    """One option: the field of `Config` that holds it, and what is known about it."""
-
-    field: dataclasses.Field[Any]
-    info: OptionInfo
-
-
-FIELDS = {
-    config_field.name: Option(config_field, info)
-    for config_field in dataclasses.fields(Config)
-    if (info := option_info(config_field)) is not None
-}
-
-
 class Resolved(NamedTuple):
     """A configuration, and where each of its values comes from.
 
@@ -76,7 +62,7 @@ class Resolved(NamedTuple):
     @property
     def notes(self) -> list[str]:
         """The lines about these options that the server logs once."""
-        return list(self.config.notes)
+        return [as_typed(note, self.origins) for note in self.config.notes]
 
 
 class _Given(NamedTuple):
@@ -136,8 +122,18 @@ def resolve(
     origins = {name: item.origin for name, item in given.items()}
     sources = tuple(dict.fromkeys(map(_source, origins.values())))
     known: Any = {"notes": notes, "remarks": remarks, "sources": sources}
-    config = Config(**values, **known, origins=tuple(origins.items()))
+    try:
+        config = Config(**values, **known, origins=tuple(origins.items()))
+    except ConfigError as error:
+        raise ConfigError(as_typed(str(error), origins)) from None
     return Resolved(config, dict.fromkeys(("app", *FIELDS), "default") | origins)
+
+
+def as_typed(text: str, origins: Mapping[str, str]) -> str:
+    """`text` with the options that it names as the user has written them."""
+    from asgiserver.config import wording  # few starts have anything to say
+
+    return wording.as_typed(text, origins)
 
 
 def _source(origin: str) -> str:
@@ -173,11 +169,6 @@ def _check(name: str, item: _Given) -> None:
         convert(FIELDS[name].field, item.value)
     except ValueError as error:
         raise ConfigError(f"{item.label}: {error}") from None
-
-
-def flag_names(name: str) -> tuple[str, ...]:
-    """The command-line names of the option `name`."""
-    return FIELDS[name].info.flags or (f"--{name.replace('_', '-')}",)
 
 
 def _aliases() -> dict[str, str]:
@@ -296,7 +287,7 @@ def _sort_out_unknown(environment: _Environment) -> None:
             raise ConfigError(f"{environment.name(name)}: unknown option; {hint}")
     if unknown:
         names = ", ".join(map(environment.name, unknown))
-        environment.notes.append(f"environment variables that are no options: {names}")
+        environment.notes.append(f"these environment variables are not options: {names}")
     if foreign:
         text = f"environment variables of services, not options: {', '.join(foreign)}"
         environment.remarks.append(text)
@@ -305,12 +296,13 @@ def _sort_out_unknown(environment: _Environment) -> None:
 def _from_file(
     env: Mapping[str, str], cwd: str | os.PathLike[str] | None, config_file: str | None
 ) -> dict[str, _Given]:
+    label = "--config" if config_file else CONFIG_VARIABLE
     config_file = config_file or env.get(CONFIG_VARIABLE)
     if config_file:
         path = os.path.join(cwd or "", config_file)
         if not os.path.isfile(path):
             where = f" in {os.fspath(cwd)}" if cwd else ""
-            raise ConfigError(f"config: no file {config_file!r}{where}")
+            raise ConfigError(f"{label}: no file {config_file!r}{where}")
         table = read_table(path)
         if table is None:
             raise ConfigError(f"{config_file}: the file has no [tool.asgiserver] table")

@@ -24,6 +24,7 @@ __all__ = [
     "flush_first",
     "flush_log",
     "has_foreign_handlers",
+    "log_failure",
     "logger",
     "write_text",
 ]
@@ -211,6 +212,13 @@ class StandInHandler(logging.Handler):
 
 def _standard_error(resumed: Callable[[int], None]) -> Outlet:
     return Outlet("stderr", resumed)
+
+
+def log_failure(text: str, details: str) -> None:
+    """Log an error with a traceback as text, which another process has made."""
+    record = logger.makeRecord(LOGGER, logging.ERROR, __file__, 0, text, (), None)
+    record.exc_text = details or None
+    logger.handle(record)
 
 
 def write_text(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.config.values import LEVELS
 from asgiserver.errors import ConfigError, closest
+from asgiserver.log.access_format import compile_format
 from asgiserver.log.columns import Columns, wants_colors
 from asgiserver.log.formatters import LineFormatter
 from asgiserver.log.loggers import StandInHandler, has_foreign_handlers, logger
@@ -73,6 +74,8 @@ def setup_logging(config: Config) -> LoggingHandle:
     log file.
     """
     level = log_level(config.log_level)
+    if config.access_log_format:  # a mistake in it is reported before the application is imported
+        compile_format(config.access_log_format)
     before = logger.level
     if config.log_config is not None:
         from asgiserver.log.config_file import apply_log_config  # its imports take 4 ms

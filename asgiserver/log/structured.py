@@ -251,6 +251,8 @@ class StructuredFormatter(logging.Formatter):
         fields["message"] = message
         fields |= _request_fields()
         fields |= extra
+        if not record.exc_info and record.exc_text:  # the traceback of another process
+            fields["exception"] = record.exc_text
         if record.exc_info and record.exc_info[1] is not None:
             error = record.exc_info[1]
             fields["exception_type"] = type(error).__qualname__

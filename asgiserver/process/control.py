@@ -77,10 +77,11 @@ class Beat:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The application could not be started; `text`, with a traceback, is for the log."""
+    """The application could not be started: a line for the log, and a traceback or nothing."""
 
     exit_code: int
     text: str
+    details: str = ""
 
 
 @dataclass(frozen=True, slots=True)

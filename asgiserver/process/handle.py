@@ -97,13 +97,13 @@ class WorkerHandle:
 
     # Channels --------------------------------------------------------------------------------
 
-    def read_failure(self) -> str:
-        """The text of the failure that the worker reported; empty when it reported none."""
+    def read_failure(self) -> Failed | None:
+        """The failure that the worker reported; None when it reported none."""
         try:
             messages = self.control.read()
         except EOFError:
-            return ""
-        return next((message.text for message in messages if isinstance(message, Failed)), "")
+            return None
+        return next((message for message in messages if isinstance(message, Failed)), None)
 
     def close(self) -> None:
         """Close both channels."""

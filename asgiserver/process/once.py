@@ -10,8 +10,9 @@ import signal
 from typing import TYPE_CHECKING
 
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError
+from asgiserver.log.loggers import log_failure
 from asgiserver.process.child import exit_text
-from asgiserver.process.control import Setup
+from asgiserver.process.control import Failed, Setup
 from asgiserver.process.signals import CHILD_LOOK, named
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ def run_once(
     if stopped_by:
         return BROKEN_OFF + stopped_by
     if process.exit_code:
-        logger.error("%s", failure or f"run_once: it ended with {exit_text(process.exit_code)}")
+        text = f"--run-once: it ended with {exit_text(process.exit_code)}"
+        failure = failure or Failed(process.exit_code, text)
+        log_failure(failure.text, failure.details)
         return ApplicationLoadError.exit_code
     return 0

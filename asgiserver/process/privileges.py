@@ -48,7 +48,7 @@ def drop_privileges(user: str | None, group: str | None, files: Iterable[str] = 
         if entry is not None:
             os.setuid(entry.pw_uid)
     except PermissionError:
-        raise ConfigError("user, group: only root can become somebody else") from None
+        raise ConfigError("user and group: only root can become somebody else") from None
 
 
 def _give(path: str, uid: int, gid: int) -> None:

@@ -9,7 +9,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from asgiserver.config.options import FIELDS
+from asgiserver.config.options import FIELDS, as_typed
 from asgiserver.errors import BROKEN_OFF, ConfigError, StartupError, WorkersFailed
 from asgiserver.log.outlet import end_prints
 from asgiserver.process.role import is_worker
@@ -61,6 +61,14 @@ def run(
 
     `reread` reads the configuration again for a rolling restart. Raises `StartupError`.
     """
+    try:
+        return _run(config, notes, reread)
+    except ConfigError as error:
+        error.args = (as_typed(str(error), dict(config.origins)),)
+        raise
+
+
+def _run(config: Config, notes: Sequence[str], reread: Callable[[], Config] | None) -> int:
     from asgiserver.process.upgrade import VARIABLE
     from asgiserver.server.readiness import check_descriptor
     from asgiserver.server.standard_streams import open_missing

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from asgiserver.config.fields import MOST_WORKERS
 from asgiserver.config.options import FIELDS
 from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, WorkersFailed
-from asgiserver.log.loggers import flush_log
+from asgiserver.log.loggers import flush_log, log_failure
 from asgiserver.process import launch
 from asgiserver.process.backoff import Failures
 from asgiserver.process.control import Stop
@@ -248,7 +248,7 @@ class Supervisor:
                 self._refused = ConfigError(failure.text)  # raised by `run`
                 self._halt(code)
                 return
-            logger.error("%s could not start: %s", worker, failure.text)
+            log_failure(f"{worker} could not start: {failure.text}", failure.details)
         if self._config.reload and not told:
             self._wait_for_change()
         elif not self._started and not told:

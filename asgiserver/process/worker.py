@@ -15,10 +15,16 @@ import signal
 import socket
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, Any, Protocol
 
-from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, ConfigError, StartupError
+from asgiserver.errors import (
+    BROKEN_OFF,
+    ApplicationLoadError,
+    ConfigError,
+    LifespanFailed,
+    StartupError,
+    one_line,
+)
 from asgiserver.log.loggers import LOGGER
 from asgiserver.log.origin import set_worker
 from asgiserver.log.outlet import end_streams
@@ -281,7 +287,7 @@ class Worker:
         """Report why the application could not be started."""
         code = exc.exit_code if isinstance(exc, StartupError) else ApplicationLoadError.exit_code
         self._control.socket.setblocking(True)
-        self._report(Failed(code, describe_failure(exc)))
+        self._report(Failed(code, *describe_failure(exc)))
         return code
 
     def _report(self, message: Message) -> None:
@@ -291,22 +297,18 @@ class Worker:
             pass  # the supervisor is paused or gone; the end of the socket tells which
 
 
-def describe_failure(exc: BaseException) -> str:
-    """The text of a failed start: one line, and a traceback without our frames if code raised."""
-    if isinstance(exc, StartupError):
-        text, cause = str(exc), exc.__cause__
-        if cause is None:
-            return text
-    else:
-        text, cause = "the application could not be started", exc
-    described = traceback.TracebackException.from_exception(cause)
-    frames = described.stack
-    while frames and ("importlib" in frames[0].filename or frames[0].filename in _OWN):
-        frames.pop(0)
-    return f"{text}\n{''.join(described.format()).rstrip()}"
+def describe_failure(exc: BaseException) -> tuple[str, str]:
+    """Why a start failed: one line, and the traceback from the application's code on, or ""."""
+    from asgiserver.log.tracebacks import failure_traceback
 
-
-_OWN = frozenset({__file__, sys.modules[load_object.__module__].__file__ or ""})
+    whole = logger.isEnabledFor(logging.DEBUG)
+    if not isinstance(exc, StartupError):
+        text = f"the application could not be started: {one_line(exc)}"
+        return text, failure_traceback(exc, whole=whole).rstrip()
+    details = exc.details
+    if exc.__cause__ is not None and isinstance(exc, (ApplicationLoadError, LifespanFailed)):
+        details = failure_traceback(exc.__cause__, whole=whole)
+    return str(exc), details.rstrip()
 
 
 def shareable_loop(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -380,8 +382,9 @@ def work(
         try:
             call_once(setup)
         except Exception as exc:
-            text = f"run_once: {setup.run_once} failed: {describe_failure(exc)}"
-            control.sendall(encode(Failed(ApplicationLoadError.exit_code, text)))
+            text, details = describe_failure(exc)
+            text = f"--run-once: {setup.run_once} failed: {text}"
+            control.sendall(encode(Failed(ApplicationLoadError.exit_code, text, details)))
             return ApplicationLoadError.exit_code
         return 0
     finally:

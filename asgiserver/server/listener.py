@@ -165,6 +165,8 @@ def _bind(spec: str, config: Config, scheme: str) -> list[Listener]:
 def _split(spec: str, default_port: int) -> tuple[str, int]:
     """``host:port``, ``[host]:port``, ``:port`` or ``host``."""
     host, colon, port = spec.rpartition(":")
+    if not colon and spec.isdecimal():
+        raise ConfigError(f"bind: {spec!r} is no address; write :{spec} for port {spec}")
     if not colon or spec.endswith("]"):
         host, port = spec, str(default_port)
     if host.startswith("[") and host.endswith("]"):

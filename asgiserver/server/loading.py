@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.files import read_env_file
-from asgiserver.errors import ApplicationLoadError, NestedServerError, closest
+from asgiserver.errors import ApplicationLoadError, NestedServerError, closest, one_line
 from asgiserver.server.importing import importing
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _call(factory: Any, name: str) -> Any:
     except NestedServerError as error:
         raise error.with_traceback(None) from None
     except (Exception, SystemExit) as error:
-        raise ApplicationLoadError(f"the factory {name} failed: {_describe(error)}") from error
+        raise ApplicationLoadError(f"the factory {name} failed: {one_line(error)}") from error
     if inspect.iscoroutine(app):
         app.close()
         raise ApplicationLoadError(f"the factory {name} is async; a factory is a plain function")
@@ -152,7 +152,8 @@ def _parse(spec: str) -> re.Match[str]:
         raise ApplicationLoadError(f"{spec!r} is a path; name the module instead: {fixed}")
     match = _SPEC.fullmatch(spec)
     if match is None:
-        raise ApplicationLoadError(f"{spec!r} is no import string; write 'module:attribute'")
+        hint = "write module:attribute, such as main:app"
+        raise ApplicationLoadError(f"{spec!r} does not name an application; {hint}")
     return match
 
 
@@ -230,7 +231,7 @@ def _import(module_name: str, folder: str) -> ModuleType:
         text = f"importing {module_name!r} failed: it needs the module {missing!r}"
         raise ApplicationLoadError(text) from error
     except (Exception, SystemExit) as error:
-        text = f"importing {module_name!r} failed: {_describe(error)}"
+        text = f"importing {module_name!r} failed: {one_line(error)}"
         if isinstance(error, RuntimeError) and "no running event loop" in str(error):
             text += "; none runs yet: do this in the lifespan's start-up"
         raise ApplicationLoadError(text) from error
@@ -251,8 +252,3 @@ def _module_hint(missing: str, folder: str) -> str:
 def _hint(word: str, names: Iterable[str]) -> str:
     close = closest(word, names)
     return f"; did you mean {close!r}?" if close else ""
-
-
-def _describe(error: BaseException) -> str:
-    text = str(error).partition("\n")[0]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__

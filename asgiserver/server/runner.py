@@ -11,7 +11,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from asgiserver.config.fields import has_tls
-from asgiserver.errors import BROKEN_OFF
+from asgiserver.errors import BROKEN_OFF, ApplicationLoadError, LifespanFailed
+from asgiserver.log.loggers import has_foreign_handlers, log_failure
 from asgiserver.log.setup import setup_logging
 from asgiserver.server.application import load_outside_the_loop
 from asgiserver.server.control_socket import answering
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from asgiserver.config.fields import Config
+    from asgiserver.errors import StartupError
 
 logger = logging.getLogger("asgiserver")
 
@@ -44,8 +46,21 @@ def run(config: Config, notes: Sequence[str] = ()) -> int:
         for remark in config.remarks:
             logger.debug("%s", remark)
         return _bind_and_serve(config)
+    except (ApplicationLoadError, LifespanFailed) as error:
+        _log_elsewhere(config, error)
+        raise
     finally:
         logging_handle.close()
+
+
+def _log_elsewhere(config: Config, error: StartupError) -> None:
+    """Log a failed start if the log goes anywhere but to standard error, where the caller tells."""
+    if has_foreign_handlers(logger) or config.log_file is not None:
+        if error.__cause__ is not None:
+            logger.error("%s", error, exc_info=error.__cause__)
+            error.is_logged = has_foreign_handlers(logger)
+        else:
+            log_failure(str(error), error.details)
 
 
 def _bind_and_serve(config: Config) -> int:

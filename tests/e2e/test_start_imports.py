@@ -23,7 +23,7 @@ OURS = """
     asgi.channel asgi.ending asgi.exchange asgi.failure asgi.files asgi.lifespan
     asgi.older.interface asgi.opening asgi.response asgi.scope asgi.session asgi.shared_keys
     cli.main
-    config.fields config.files config.options config.values
+    config.fields config.files config.options config.registry config.values
     h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.framing h1.head
     h1.head_reader h1.httptools_parser h1.parser
     http.addresses http.bounded http.dates http.fields http.forwarded http.message http.peer

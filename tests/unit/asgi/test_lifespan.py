@@ -108,11 +108,10 @@ async def test_an_exception_after_the_first_receive_is_a_failed_start(error, cap
         await receive()
         raise error
 
-    with pytest.raises(LifespanFailed, match=type(error).__name__):
+    with pytest.raises(LifespanFailed, match=type(error).__name__) as caught:
         await start(app)
-    (record,) = caplog.records
-    assert record.levelname == "ERROR"
-    assert record.exc_info[1] is error
+    assert caught.value.__cause__ is error
+    assert not caplog.records
 
 
 @pytest.mark.parametrize(("message", "text"), [("no database", "no database"), ("", "failed")])
@@ -150,7 +149,21 @@ async def test_a_traceback_as_the_message_is_told_by_its_last_line(caplog):
         await start(app)
     text = "the application's start-up failed: ConnectionError: database is down"
     assert str(caught.value) == text
-    assert caplog.messages == ["Exception in the application's start-up"]
+    assert isinstance(caught.value.__cause__, ConnectionError)
+    assert not caplog.messages  # whoever runs the server tells it once
+
+
+async def test_a_traceback_as_the_message_is_kept_when_nothing_is_raised():
+    """As Litestar and Quart do."""
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": TRACEBACK})
+
+    with pytest.raises(LifespanFailed) as caught:
+        await start(app)
+    assert str(caught.value).endswith("start-up failed: ConnectionError: database is down")
+    assert caught.value.details == TRACEBACK
 
 
 async def test_startup_timeout_says_where_it_hangs():

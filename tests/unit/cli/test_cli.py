@@ -16,7 +16,7 @@ from asgiserver.cli import command
 from asgiserver.cli import main as cli
 from asgiserver.config.fields import Config
 from asgiserver.config.options import FIELDS, flag_names
-from asgiserver.errors import ApplicationLoadError, BindError, ConfigError, LifespanFailed
+from asgiserver.errors import ApplicationLoadError, BindError, LifespanFailed
 from asgiserver.server.loading import load_application
 
 ROOT = Path(__file__).parents[3]
@@ -120,11 +120,11 @@ def test_the_exit_code_of_the_runner(runner):
     [
         (["main:app", "--prot", "1"], "there is no option --prot; did you mean --port?"),
         (["main:app", "--port"], "--port"),
-        (["main:app", "other"], "Got unexpected extra argument (other)"),
+        (["main:app", "other"], "'other' is too much: give one application"),
         (["main:app", "--port", "x"], "--port: expected a whole number, not 'x'"),
         (["main:app", "--http", "h12"], "--http: expected auto, httptools, h11, not 'h12'"),
         (["main:app", "--config", "x.toml"], "config: no file 'x.toml'"),
-        (["main:app", "--uds", "/s", "--fd", "3"], "uds and fd are both given"),
+        (["main:app", "--uds", "/s", "--fd", "3"], "--uds and --fd are both given; use --bind"),
         ([], "APP is missing: write asgiserver module:attribute"),
     ],
 )
@@ -297,16 +297,6 @@ def test_what_is_not_plain_is_left_to_click(line):
 def test_completion_for_a_shell_is_left_to_click(monkeypatch):
     monkeypatch.setenv("_ASGISERVER_COMPLETE", "bash_complete")
     assert cli.read_plain(["main:app"]) is None
-
-
-def test_an_error_after_the_options_were_read_names_the_flag_that_was_typed(capsys):
-    def fail(resolved, reread):
-        raise ConfigError("pid: x: Permission denied")
-
-    assert cli.main(["main:app", "--pid", "x"], run=fail) == 2
-    assert capsys.readouterr().err == "asgiserver: error: --pid: x: Permission denied\n"
-    assert cli.main(["main:app"], run=fail) == 2  # it stands in a file or a variable
-    assert capsys.readouterr().err == "asgiserver: error: pid: x: Permission denied\n"
 
 
 def test_an_abort_is_an_interrupt(monkeypatch, runner):

@@ -229,7 +229,7 @@ def test_a_wrong_choice_names_the_closest():
         ({"loop": "zuvloop"}, ("loop", "auto"), "loop=zuvloop is not available here"),
         ({"ws": "websockets-sansio"}, ("ws", "websockets"), "websockets is used"),
         ({"timeout_worker_healthcheck": 9}, ("workers", 1), "--timeout-worker-stuck"),
-        ({"reload": True, "workers": 4}, ("workers", 1), "with reload there is one worker"),
+        ({"reload": True, "workers": 4}, ("workers", 1), "with --reload there is one worker"),
     ],
 )
 def test_what_is_not_as_written_is_noted_once(options, used, note):
@@ -266,11 +266,11 @@ async def application(scope, receive, send):
         ({"run_once": "task"}, "run_once: expected module:function"),
         ({"static": "assets"}, "static: expected /route=directory, not 'assets'"),
         ({"uds": "/s", "fd": 3}, "uds and fd are both given"),
-        ({"bind": "a:1", "uds": "/s"}, "bind replaces uds and fd"),
+        ({"bind": "a:1", "uds": "/s"}, "bind is given, and so are other addresses"),
         ({"ssl_keyfile": "k"}, "ssl_keyfile is given without ssl_certfile"),
         ({"ssl_sni": "name"}, "ssl_sni: expected name=certfile:keyfile"),
         ({"ssl_redirect": ":80"}, "ssl_redirect needs TLS"),
-        ({"app": application, "workers": 2}, "workers=2 needs the application as an import string"),
+        ({"app": application, "workers": 2}, "workers: 2 processes need the application"),
         ({"app": application, "reload": True}, "reload needs the application as an import string"),
         ({"host": 5}, "host: expected a string"),
         ({"bind": {"a": 1}}, "bind: expected a list of strings"),

@@ -196,7 +196,7 @@ def test_errors_name_what_is_wrong_and_where(source, text):
 
 def test_variables_of_others_are_only_mentioned():
     env = {"ASGISERVER_ZZZ": "10.0.0.1", "ASGISERVER_WORKER_INDEX": "1", "OTHER": "1"}
-    assert resolve(env=env).notes == ["environment variables that are no options: ASGISERVER_ZZZ"]
+    assert resolve(env=env).notes == ["these environment variables are not options: ASGISERVER_ZZZ"]
 
 
 def service_variables(service):

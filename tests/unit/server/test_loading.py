@@ -116,9 +116,9 @@ def test_a_factory_is_noticed(caplog):
     [
         ("main.py", "'main.py' is a path; name the module instead: main:app"),
         ("src/main.py:api", "is a path; name the module instead: --app-dir src main:api"),
-        ("a b", "'a b' is no import string; write 'module:attribute'"),
-        ("main:create(1)", "is no import string"),
-        (":app", "is no import string"),
+        ("a b", "'a b' does not name an application; write module:attribute, such as main:app"),
+        ("main:create(1)", "does not name an application"),
+        (":app", "does not name an application"),
         (
             "load_mian:app",
             r"no module 'load_mian' in .* or on sys.path; did you mean 'load_main'\?",
