@@ -20,15 +20,32 @@ from typing import TYPE_CHECKING, Any
 from asgiserver._version import __version__
 
 if TYPE_CHECKING:
-    from asgiserver.config.fields import Config  # noqa: I001 (X as X: type checkers take it as exported)
+    from typing import Unpack
+
+    from asgiserver.config.fields import Config
+    from asgiserver.config.keywords import Options
     from asgiserver.errors import (
         ApplicationError as ApplicationError,
+    )
+    from asgiserver.errors import (
         ApplicationLoadError as ApplicationLoadError,
+    )
+    from asgiserver.errors import (
         BindError as BindError,
+    )
+    from asgiserver.errors import (
         ClientDisconnected as ClientDisconnected,
+    )
+    from asgiserver.errors import (
         ConfigError as ConfigError,
+    )
+    from asgiserver.errors import (
         LifespanFailed as LifespanFailed,
+    )
+    from asgiserver.errors import (
         StartupError as StartupError,
+    )
+    from asgiserver.errors import (
         WorkersFailed as WorkersFailed,
     )
     from asgiserver.log.origin import request_id
@@ -56,26 +73,24 @@ _LAZY = {
 }
 
 
-def run(app: Any, *, env: bool = True, **options: Any) -> None:
+def run(app: Any, *, env: bool = True, **options: Unpack[Options]) -> None:
     """Serve `app`, an application or its import string, until the process is told to stop.
 
     `options` are the fields of `Config`. Options that are not given come from ``ASGISERVER_*``
     variables and from ``[tool.asgiserver]`` in ``pyproject.toml``, unless `env` is false. Raises
-    `StartupError` when the server cannot start, `RuntimeError` where an event loop runs, and
+    `StartupError` when the server cannot start, also where an event loop runs already, and
     `SystemExit` with 128 + N when signal N broke off the start. With workers or `reload` only the
     main thread may call this. In the module that `app` names, the call belongs under
     ``if __name__ == "__main__":``.
     """
     from asgiserver.config.options import resolve_keywords
     from asgiserver.process.runner import run_or_raise
-    from asgiserver.server.loops import refuse_running_loop
 
-    refuse_running_loop()
     resolved = resolve_keywords(app, options, env=env)
     run_or_raise(resolved.config, notes=resolved.notes)
 
 
-async def serve(app: Any, *, env: bool = True, **options: Any) -> None:
+async def serve(app: Any, *, env: bool = True, **options: Unpack[Options]) -> None:
     """Serve `app` in the running event loop until `Server.stop` or cancellation.
 
     Options are found as in `run`; those about processes and reloading belong to `run` alone.
@@ -85,7 +100,8 @@ async def serve(app: Any, *, env: bool = True, **options: Any) -> None:
     from asgiserver.server.server import Server
 
     # The host program owns the process, so variables such as WEB_CONCURRENCY do not count here.
-    options = {"workers": 1, "reload": False, **options}
+    options.setdefault("workers", 1)
+    options.setdefault("reload", False)
     await Server(resolve_keywords(app, options, env=env).config).serve()
 
 

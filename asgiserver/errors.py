@@ -109,6 +109,12 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """The end of a message that suggests the closest of `names`; empty when none is close."""
+    close = closest(word, names)
+    return f"; did you mean {close!r}?" if close else ""
+
+
 def closest(word: str, names: Iterable[str], cutoff: float = 0.6) -> str | None:
     """The closest of `names` to `word`, for the text of an error; None when none is close."""
     from difflib import get_close_matches  # imported here: the import would cost every start 0.8 ms

@@ -62,8 +62,10 @@ def main(
 
         _escape_output()
         return dump.main(args[1:])
-    if args[:1] == ["run"]:
+    if args[:1] == ["run"] or (args[:1] == ["serve"] and args[1:] and args[1][:1] != "-"):
         args = args[1:]
+    elif args == ["help"]:
+        args = ["--help"]
     given: dict[str, Any] | int | None = None
     try:
         if args[:1] == ["exec"]:

@@ -13,10 +13,13 @@ import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, Unpack
 
 from asgiserver.config.values import KINDS, LARGEST, LEVELS, OFF, shown
-from asgiserver.errors import ConfigError, closest
+from asgiserver.errors import ConfigError, closest, did_you_mean
+
+if TYPE_CHECKING:
+    from asgiserver.config.keywords import Options
 
 __all__ = [
     "OFF",
@@ -239,9 +242,17 @@ class Config:
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)
     remarks: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # logged at level debug
     sources: tuple[str, ...] = field(default=(), kw_only=True, compare=False)  # where options come from
-    # Options that are given, and where each comes from
-    origins: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, compare=False)
+    origins: tuple[tuple[str, str], ...] = field(default=(), kw_only=True, compare=False)  # options that are given
 # fmt: on
+
+    if TYPE_CHECKING:  # what may be written, where the fields tell what it becomes
+        def __init__(self, app: Any = None, **options: Unpack[Options]) -> None: ...
+
+    def __new__(cls, *args: Any, **options: Any) -> Self:
+        for name in options.keys() - cls.__dataclass_fields__.keys():
+            hint = did_you_mean(name, cls.__dataclass_fields__)
+            raise ConfigError(f"unknown option {name!r}{hint}")
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         _normalise(self)

@@ -21,7 +21,7 @@ from asgiserver.config.files import (
 )
 from asgiserver.config.registry import FIELDS, flag_names
 from asgiserver.config.values import shown, split_headers
-from asgiserver.errors import ConfigError, closest
+from asgiserver.errors import ConfigError, closest, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -122,8 +122,9 @@ def resolve(
     origins = {name: item.origin for name, item in given.items()}
     sources = tuple(dict.fromkeys(map(_source, origins.values())))
     known: Any = {"notes": notes, "remarks": remarks, "sources": sources}
+    known["origins"] = tuple(origins.items())
     try:
-        config = Config(**values, **known, origins=tuple(origins.items()))
+        config = Config(**values, **known)
     except ConfigError as error:
         raise ConfigError(as_typed(str(error), origins)) from None
     return Resolved(config, dict.fromkeys(("app", *FIELDS), "default") | origins)
@@ -186,8 +187,7 @@ NAMES = _aliases()
 def _field_name(key: str, label: str) -> str:
     name = NAMES.get(key.replace("-", "_"))
     if name is None:
-        close = closest(key.replace("-", "_"), NAMES)
-        hint = f"; did you mean {close!r}?" if close else ""
+        hint = did_you_mean(key.replace("-", "_"), NAMES)
         raise ConfigError(f"{label}unknown option {shown(key)}{hint}")
     return name
 

@@ -165,6 +165,8 @@ def _bind(spec: str, config: Config, scheme: str) -> list[Listener]:
 def _split(spec: str, default_port: int) -> tuple[str, int]:
     """``host:port``, ``[host]:port``, ``:port`` or ``host``."""
     host, colon, port = spec.rpartition(":")
+    if "//" in spec:
+        raise ConfigError(f"bind: {spec!r} is a URL; write host:port, such as 127.0.0.1:8000")
     if not colon and spec.isdecimal():
         raise ConfigError(f"bind: {spec!r} is no address; write :{spec} for port {spec}")
     if not colon or spec.endswith("]"):
@@ -202,13 +204,26 @@ def _bind_tcp(host: str, port: int) -> list[socket.socket]:
             if error.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
                 for sock in sockets:
                     sock.close()
-                raise BindError(f"cannot listen on {host}:{port}: {error.strerror}") from error
+                raise BindError(_cannot_listen(host, port, error)) from error
             failure = error
     if not sockets:
         if not host:  # this machine has no IPv6
             return _bind_tcp("0.0.0.0", port)
-        raise BindError(f"cannot listen on {host}:{port}: {failure}")
+        assert failure is not None
+        raise BindError(_cannot_listen(host, port, failure))
     return sockets
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    """Why, and what to do about the three usual reasons."""
+    hint = ""
+    if error.errno == errno.EADDRINUSE:
+        hint = "; end the program that has it, or give another port (--port 0 is a free one)"
+    elif error.errno in (errno.EACCES, errno.EPERM) and port < 1024:
+        hint = "; ports below 1024 are for root (or for CAP_NET_BIND_SERVICE)"
+    elif error.errno == errno.EADDRNOTAVAIL:
+        hint = "; no interface has this address (0.0.0.0 is all of them)"
+    return f"cannot listen on {host}:{port}: {error.strerror}{hint}"
 
 
 def _bind_one(family: int, address: tuple[object, ...]) -> socket.socket:

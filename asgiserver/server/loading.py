@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from asgiserver.config.files import read_env_file
-from asgiserver.errors import ApplicationLoadError, NestedServerError, closest, one_line
+from asgiserver.errors import ApplicationLoadError, NestedServerError, did_you_mean, one_line
 from asgiserver.server.importing import importing
 
 if TYPE_CHECKING:
@@ -56,6 +56,10 @@ def load_application(spec: Any, *, factory: bool = False, app_dir: str = "") -> 
         factory = True
     if factory:
         app = _call(app, name)
+    elif inspect.isclass(app) and _makes_instances(app):
+        hint = _instance_hint(app, spec)
+        text = f"{name} is a class: name an instance of it{hint}, or let --factory make one"
+        raise ApplicationLoadError(text)
     if not callable(app):
         kind = "a module" if isinstance(app, ModuleType) else f"of type {type(app).__name__}"
         raise ApplicationLoadError(f"{name} is {kind}, not an application that can be called")
@@ -126,6 +130,20 @@ def _is_factory(app: Any) -> bool:
     return False
 
 
+def _makes_instances(kind: type) -> bool:
+    """Whether a class cannot be the application itself, because it takes no scope or environ."""
+    if hasattr(kind, "__await__") or _required(kind):
+        return False
+    kinds = {parameter.kind for parameter in inspect.signature(kind).parameters.values()}
+    return inspect.Parameter.VAR_POSITIONAL not in kinds
+
+
+def _instance_hint(kind: type, spec: Any) -> str:
+    module = sys.modules.get(spec.partition(":")[0]) if isinstance(spec, str) else None
+    names = (name for name, value in vars(module).items() if type(value) is kind) if module else ()
+    return next((f" ({spec.partition(':')[0]}:{name}?)" for name in names), "")
+
+
 def _call(factory: Any, name: str) -> Any:
     if not callable(factory):
         raise ApplicationLoadError(f"{name} is not a factory: it cannot be called")
@@ -187,7 +205,7 @@ def _find(module_name: str, attribute: str | None, app_dir: str) -> Any:
     for part in attribute.split("."):
         if not hasattr(found, part):
             names = [name for name in dir(found) if not name.startswith("_")]
-            hint = _hint(part, names) or _applications_hint(module)
+            hint = did_you_mean(part, names) or _applications_hint(module)
             raise ApplicationLoadError(f"{owner} has no attribute {part!r}{hint}")
         found = getattr(found, part)
         owner = repr(part)
@@ -246,9 +264,4 @@ def _module_hint(missing: str, folder: str) -> str:
     import pkgutil
 
     siblings = [module.name for module in pkgutil.iter_modules(paths)]
-    return _hint(name, siblings)
-
-
-def _hint(word: str, names: Iterable[str]) -> str:
-    close = closest(word, names)
-    return f"; did you mean {close!r}?" if close else ""
+    return did_you_mean(name, siblings)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-__all__ = ["loop_factory", "refuse_running_loop", "uvloop_fits"]
+__all__ = ["loop_factory", "uvloop_fits"]
 
 
 def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
@@ -42,20 +42,6 @@ def loop_factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     if not callable(factory):
         raise ConfigError(f"loop: {name!r} cannot be called to make an event loop")
     return factory  # type: ignore[no-any-return]
-
-
-def refuse_running_loop() -> None:
-    """Raise `RuntimeError`, which names what to call instead, where an event loop runs already."""
-    import asyncio
-
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return
-    raise RuntimeError(
-        "an event loop is running here: write `await asgiserver.serve(app, ...)`,"
-        " or `with asgiserver.serve_in_thread(app):`"
-    )
 
 
 def uvloop_fits() -> bool:

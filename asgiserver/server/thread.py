@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from asgiserver.config.fields import Config
 from asgiserver.server.application import load
@@ -21,11 +21,13 @@ from asgiserver.server.server import Server
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from asgiserver.config.keywords import Options
+
 __all__ = ["serve_in_thread"]
 
 
 @contextlib.contextmanager
-def serve_in_thread(app: Any, **options: Any) -> Iterator[Server]:
+def serve_in_thread(app: Any, **options: Unpack[Options]) -> Iterator[Server]:
     """Serve `app` in a thread during the block; the server accepts when the block begins.
 
     `options` are the fields of `Config`, no other configuration is read, and the port is a free one
@@ -33,7 +35,8 @@ def serve_in_thread(app: Any, **options: Any) -> Iterator[Server]:
     `StartupError` when the server cannot start.
     """
     refuse_nested_server()
-    config = Config(app, **{"port": 0, **options})
+    options.setdefault("port", 0)
+    config = Config(app, **options)
     # The application is loaded in this thread, because the other thread would wait for the import
     # lock of a module that this one may be importing.
     server = Server(config, app=load(config))

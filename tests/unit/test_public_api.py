@@ -123,12 +123,6 @@ def test_run_raises_what_is_wrong(served):
     assert served == []
 
 
-async def test_run_in_a_running_loop_names_what_to_call(served):
-    with pytest.raises(RuntimeError, match=r"await asgiserver\.serve.*serve_in_thread"):
-        asgiserver.run(app)
-    assert served == []
-
-
 def test_dir_shows_what_is_public():
     assert [name for name in dir(asgiserver) if name in ("importlib", "Any", "annotations")] == []
 
