@@ -119,7 +119,7 @@ def test_run_without_environment(served, monkeypatch):
 
 def test_run_raises_what_is_wrong(served):
     with pytest.raises(asgiserver.ConfigError, match="did you mean 'port'"):
-        asgiserver.run("main:app", prot=0)
+        asgiserver.run("main:app", prot=0)  # type: ignore[call-arg]
     assert served == []
 
 

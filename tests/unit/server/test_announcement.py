@@ -9,7 +9,7 @@ from asgiserver.server.announcement import announce, clickable, loop_name, make_
 
 
 def test_the_panel():
-    config = Config("main:app", loop="asyncio", http="h11", sources=("asgiserver.toml", "PORT"))
+    config = Config("main:app", loop="asyncio", http="h11", sources=("asgiserver.toml", "PORT"))  # type: ignore[call-arg] # of the resolver
     text = make_panel(config, ["http://127.0.0.1:8000", "unix:/run/a.sock"], 0, colors=False)
     assert (
         text
