@@ -16,6 +16,7 @@ import click
 from asgiserver.cli.migrate_tables import SERVERS, Flag, Peer
 from asgiserver.config.options import flag_names, format_default
 from asgiserver.errors import closest
+from asgiserver.server.loading import module_of_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -103,7 +104,9 @@ def migrate(args: Sequence[str]) -> Migration:
             raise Unusable(f"{word!r} is a shell operator; give one command without operators")
     found = find_server(words)
     words = words[len(found.before) + 1 :]
+    verb = words.pop(0) if found.server == "fastapi" and words else ""
     read_words(found, words)
+    finish_fastapi(found, verb)
     finish_gunicorn(found)
     finish_granian(found)
     finish_app(found)
@@ -238,6 +241,29 @@ def finish_gunicorn(found: Migration) -> None:
         if threads == "1":
             found.notes.append("--wsgi-threads 1 runs one request at a time per worker, as before")
     found.notes.append(WSGI_EXTRA)
+
+
+def finish_fastapi(found: Migration, verb: str) -> None:
+    """Translate ``fastapi run`` and ``fastapi dev``, which name a file and have other defaults."""
+    if found.server != "fastapi":
+        return
+    if verb not in ("run", "dev"):
+        raise Unusable("of fastapi's commands only run and dev serve")
+    if verb == "run" and "--host" not in found.given:
+        found.add("--host 0.0.0.0")
+    if verb == "dev" and not found.given.keys() & {"--reload", "--no-reload"}:
+        found.add("--reload")
+    entry = found.given.get("-e", [""])[-1]
+    if not found.app:
+        found.app = entry or "main"
+        if not entry:
+            found.notes.append("fastapi looks for main.py, app.py or api.py; name the module here")
+    elif found.app.endswith(".py"):
+        folder, _, stem = found.app.removesuffix(".py").rpartition("/")
+        *option, found.app = module_of_path(folder, stem).split(" ")
+        found.arguments += option
+    if ":" not in found.app:
+        found.app += f":{found.given.get('--app', ['app'])[-1]}"
 
 
 def finish_granian(found: Migration) -> None:

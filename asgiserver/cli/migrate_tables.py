@@ -396,10 +396,23 @@ DAPHNE = Peer(
     abbreviates=True,
 )
 
+FASTAPI = Peer(
+    flags=(
+        *_plain("--host", "--port", "--workers", "--root-path", "--forwarded-allow-ips"),
+        *_switches("--reload", "--proxy-headers", "--no-proxy-headers"),
+        switch("--no-reload"),
+        value("--app", ""),
+        value("-e --entrypoint", ""),
+    ),
+    defaults=UVICORN.defaults,
+    differs=(EXIT,),
+)
+
 SERVERS = {
     "uvicorn": UVICORN,
     "gunicorn": GUNICORN,
     "hypercorn": HYPERCORN,
     "granian": GRANIAN,
     "daphne": DAPHNE,
+    "fastapi": FASTAPI,
 }

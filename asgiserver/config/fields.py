@@ -143,7 +143,6 @@ class Config:
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
     run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
-    timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Processes", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
     gc: str = option("auto", "Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze in workers, else default", "Processes", choices=("auto", "default", "freeze", "tuned"))
     limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1, needs_parent=True)
     limit_max_requests_jitter: int = option(0, "Add a random number up to this to --limit-max-requests, so that workers are not replaced all at once", "Processes")
@@ -175,7 +174,6 @@ class Config:
     ssl_keyfile: str | None = option(None, "Private key, PEM", "TLS", "name")
     ssl_certfile: str | None = option(None, "Certificate chain, PEM", "TLS", "name")
     ssl_keyfile_password: str | None = option(None, "Password of the private key", "TLS", secret=True)
-    ssl_version: int = option(17, "uvicorn's ssl.PROTOCOL_* number", "TLS", no_effect="the version is negotiated, see --ssl-min-version")
     ssl_min_version: str = option("1.2", "Lowest TLS version to accept", "TLS", choices=("1.2", "1.3"))
     ssl_cert_reqs: int = option(0, "Client certificates: none, optional or required", "TLS", "cert_reqs")
     ssl_ca_certs: str | None = option(None, "Certificates of the authorities that sign client certificates, PEM", "TLS", "name")
@@ -234,9 +232,11 @@ class Config:
     admin_insecure: bool = option(False, "Let the admin listener show figures and status on the network without a token", "Admin", in_workers=False, needs_start=True)
     health_path: str | None = option(None, "Path of the public listener that the server answers itself: 200 when it is ready, 503 when it stops", "Admin", "name")
 
-    # Keyword arguments of uvicorn.Config that no flag sets
-    callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Embedding", "callable", cli=False, no_effect="run a task of your own instead")
-    timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Embedding", "seconds", cli=False, no_effect="see callback_notify")
+    # What uvicorn has and nothing needs here; no flag of uvicorn sets the last two
+    timeout_worker_healthcheck: float = option(5.0, "uvicorn's ping of a worker's thread", "Accepted for uvicorn, without effect", "seconds", no_effect="a worker's event loop itself is watched, see --timeout-worker-stuck")
+    ssl_version: int = option(17, "uvicorn's ssl.PROTOCOL_* number", "Accepted for uvicorn, without effect", no_effect="the version is negotiated, see --ssl-min-version")
+    callback_notify: Callable[..., Any] | None = option(None, "uvicorn's periodic callback", "Accepted for uvicorn, without effect", "callable", cli=False, no_effect="run a task of your own instead")
+    timeout_notify: float = option(30.0, "Seconds between two calls of callback_notify", "Accepted for uvicorn, without effect", "seconds", cli=False, no_effect="see callback_notify")
 
     # Lines about these options that the server logs once, when it starts
     notes: tuple[str, ...] = field(default=(), kw_only=True, compare=False)

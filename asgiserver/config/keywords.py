@@ -123,8 +123,6 @@ class Options(TypedDict, total=False):
     """module:function to call once, before the first worker starts."""
     timeout_worker_stuck: float | str | None
     """Replace a worker whose event loop is blocked for this long (default: 60s)."""
-    timeout_worker_healthcheck: float | str | None
-    """uvicorn's ping of a worker's thread (no effect: a worker's event loop itself is watched, see --timeout-worker-stuck) (default: 5s)."""
     gc: Literal["auto", "default", "freeze", "tuned"] | None
     """Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze in workers, else default [auto|default|freeze|tuned] (default: auto)."""
     limit_max_requests: int | None
@@ -181,12 +179,10 @@ class Options(TypedDict, total=False):
     """Certificate chain, PEM."""
     ssl_keyfile_password: Text | None
     """Password of the private key."""
-    ssl_version: int | None
-    """uvicorn's ssl.PROTOCOL_* number (no effect: the version is negotiated, see --ssl-min-version) (default: 17)."""
     ssl_min_version: Literal["1.2", "1.3"] | None
     """Lowest TLS version to accept [1.2|1.3] (default: 1.2)."""
     ssl_cert_reqs: int | str | None
-    """Client certificates: none, optional or required (default: 0)."""
+    """Client certificates: none, optional or required (default: none)."""
     ssl_ca_certs: Text | None
     """Certificates of the authorities that sign client certificates, PEM."""
     ssl_ciphers: Text | None
@@ -288,8 +284,12 @@ class Options(TypedDict, total=False):
     health_path: Text | None
     """Path of the public listener that the server answers itself: 200 when it is ready, 503 when it stops."""
 
-    # Embedding
+    # Accepted for uvicorn, without effect
+    timeout_worker_healthcheck: float | str | None
+    """uvicorn's ping of a worker's thread (no effect: a worker's event loop itself is watched, see --timeout-worker-stuck)."""
+    ssl_version: int | None
+    """uvicorn's ssl.PROTOCOL_* number (no effect: the version is negotiated, see --ssl-min-version)."""
     callback_notify: Callable[..., Any] | None
     """uvicorn's periodic callback (no effect: run a task of your own instead)."""
     timeout_notify: float | str | None
-    """Seconds between two calls of callback_notify (no effect: see callback_notify) (default: 30s)."""
+    """Seconds between two calls of callback_notify (no effect: see callback_notify)."""

@@ -357,8 +357,10 @@ def format_default(name: str) -> str:
     """The default of an option as a person would write it; empty when the option has none."""
     info = FIELDS[name].info
     value: Any = FIELDS[name].field.default
-    if value is None or value in ("", ()):
+    if value is None or value in ("", ()) or info.no_effect:
         return ""
+    if info.kind == "cert_reqs":
+        return "none"
     if isinstance(value, tuple):
         return ",".join(value)
     if isinstance(value, bool):

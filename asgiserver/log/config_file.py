@@ -11,6 +11,7 @@ from typing import Any
 from asgiserver.errors import ConfigError
 from asgiserver.log.formatters import UvicornFormatter
 from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER, logger
+from asgiserver.log.origin import worker
 
 __all__ = ["apply_log_config", "read_log_config"]
 
@@ -35,7 +36,7 @@ def apply_log_config(source: Any) -> None:
     except Exception as exc:  # the configuration calls code of the user's, which may raise anything
         reason = str(exc) if exc.__cause__ is None else f"{exc}: {exc.__cause__}"
         raise ConfigError(f"{name}: {' '.join(reason.split())}") from exc
-    if aliased:
+    if aliased and worker() is None:  # the supervisor says it for all workers
         logger.warning("%s: uvicorn's loggers are read as %s and %s", name, LOGGER, ACCESS_LOGGER)
 
 

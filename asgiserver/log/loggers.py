@@ -140,6 +140,7 @@ class StandInHandler(logging.Handler):
         self.setFormatter(formatter)
         self.level_before = level_before
         self.users = 0
+        self.applied: Any = None  # the logging configuration with which the last user came
         self._outlet = (make_outlet or _standard_error)(self._resumed)
         self._muted: list[tuple[logging.Handler, NotOurs]] = []
 

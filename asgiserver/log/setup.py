@@ -77,7 +77,10 @@ def setup_logging(config: Config) -> LoggingHandle:
     if config.access_log_format:  # a mistake in it is reported before the application is imported
         compile_format(config.access_log_format)
     before = logger.level
-    if config.log_config is not None:
+    handler = next((h for h in logger.handlers if isinstance(h, StandInHandler)), None)
+    if config.log_config is not None and (
+        handler is None or handler.applied is not config.log_config
+    ):
         from asgiserver.log.config_file import apply_log_config  # its imports take 4 ms
 
         apply_log_config(config.log_config)
@@ -86,10 +89,10 @@ def setup_logging(config: Config) -> LoggingHandle:
     asked = config.log_level != DEFAULT_LEVEL
     if asked or (logger.level == logging.NOTSET and not has_foreign_handlers(logger)):
         logger.setLevel(level)
-    handler = next((h for h in logger.handlers if isinstance(h, StandInHandler)), None)
     if handler is None:
         handler = StandInHandler(_formatter(config), before, _outlet_of(config.log_file))
         logger.addHandler(handler)
+    handler.applied = config.log_config
     handler.users += 1
     return LoggingHandle(handler)
 

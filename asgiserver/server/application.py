@@ -44,9 +44,9 @@ def load(config: Config) -> ASGIApplication:
     interface = config.interface
     if interface == "auto":
         interface = detect_interface(app)
-        if interface != "asgi3":
-            logger.info("The application is served as %s", interface.upper())
     asgi3 = as_asgi3(app, interface, config.wsgi_threads)
+    if interface != "asgi3" and config.interface == "auto":
+        logger.info("The application is served as %s", interface.upper())
     if not config.static:
         return asgi3
     from asgiserver.static.app import StaticFiles

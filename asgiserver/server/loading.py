@@ -28,6 +28,7 @@ __all__ = [
     "load_application",
     "load_env_files",
     "load_object",
+    "module_of_path",
 ]
 
 logger = logging.getLogger("asgiserver")
@@ -166,7 +167,7 @@ def _call(factory: Any, name: str) -> Any:
 def _parse(spec: str) -> re.Match[str]:
     path = _PATH.fullmatch(spec)
     if path is not None:
-        fixed = _module_of(path["folder"] or "", path["stem"]) + (path["rest"] or ":app")
+        fixed = module_of_path(path["folder"] or "", path["stem"]) + (path["rest"] or ":app")
         raise ApplicationLoadError(f"{spec!r} is a path; name the module instead: {fixed}")
     match = _SPEC.fullmatch(spec)
     if match is None:
@@ -175,7 +176,7 @@ def _parse(spec: str) -> re.Match[str]:
     return match
 
 
-def _module_of(folder: str, stem: str) -> str:
+def module_of_path(folder: str, stem: str) -> str:
     """How to name the module in a file: within its packages, with --app-dir where that is needed.
 
     A package is a folder with an ``__init__.py``, and so are all folders in it that have one.

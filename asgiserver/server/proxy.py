@@ -198,10 +198,10 @@ class Proxies:
             self._named_field = True
             field = next(NAMES[index] for index in self._ignored if forwarding[index] is not None)
             logger.warning(
-                "Ignored the forwarded %s from %s, a trusted proxy; if it always sets or clears"
-                " that: --forwarded-fields %s",
-                field,
+                "The trusted proxy %s sends a forwarded %s, which is not believed; if it always"
+                " sets or clears that: --forwarded-fields %s",
                 _name(peer),
+                field,
                 ",".join([*self._fields, field]),
             )
         believed: list[Any] = list(forwarding)

@@ -128,3 +128,16 @@ def test_help_as_a_word(folder):
     ended = run_program(folder, "-m", "asgiserver", "help")
     assert ended.code == 0
     assert "Examples:" in ended.output
+
+
+def test_a_configuration_of_uvicorn_s_loggers_is_one_warning(folder):
+    (folder / "log.json").write_text(
+        '{"loggers": {"uvicorn": {"level": "INFO"}}, "handlers": {"x": {"class":'
+        ' "logging.NullHandler"}}}'
+    )
+    (folder / "main.py").write_text("async def app(scope, receive, send): raise SystemExit")
+    for options in [], ["--workers", "2"]:
+        words = ["main:app", "--port", "0", "--lifespan", "off", "--log-config", "log.json"]
+        ended = run_program(folder, "-m", "asgiserver", *words, *options, stop_at="Serving on")
+        assert ended.code == 0
+        assert ended.output.count("uvicorn's loggers are read as") == 1

@@ -87,7 +87,8 @@ def test_each_option_becomes_one_of_ours_or_a_note(
         value = "uvicorn.workers.UvicornWorker"
     if name == "granian" and called == "--http":
         value = "2"
-    found = migrate([f"{name} main:app {called} {value}"])
+    verb = "run " if name == "fastapi" else ""
+    found = migrate([f"{name} {verb}main:app {called} {value}"])
     assert accepted(found.command(), capsys)
     said = any(note.startswith(f"{called} ") for note in found.notes)
     assert said == bool(flag.note), found.text()
@@ -238,3 +239,32 @@ def test_gunicorns_options_are_all_there():
         for name in setting.cli or ():
             assert name in known, name
             assert known[name].takes == (not (setting.action or "").startswith("store")), name
+
+
+@pytest.mark.parametrize(
+    ("line", "command"),
+    [
+        ("fastapi run main.py", "asgiserver main:app --host 0.0.0.0"),
+        (
+            "fastapi run app/main.py --port 80 --workers 4",
+            "asgiserver app.main:app --port 80 --workers 4 --host 0.0.0.0",
+        ),
+        ("fastapi dev api/main.py", "asgiserver main:app --reload --app-dir api"),
+        ("fastapi dev main.py --no-reload --app api", "asgiserver main:api"),
+        ("fastapi run -e shop.web:api --host ::1", "asgiserver shop.web:api --host ::1"),
+        ("uv run fastapi run", "uv run asgiserver main:app --host 0.0.0.0"),
+    ],
+)
+def test_fastapi_s_own_command(line, command, tmp_path, monkeypatch):
+    """As FastAPI's documentation has it in Dockerfiles."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "__init__.py").touch()
+    found = migrate([line])
+    assert found.command() == command
+    assert "fastapi's default is 5s" in found.text()
+
+
+def test_other_commands_of_fastapi_serve_nothing():
+    with pytest.raises(Unusable, match="only run and dev serve"):
+        migrate(["fastapi deploy"])

@@ -202,8 +202,8 @@ class TestProxies:
             value = b"/evil" if field == b"prefix" else b"evil.example"
             assert every(PROXY)(head((b"x-forwarded-" + field, value)), PROXY).server == SERVER
         assert caplog.messages == [
-            "Ignored the forwarded host from 10.0.0.1, a trusted proxy; if it always sets or clears"
-            " that: --forwarded-fields for,proto,host"
+            "The trusted proxy 10.0.0.1 sends a forwarded host, which is not believed; if it always"
+            " sets or clears that: --forwarded-fields for,proto,host"
         ]
 
     def test_another_family_is_not_named(self, caplog):
