@@ -327,6 +327,8 @@ class Supervisor:
         self._order = order
         if not self._goal.stopping:
             logger.info("Stopping (%s)", order.reason)
+            if order.accept:
+                logger.info("Accepting connections for %g s more (--drain-delay)", order.accept)
             self._change_goal(stopping=True)
             self._fleet.is_quiet = True
             self._service.stopping()

@@ -91,6 +91,8 @@ class StagedStop:
     async def pause(self) -> None:
         """Leave the time of --drain-delay to those who have to notice that the server stops."""
         if self._delay and not self.hurry.is_set():
+            level = logging.DEBUG if self._level is None else self._level
+            logger.log(level, "Accepting connections for %g s more (--drain-delay)", self._delay)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.hurry.wait(), self._delay)
 

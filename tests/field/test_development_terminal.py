@@ -149,6 +149,16 @@ def test_the_stop_of_four_workers_takes_three_lines_at_most(tmp_path):
     assert last == ["INFO     Stopping (SIGTERM)", "INFO     Supervisor stopped, exit code 0"]
 
 
+@pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "workers"])
+def test_a_drain_says_how_long_it_lasts(tmp_path, options):
+    with ServerProcess(tmp_path, "--drain-delay", "0.2", *options).ready() as server:
+        since = len(server.lines)
+        assert server.stop() == 0
+        text = "\n".join(server.lines[since:])
+    assert text.count("Accepting connections for 0.2 s more (--drain-delay)") == 1
+    assert text.index("Stopping (SIGTERM)") < text.index("Accepting connections")
+
+
 def test_a_reload_takes_two_lines(tmp_path):
     with ServerProcess(tmp_path, "--reload").ready() as server:
         server.see("Serving on")
