@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import concurrency, footprint, growth, latency, loops, promises
+from benchmarks import concurrency, footprint, growth, latency, loops, promises, scrape
 from benchmarks.experiment import Study
 
 STUDIES: dict[str, Study] = {
@@ -11,5 +11,6 @@ STUDIES: dict[str, Study] = {
     "latency": latency.STUDY,
     "promises": promises.STUDY,
     **concurrency.STUDIES,
+    "scrape": scrape.STUDY,
     "loops": Study(loops.TITLE, loops.run),
 }

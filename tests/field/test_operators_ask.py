@@ -23,9 +23,16 @@ def how(request):
     return request.param
 
 
-def test_a_server_that_starts_is_alive_and_not_ready(tmp_path, how):
+@pytest.fixture(
+    params=[(), ("--workers", "2"), ("--reload",)], ids=["one process", "two workers", "reload"]
+)
+def mode(request):
+    return request.param
+
+
+def test_a_server_that_starts_is_alive_and_not_ready(tmp_path, mode):
     (tmp_path / "slow").write_text("1")
-    with ServerProcess(tmp_path, *ADMIN, *how) as server:
+    with ServerProcess(tmp_path, *ADMIN, *mode) as server:
         admin = admin_of(server)
         assert admin.ask("/livez")[0] == 200
         assert admin.ask("/startupz") == (503, "starting\n")
@@ -35,8 +42,8 @@ def test_a_server_that_starts_is_alive_and_not_ready(tmp_path, how):
         admin.until("/readyz", 200)
 
 
-def test_a_server_that_drains_is_alive_and_not_ready(tmp_path, how):
-    with ServerProcess(tmp_path, *ADMIN, *how) as server:
+def test_a_server_that_drains_is_alive_and_not_ready(tmp_path, mode):
+    with ServerProcess(tmp_path, *ADMIN, *mode) as server:
         admin = admin_of(server.ready())
         with server.send_request("/stream") as client:
             client.recv(100)

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
+import time
+from urllib.parse import urlsplit
 
 import pytest
-from admin_client import AdminClient
+from admin_client import ORDER, AdminClient
+from fakes import until
 from raw_client import RawClient
 
 from asgiserver import Config, Server, serve_in_thread
 from asgiserver.metrics.histogram import BUCKETS
 
 
+answers = asyncio.Event()
+
+
 async def app(scope, receive, send):
     assert scope["type"] == "http"
+    if scope["path"] == "/block":
+        time.sleep(4)  # the event loop is blocked, which is what a test wants to see
+    if scope["path"] == "/wait":
+        await answers.wait()
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": b"hello"})
 
@@ -79,6 +90,40 @@ def test_a_server_in_a_thread_has_one_too():
     with serve_in_thread(app, lifespan="off", admin="127.0.0.1:0") as server:
         admin = AdminClient(server.admin.addresses[0])
         assert admin.ask("/livez") == (200, "live\n")
+
+
+def test_a_blocked_loop_in_a_thread_is_not_ready_and_then_not_alive():
+    options = {"admin": "127.0.0.1:0", "timeout_worker_stuck": 3, "loop_stall_warn": 0.2}
+    with serve_in_thread(app, lifespan="off", **options) as server:
+        at, admin = urlsplit(server.addresses[0]), AdminClient(server.admin.addresses[0])
+        assert [admin.ask(path)[0] for path in ("/startupz", "/readyz")] == [200, 200]
+        with socket.create_connection((at.hostname, at.port)) as client:
+            client.sendall(b"GET /block HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert "turns" in admin.until("/readyz", 503)
+            code, text = admin.ask("/dump", **ORDER)
+            assert (code, "GET /block" in text) == (200, True)
+            admin.until("/livez", 503)
+            assert admin.ask("/startupz")[0] == 200
+            assert client.recv(12) == b"HTTP/1.1 200"
+        admin.until("/livez", 200)
+        admin.until("/readyz", 200)
+
+
+async def test_a_server_in_a_program_that_drains_is_alive_and_not_ready():
+    answers.clear()
+    server = Server(config(admin="127.0.0.1:0"))
+    await server.start()
+    admin = AdminClient(server.admin.addresses[0])
+    client = await RawClient.connect(server)
+    await client.get(b"/wait")
+    await until(lambda: server.view.running == 1)
+    stopping = asyncio.create_task(server.stop())
+    assert await asyncio.to_thread(admin.until, "/readyz", 503) == "stopping\n"
+    assert await asyncio.to_thread(admin.ask, "/livez") == (200, "live\n")
+    answers.set()
+    assert (await client.reply()).status == 200
+    await stopping
+    await client.close()
 
 
 async def test_an_address_that_is_only_bound_is_given_back():
