@@ -1,4 +1,4 @@
-"""What logs, request ids and OpenTelemetry cost a request: ``python -m benchmarks.observed``.
+"""What figures, logs, request ids and OpenTelemetry cost a request: ``python -m benchmarks.observed``.
 
 A plain GET with five fields runs in this process, without sockets, in each configuration in turn;
 the least CPU time of many rounds counts. OpenTelemetry exports to nowhere.
@@ -26,6 +26,7 @@ LOG = {"access_log": True, "access_log_file": os.devnull}
 
 CONFIGURATIONS = {
     "no log": {},
+    "--admin": {"admin": "127.0.0.1:0"},
     "--request-id on": {"request_id": "on"},
     "--request-id send": {"request_id": "send"},
     "log, text": LOG,
