@@ -1,4 +1,4 @@
-"""What figures, logs, request ids and OpenTelemetry cost a request: ``python -m benchmarks.observed``.
+"""What figures, logs, ids and OpenTelemetry cost a request: ``python -m benchmarks.observed``.
 
 A plain GET with five fields runs in this process, without sockets, in each configuration in turn;
 the least CPU time of many rounds counts. OpenTelemetry exports to nowhere.

@@ -16,7 +16,6 @@ from raw_client import RawClient
 from asgiserver import Config, Server, serve_in_thread
 from asgiserver.metrics.histogram import BUCKETS
 
-
 answers = asyncio.Event()
 
 
