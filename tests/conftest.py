@@ -1,6 +1,7 @@
 """Fixtures for every test: servers, peers, parsers, and the ways to start an application."""
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -12,6 +13,10 @@ from raw_client import RawClient
 
 from asgiserver import Config, Server, speedups
 from asgiserver.context import ServerContext
+
+# The watchdog imports it in its thread, and pytest rewrites what it imports with `ast`, in which two
+# threads at a time are too many for Python 3.11.
+importlib.import_module("asgiserver.watch.stall")
 
 # With the compiled core first, when it is used.
 READERS = [pytest.param("auto", id="core")] if speedups.is_used else []
