@@ -14,8 +14,8 @@ from raw_client import RawClient
 from asgiserver import Config, Server, speedups
 from asgiserver.context import ServerContext
 
-# The watchdog imports it in its thread, and pytest rewrites what it imports with `ast`, in which two
-# threads at a time are too many for Python 3.11.
+# The watchdog imports it in its thread, and pytest rewrites what is imported with `ast`, in which
+# two threads at a time are too many for Python 3.11.
 importlib.import_module("asgiserver.watch.stall")
 
 # With the compiled core first, when it is used.
