@@ -106,10 +106,10 @@ def test_a_blocked_loop_in_a_thread_is_not_ready_and_then_not_alive():
             assert client.recv(12) == b"HTTP/1.1 200"
         admin.until("/livez", 200)
         admin.until("/readyz", 200)
-        stalls = admin.until_metric("asgiserver_stalls_total", at_least=1)
-        assert stalls["asgiserver_loop_lag_seconds_sum",] > 3
+        figures = admin.until_metric("asgiserver_loop_lag_seconds_sum", at_least=3)
         late = "asgiserver_loop_lag_seconds_bucket"
-        assert stalls[late, ("le", "+Inf")] > stalls[late, ("le", "2.5")]
+        assert figures[late, ("le", "+Inf")] > figures[late, ("le", "2.5")]
+        assert figures["asgiserver_stalls_total",] >= 1
 
 
 async def test_a_server_in_a_program_that_drains_is_alive_and_not_ready():
