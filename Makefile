@@ -55,7 +55,7 @@ PURE := \
 	asgiserver/ws/python_codec.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-applications check coverage wheel format bench autobahn fuzz fuzz-native soak lock clean
+.PHONY: help demo test test-system test-applications check docs coverage wheel format bench autobahn fuzz fuzz-native soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
@@ -84,6 +84,12 @@ check: $(VENV)/.lint ## Check format, lint, types and import contracts
 	$(RUN) -m mypy
 	$(RUN) -m mypy --config-file tests/mypy.ini tests
 	$(VENV)/bin/lint-imports
+
+# A warning, such as of a link that leads nowhere, fails the build.
+docs: $(VENV)/.docs ## Build the site in build/docs, and check every link and every recipe of its pages
+	$(RUN) -m sphinx --quiet --fail-on-warning --builder html --doctree-dir build/doctrees docs build/docs
+	$(RUN) -m pytest -q tests/docs $(ARGS)
+	@echo 'The site begins at build/docs/index.html'
 
 coverage: $(VENV)/.test ## Measure line and branch coverage of unit and conformance tests, with floors
 	@rm -f .coverage .coverage.*
@@ -140,7 +146,7 @@ lock: ## Renew constraints.txt with the newest versions; of the oldest Python, a
 	@rm -rf .venv-lock
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --quiet install --upgrade 'pip>=25.1'
-	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint --group applications
+	@.venv-lock/bin/python -m pip --quiet install . --group test --group lint --group docs --group applications
 	@echo '# The versions that make installs; `make lock` renews them.' > constraints.txt
 	@.venv-lock/bin/python -m pip freeze --all --exclude asgiserver-py --exclude setuptools >> constraints.txt
 	@rm -rf .venv-lock
@@ -173,6 +179,11 @@ $(VENV)/.test: pyproject.toml $(CORE) $(VENV)/.pip
 $(VENV)/.lint: $(VENV)/.test
 	@echo 'Installing the checks into $(VENV)'
 	@$(PIP) install $(LOCKED) --group lint
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.test
+	@echo 'Installing what makes the site into $(VENV)'
+	@$(PIP) install $(LOCKED) --group docs
 	@touch $@
 
 $(APPLICATIONS)/.applications: pyproject.toml $(APPLICATIONS)/.pip

@@ -1,4 +1,4 @@
-"""Behind a real nginx, configured as docs/proxies.md says."""
+"""Behind a real nginx, configured as docs/deployment/nginx.md says."""
 
 import asyncio
 import json
