@@ -18,7 +18,7 @@ ROOT = DOCS.parent
 
 # Pages whose lists of links are the table of contents.
 LISTS = ("index", "deployment", "migration")
-DECISIONS = "\n```{toctree}\n:glob:\n:maxdepth: 1\n\n0*\n```\n"
+DECISIONS = "\n```{toctree}\n:glob:\n:maxdepth: 1\n\nadr/0*\n```\n"
 
 project = "asgiserver"
 author = "asgiserver contributors"
@@ -95,7 +95,7 @@ def read(app, page, source):
     source[0] = links_of_the_repository(page, text)
     if page in LISTS:
         source[0] += tables_of_contents(text)
-    elif page == "adr/README":
+    elif page == "decisions":
         source[0] += DECISIONS
 
 
