@@ -34,7 +34,7 @@ def command_lines() -> Iterator[tuple[Path, str]]:
             for found in re.finditer(FRONT, text, re.MULTILINE):
                 rest = re.sub(r"\s+#.*$|\s*[>|&].*$", "", found["rest"])
                 command = rest.partition("asgiserver ")[2].split(" ")[0]
-                if command not in OTHERS and "{" not in rest and "..." not in rest:
+                if command not in OTHERS and not re.search(r"[{\[]|\.\.\.", rest):
                     yield page, rest
 
 
