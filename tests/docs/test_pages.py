@@ -66,30 +66,28 @@ def test_uvicorns_attributes_have_the_names_that_the_table_gives() -> None:
 
 
 # Options that are not configuration, and those of our other commands.
-OWN = set(["--config", "--help", "--help-all", "--json", "--print-config", "--token", "--version"])
+OWN = {"--config", "--help", "--help-all", "--json", "--print-config", "--token", "--version"}
 # Options of other programs in our pages.
-FOREIGN = set(
-    [
-        "--no-cache-dir",
-        "--requirement",
-        "--tag",
-        "--publish",
-        "--stop-timeout",
-        "--init",
-        "--source",
-        "--use-http2",
-        "--set-env-vars",
-        "--now",
-        "--append",
-        "--groups",
-        "--listen",
-        "--wait-for-client",
-        "--group",
-        "--no-binary",
-        "--quick",
-        "--threads",
-    ]
-)
+FOREIGN = {
+    "--no-cache-dir",
+    "--requirement",
+    "--tag",
+    "--publish",
+    "--stop-timeout",
+    "--init",
+    "--source",
+    "--use-http2",
+    "--set-env-vars",
+    "--now",
+    "--append",
+    "--groups",
+    "--listen",
+    "--wait-for-client",
+    "--group",
+    "--no-binary",
+    "--quick",
+    "--threads",
+}
 PAGES = [
     page
     for page in sorted(DOCS.rglob("*.md"))
