@@ -277,7 +277,7 @@ HYPERCORN = Peer(
         ("ws_ping_interval", "off"),
         ("access_log", "off"),
     ),
-    differs=(EXIT, "HTTP/2 and HTTP/3 are not served yet; HTTP/1.1 is"),
+    differs=(EXIT, "HTTP/3 is not served; HTTP/2 and HTTP/1.1 are"),
     abbreviates=True,
 )
 
@@ -287,7 +287,7 @@ GRANIAN = Peer(
         value("--reload-paths", "--reload-dir"),
         value("--uds-permissions", "--uds-mode"),
         Flag(("--interface",)),  # see `granian_interface` in asgiserver.cli.migrate
-        value("--http", "", "is HTTP/1.1: HTTP/2 is not served yet", convert=_unless("1", "auto")),
+        value("--http", "", "is not needed: HTTP/2 is served beside HTTP/1.1", convert=_unless("1", "auto")),
         switch("--ws", ""),
         switch("--no-ws", "--ws none"),
         value("--blocking-threads", "--wsgi-threads"),
@@ -352,7 +352,6 @@ GRANIAN = Peer(
     ),
     differs=(
         EXIT,
-        "HTTP/2 is not served yet; HTTP/1.1 is",
         "GRANIAN_* variables are not read; ASGISERVER_* are",
     ),
     variables="GRANIAN_",
