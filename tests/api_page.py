@@ -92,7 +92,7 @@ def signature(name: str, function: Any, *, method: bool = False) -> str:
 def report() -> str:
     """The text of docs/api.md."""
     usage = (asgiserver.__doc__ or "").split("\n\n")[1:-1]
-    code = textwrap.dedent("\n\n".join(usage))
+    code = re.sub(" {2,}#", "  #", textwrap.dedent("\n\n".join(usage)))
     parts = [HEAD.format(usage=f"```python\n{code}\n```\n")]
 
     def add(title: str, call: str, thing: Any) -> None:
