@@ -83,6 +83,15 @@ def test_haproxy_takes_its_recipe(tmp_path: Path) -> None:
     assert "WARNING" not in checked.stdout
 
 
+@pytest.mark.parametrize("name", ["/etc/caddy/Caddyfile", "# Caddyfile, for two servers"])
+def test_caddy_takes_its_recipes(tmp_path: Path, name: str) -> None:
+    caddy = program("caddy")
+    config = tmp_path / "Caddyfile"
+    config.write_text(recipe("deployment/caddy.md", "text", name))
+    checked = run(caddy, "adapt", "--validate", "--config", config, cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout
+
+
 @pytest.mark.parametrize("name", ["shop.service", "shop.socket"])
 def test_systemd_takes_its_units(tmp_path: Path, name: str) -> None:
     analyze = program("systemd-analyze")
