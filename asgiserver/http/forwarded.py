@@ -9,12 +9,12 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from asgiserver.errors import PeerError
-from asgiserver.http.addresses import parse_node
+from asgiserver.http.addresses import parse_node, read_nodes
 from asgiserver.http.fields import TCHAR
 from asgiserver.http.target import check_host, read_prefix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from asgiserver.types import Address
 
@@ -69,38 +69,52 @@ REACH = 64
 
 
 def read_x_forwarded(
-    fields: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
+    fields: Mapping[bytes, bytes],
+    trusts: Callable[[str], bool],
+    hops: int | None = None,
+    believed: Collection[str] = NAMES,
 ) -> Forwarding:
     """Read ``X-Forwarded-For``, ``-Proto``, ``-Host``, ``-Port`` and ``-Prefix``.
 
-    `fields` are by name, repeated ones joined with commas. The walk over the addresses begins at
-    the right and goes on as long as `trusts` is true for them, or over exactly `hops` proxies; with
-    fewer addresses than `hops` nothing is believed. Each other field may hold one value, or one for
-    each proxy: the value that belongs to the address where the walk ends is taken.
+    `fields` are by name, repeated ones joined with commas; those that are not `believed` say
+    nothing. The walk over the addresses begins at the right and goes on as long as `trusts` is true
+    for them, or over exactly `hops` proxies; with fewer addresses than `hops` nothing is believed.
+    Each other field may hold one value, or one for each proxy: the value that belongs to the
+    address where the walk ends is taken.
     """
     get = fields.get
-    client, distance = None, 1
+    client = scheme = host = port = prefix = None
+    distance = 1
     value = get(b"x-forwarded-for")
     if value is not None:
-        nodes = _members(value)
-        if nodes and hops is not None and len(nodes) < hops:
+        nodes = read_nodes(value)
+        nearest_first: Iterable[Address | None]
+        if nodes is not None:
+            count, nearest_first = len(nodes), reversed(nodes)
+        else:
+            members = _members(value)
+            count, nearest_first = len(members), map(parse_node, reversed(members))
+        if hops is not None and 0 < count < hops:
             return NOTHING
-        distance, client = _walk(nodes[-(hops or REACH) :], trusts, hops)
-    scheme = get(b"x-forwarded-proto")
-    host = get(b"x-forwarded-host")
-    port = get(b"x-forwarded-port")
-    prefix = get(b"x-forwarded-prefix")
-    return Forwarding(
-        client,
-        None if scheme is None else _scheme(scheme, distance),
-        None if host is None else _checked_host(_member(host, distance)),
-        None if port is None else _checked_port(_member(port, distance)),
-        None if prefix is None else read_prefix(_member(prefix, distance)),
-    )
+        distance, client = _walk(nearest_first, count, trusts, hops)
+        if "for" not in believed:
+            client = None
+    if "proto" in believed and (value := get(b"x-forwarded-proto")) is not None:
+        scheme = _scheme(value, distance)
+    if "host" in believed and (value := get(b"x-forwarded-host")) is not None:
+        host = _checked_host(_member(value, distance))
+    if "port" in believed and (value := get(b"x-forwarded-port")) is not None:
+        port = _checked_port(_member(value, distance))
+    if "prefix" in believed and (value := get(b"x-forwarded-prefix")) is not None:
+        prefix = read_prefix(_member(value, distance))
+    return Forwarding(client, scheme, host, port, prefix)
 
 
 def read_forwarded(
-    fields: Mapping[bytes, bytes], trusts: Callable[[str], bool], hops: int | None = None
+    fields: Mapping[bytes, bytes],
+    trusts: Callable[[str], bool],
+    hops: int | None = None,
+    believed: Collection[str] = NAMES,
 ) -> Forwarding:
     """Read ``Forwarded`` with the walk of `read_x_forwarded`. RFC 7239 has no port and no prefix.
 
@@ -110,14 +124,14 @@ def read_forwarded(
     elements = parse_elements(fields.get(b"forwarded", b""))
     if not elements or (hops is not None and len(elements) < hops):
         return NOTHING
-    elements = elements[-(hops or REACH) :]
-    nodes = [element.get("for", "") for element in elements]
-    distance, client = _walk(nodes, trusts, hops)
+    nodes = (parse_node(element.get("for", "")) for element in reversed(elements))
+    distance, client = _walk(nodes, len(elements), trusts, hops)
     pairs: dict[str, str] = {}
     for element in reversed(elements[-distance:]):
         pairs |= element  # begins at the nearest proxy: one nearer to the client overrides it
-    scheme = _SCHEMES.get(pairs.get("proto", "").lower())
-    return Forwarding(client, scheme, _checked_host(pairs.get("host", "")))
+    scheme = _SCHEMES.get(pairs.get("proto", "").lower()) if "proto" in believed else None
+    host = _checked_host(pairs.get("host", "")) if "host" in believed else None
+    return Forwarding(client if "for" in believed else None, scheme, host)
 
 
 def _scheme(value: bytes, distance: int) -> str | None:
@@ -141,21 +155,21 @@ def _member(value: bytes, distance: int) -> str:
 
 
 def _walk(
-    nodes: Sequence[str], trusts: Callable[[str], bool], hops: int | None
+    nodes: Iterable[Address | None], count: int, trusts: Callable[[str], bool], hops: int | None
 ) -> tuple[int, Address | None]:
     """The client's distance from the right, counted from 1, and its address when it is known.
 
-    Text that is not an address ends the walk, and the last proxy before it counts as the client.
-    `trusts` is not called for the leftmost address, which is the client in any case.
+    `nodes` are the addresses of a list of `count` of them, the nearest first. Text that is not an
+    address, None, ends the walk, and the last proxy before it counts as the client. `trusts` is not
+    called for the leftmost address, which is the client in any case.
     """
     client = None
-    distance, last = 1, len(nodes)
-    for distance, text in enumerate(reversed(nodes), 1):
-        node = parse_node(text)
+    distance, last = 1, min(count, hops or REACH)
+    for distance, node in enumerate(nodes, 1):
         if node is None:
             break
         client = node
-        if hops is None and distance < last and not trusts(node[0]):
+        if distance == last or (hops is None and not trusts(node[0])):
             break
     return distance, client
 

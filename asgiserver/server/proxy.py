@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from asgiserver.errors import ConfigError
 from asgiserver.http.forwarded import (
@@ -129,10 +129,10 @@ class Proxies:
         "_fields",
         "_hops",
         "_ignored",
-        "_named_field",
         "_named_peer",
         "_names",
         "_read",
+        "_reads",
         "_trusted",
     )
 
@@ -146,10 +146,11 @@ class Proxies:
         self._trusted = trusted
         self._hops = hops
         self._fields = fields
-        # Indices in `Forwarding` of the fields that are not believed.
+        # What is read: the fields that are not believed too, until the log has named one of them.
+        self._reads: tuple[str, ...] = NAMES
+        # Indices in `Forwarding` of those; none after that.
         self._ignored = [index for index, name in enumerate(NAMES) if name not in fields]
         self._named_peer = False  # the log has named a peer that is not trusted
-        self._named_field = False  # the log has named a field that is not believed
         if family == "forwarded":
             self._names, self._read = FORWARDED, read_forwarded
         else:
@@ -173,7 +174,7 @@ class Proxies:
         fields = head.forwarded
         if fields is None:
             return peer
-        forwarding = self._read(fields, self._trusted.trusts, self._hops)
+        forwarding = self._read(fields, self._trusted.trusts, self._hops, self._reads)
         for index in self._ignored:
             if forwarding[index] is not None:
                 forwarding = self._without_ignored(forwarding, peer)
@@ -193,20 +194,20 @@ class Proxies:
         )
 
     def _without_ignored(self, forwarding: Forwarding, peer: Peer) -> Forwarding:
-        """`forwarding` without the fields that are not believed; the log names one of them once."""
-        if not self._named_field:
-            self._named_field = True
-            field = next(NAMES[index] for index in self._ignored if forwarding[index] is not None)
-            logger.warning(
-                "The trusted proxy %s sends a forwarded %s, which is not believed; if it always"
-                " sets or clears that: --forwarded-fields %s",
-                _name(peer),
-                field,
-                ",".join([*self._fields, field]),
-            )
-        believed: list[Any] = list(forwarding)
-        for index in self._ignored:
-            believed[index] = None
+        """`forwarding` without the fields that are not believed; the log names one of them."""
+        believed = [
+            None if index in self._ignored else value for index, value in enumerate(forwarding)
+        ]
+        name = next(NAMES[index] for index in self._ignored if forwarding[index] is not None)
+        self._ignored = []
+        self._reads = self._fields
+        logger.warning(
+            "The trusted proxy %s sends a forwarded %s, which is not believed; if it always"
+            " sets or clears that: --forwarded-fields %s",
+            _name(peer),
+            name,
+            ",".join([*self._fields, name]),
+        )
         return Forwarding._make(believed)
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:

@@ -4,11 +4,12 @@
    been made they are only read, and what a call makes belongs to that call. So threads need no
    lock, with or without the GIL. */
 
+#include "addresses.h"
 #include "core.h"
 
 /* `asgiserver.speedups.BUILD` has to be the same: change both whenever what the functions and types
    of this module take or give changes. */
-enum { BUILD = 3 };
+enum { BUILD = 4 };
 
 PyObject *lower_bytes_of(Span span) {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
@@ -155,8 +156,50 @@ static PyObject *read_head(PyObject *module, PyObject *const *args, Py_ssize_t c
     return make_request(state, &head);
 }
 
+static bool add_address(PyObject *nodes, const Node *node) {
+    PyObject *items[2] = {NULL, NULL};
+    items[0] = PyUnicode_DecodeASCII((const char *)node->text, (Py_ssize_t)node->size, NULL);
+    items[1] = items[0] == NULL ? NULL : PyLong_FromUnsignedLongLong(node->port);
+    PyObject *address = tuple_of(items, 2);
+    bool is_added = address != NULL && PyList_Append(nodes, address) == 0;
+    Py_XDECREF(address);
+    return is_added;
+}
+
+PyDoc_STRVAR(read_nodes_doc,
+"read_nodes(value)\n--\n\n"
+"The addresses of a list with their ports (0: unknown), or None when Python has to look at it.");
+
+static PyObject *read_nodes(PyObject *module, PyObject *value) {
+    (void)module;
+    if (!PyBytes_CheckExact(value)) {
+        Py_RETURN_NONE;
+    }
+    Reader reader = reader_of(span_of(value));
+    PyObject *nodes = PyList_New(0);
+    bool is_another = nodes != NULL;
+    while (is_another) {
+        Node node;
+        if (PyList_GET_SIZE(nodes) == MOST_NODES || !take_node(&reader, &node)) {
+            Py_DECREF(nodes);
+            Py_RETURN_NONE;
+        }
+        if (!add_address(nodes, &node)) {
+            Py_DECREF(nodes);
+            return NULL;
+        }
+        is_another = take_byte(&reader, ',');
+    }
+    if (nodes != NULL && !reader_at_end(&reader)) {
+        Py_DECREF(nodes);
+        Py_RETURN_NONE;
+    }
+    return nodes;
+}
+
 static PyMethodDef functions[] = {
     {"read_head", (PyCFunction)(void (*)(void))read_head, METH_FASTCALL, read_head_doc},
+    {"read_nodes", read_nodes, METH_O, read_nodes_doc},
     {"check_response", check_response, METH_O, check_response_doc},
     {"encode_head", (PyCFunction)(void (*)(void))encode_head, METH_FASTCALL, encode_head_doc},
     {"read_fields", (PyCFunction)(void (*)(void))read_fields, METH_FASTCALL, read_fields_doc},

@@ -142,6 +142,23 @@ static inline bool span_number(Span span, size_t most, uint64_t *number) {
     return true;
 }
 
+/* The number of hexadecimal digits in it; false when it is none, or one of more than `most` digits
+   (15 at most, so that it fits). */
+static inline bool span_hex(Span span, size_t most, uint64_t *number) {
+    if (span.size == 0 || span.size > most || most > 15) {
+        return false;
+    }
+    *number = 0;
+    for (size_t i = 0; i < span.size; i++) {
+        uint8_t digit = lower_of(span.begin[i]);
+        if (!(byte_kinds[digit] & HEX)) {
+            return false;
+        }
+        *number = *number * 16 + (uint64_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    }
+    return true;
+}
+
 /* Readers. */
 
 static inline Reader reader_of(Span span) {

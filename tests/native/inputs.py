@@ -8,6 +8,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from real_heads import REAL_HEADS
 
+ADDRESSES = [
+    b"192.0.2.1",
+    b"192.0.2.1:4711, 10.0.0.1",
+    b"2001:db8::1",
+    b"[2001:DB8:0:0:1::]:443,::1",
+    b"1:2:3:4:5:6:7:8",
+]
+
 CORPUS = Path(__file__).resolve().parent.parent / "corpus"
 
 
@@ -25,4 +33,5 @@ def write(folder, name, inputs):
 
 
 write(Path(sys.argv[1]), "head", REAL_HEADS.values())
+write(Path(sys.argv[1]), "addresses", ADDRESSES)
 write(Path(sys.argv[1]), "hpack", field_blocks())
