@@ -407,15 +407,15 @@ EAGER = sys.version_info >= (3, 12)
 # what the process did before: two blocks more are allowed than a fresh one holds.
 BUDGET: dict[str, Counts] = (
     {
-        "get": Counts(1, 1, 0, 0, 1, 815, 41, 0),
-        "headers": Counts(1, 1, 0, 0, 1, 815, 54, 0),
-        "numbered": Counts(1, 1, 0, 0, 1, 815, 56, 0),
-        "post": Counts(1, 1, 0, 0, 0, 1086, 60, 0),
-        "post-later": Counts(1, 1, 1, 0, 2, 1566, 75, 0),
-        "stream": Counts(1, 1, 0, 0, 0, 3625, 73, 0),
+        "get": Counts(1, 1, 0, 0, 1, 800, 41, 0),
+        "headers": Counts(1, 1, 0, 0, 1, 800, 54, 0),
+        "numbered": Counts(1, 1, 0, 0, 1, 800, 56, 0),
+        "post": Counts(1, 1, 0, 0, 0, 1080, 60, 0),
+        "post-later": Counts(1, 1, 1, 0, 2, 1552, 75, 0),
+        "stream": Counts(1, 1, 0, 0, 0, 3610, 73, 0),
         "pipelined": Counts(0.06, 1, 0, 0, 0.06, 699, 6.2, 0),
-        "close": Counts(1, 1, 0, 0, 0, 1345, 59, 0),
-        "websocket": Counts(1, 0, 1, 0, 2, 514, 33, 0),
+        "close": Counts(1, 1, 0, 0, 0, 1313, 59, 0),
+        "websocket": Counts(1, 0, 1, 0, 2, 487, 33, 0),
     }
     if EAGER
     else {

@@ -262,19 +262,19 @@ class Session:
             if access is unlogged:
                 return
         request = self.request
-        record = AccessRecord(
-            client=self.scope["client"],
-            method=request.method,
-            target=request.target,
-            http_version=request.http_version,
-            status=status,
-            sent=self.sent,
-            duration=duration,
-            outcome=self.outcome,
-            fields=request.fields,
-            scheme=self.scope["scheme"],
-            received=self.received,
-        )
+        # HOT 6 %: of a logged request; `__init__` with eleven keywords takes three times as long.
+        record = AccessRecord.__new__(AccessRecord)
+        record.client = self.scope["client"]
+        record.method = request.method
+        record.target = request.target
+        record.http_version = request.http_version
+        record.status = status
+        record.sent = self.sent
+        record.duration = duration
+        record.outcome = self.outcome
+        record.fields = request.fields
+        record.scheme = self.scope["scheme"]
+        record.received = self.received
         if self.adds_to_record:
             self.complete_record(record, event)
         access(record)

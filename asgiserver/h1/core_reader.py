@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiserver.h1.framing import H1RequestHead
-from asgiserver.h1.head_reader import HeadReader
+from asgiserver.h1.head_reader import END, HeadReader
 from asgiserver.http.message import PLAIN, Framing
 from asgiserver.speedups import _core
 
@@ -54,9 +54,15 @@ class CoreReader(HeadReader):
 
     def read(self, head: bytes) -> H1RequestHead:
         """See `HeadReader.read`."""
-        found = _core.read_head(head, self._most, self._keeps)
+        return self.read_whole(head) or super().read(head)
+
+    def read_whole(self, data: bytes) -> H1RequestHead | None:
+        """See `HeadReader.read_whole`: the core finds the end of a head while it reads the head."""
+        if not data.endswith(END):
+            return None
+        found = _core.read_head(data, self._most, self._keeps)
         if found is None:
-            return super().read(head)
+            return None
         method, target, version, fields, facts, length, upgrade, forwarded, parts = found
         framing = _framing_of(facts, length, upgrade) if length or upgrade else _FRAMINGS[facts]
         request = H1RequestHead(method, target, version, fields, framing, forwarded, parts)

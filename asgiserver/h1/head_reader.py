@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from asgiserver.h1.framing import H1RequestHead
     from asgiserver.h1.head import RawHead
 
+END = b"\r\n\r\n"
+"""The end of a head."""
+
+# A request begins with a method, that is with a token; TLS and most noise does not.
+FIRST_BYTES = frozenset(
+    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+)
 _UNDERSCORE = 0x5F  # a number: bytes look that up much faster than a string of one byte
 
 
@@ -65,6 +72,15 @@ class HeadReader:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} underscores={self._underscores.policy}>"
+
+    def read_whole(self, data: bytes) -> H1RequestHead | None:
+        """The request in `data`, when that is one head and nothing else; None: look for its end.
+
+        Raises `PeerError`.
+        """
+        if 0 < data.find(END) == len(data) - 4 and data[0] in FIRST_BYTES:
+            return self.read(data)
+        return None
 
     def read(self, head: bytes) -> H1RequestHead:
         """The request of a head, its last empty line included. Raises `PeerError`."""

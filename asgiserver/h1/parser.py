@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from asgiserver.errors import PeerError
 from asgiserver.h1.chunked import ChunkedDecoder
 from asgiserver.h1.head import bare_lf
+from asgiserver.h1.head_reader import END, FIRST_BYTES
 
 if TYPE_CHECKING:
     from asgiserver.h1.framing import H1RequestHead
@@ -43,11 +44,6 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 _HEAD, _LENGTH, _CHUNKED, _STOPPED = range(4)
 _STATES = ("head", "length", "chunked", "stopped")
-# A request begins with a method, that is with a token; TLS and most noise does not.
-_FIRST_BYTES = frozenset(
-    b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-)
-_END = b"\r\n\r\n"
 _EMPTY_LINES = re.compile(rb"(?:\r\n)*").match
 
 
@@ -64,6 +60,7 @@ class RequestParser:
         "_left",
         "_limits",
         "_read",
+        "_read_whole",
         "_scanned",
         "_sink",
         "_state",
@@ -74,6 +71,7 @@ class RequestParser:
     def __init__(self, sink: RequestSink, reader: HeadReader) -> None:
         self._sink = sink
         self._read = reader.read
+        self._read_whole = reader.read_whole
         self._limits = reader.limits
         self._state = _HEAD
         self.rest = b""  # kept: the beginning of a head, or what came after the last request
@@ -107,17 +105,14 @@ class RequestParser:
                     self._feed_body(data, 0)
             elif (
                 self.rest
-                or not 0 < data.find(_END) == len(data) - 4
                 or len(data) > self._limits.line
-                or data[0] not in _FIRST_BYTES
+                or (request := self._read_whole(data)) is None
             ):
                 self._feed_head(self.rest + data)
+            elif request.framing.has_body:
+                self._feed_first_body(request, data, len(data))
             else:  # one head and nothing else, as by far the most are
-                request = self._read(data)
-                if request.framing.has_body:
-                    self._feed_first_body(request, data, len(data))
-                else:
-                    self._sink.on_request(request)
+                self._sink.on_request(request)
         except PeerError:
             left = (self.rest + data).lstrip(b"\r\n")  # empty lines do not count before a head
             self.stop()
@@ -151,8 +146,8 @@ class RequestParser:
     def _feed_head(self, data: bytes) -> None:
         """Parse the first head in `data`, when it is complete, and what has come of its body."""
         scanned, self._scanned = self._scanned, 0
-        end = data.find(_END, scanned)
-        if end < 0 or data[0] not in _FIRST_BYTES:
+        end = data.find(END, scanned)
+        if end < 0 or data[0] not in FIRST_BYTES:
             data, end = self._search_head(data, scanned)
             if end < 0:
                 self.rest = data
@@ -161,7 +156,7 @@ class RequestParser:
         head = data[:end]
         if end > self._limits.line:
             self._check_begun(head, 0)
-        request = self._read(head)
+        request = self._read_whole(head) or self._read(head)
         if request.framing.has_body:
             self._feed_first_body(request, data, end)
         else:
@@ -210,7 +205,7 @@ class RequestParser:
             scanned = 0
         if not data or data == b"\r":
             return data, -1
-        if data[0] not in _FIRST_BYTES:
+        if data[0] not in FIRST_BYTES:
             if data[0] == 0x16:
                 raise PeerError(400, "TLS on a plain HTTP port")
             raise PeerError(400, "not an HTTP request")

@@ -96,7 +96,10 @@ def read_x_forwarded(
             count, nearest_first = len(members), map(parse_node, reversed(members))
         if hops is not None and 0 < count < hops:
             return NOTHING
-        distance, client = _walk(nearest_first, count, trusts, hops)
+        if nodes is not None and count == 1:
+            client = nodes[0]  # HOT 2 %: of a request through one proxy; there is no walk
+        else:
+            distance, client = _walk(nearest_first, count, trusts, hops)
         if "for" not in believed:
             client = None
     if "proto" in believed and (value := get(b"x-forwarded-proto")) is not None:

@@ -11,6 +11,7 @@ import time
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from asgiserver import speedups
 from asgiserver.errors import ConfigError, closest
 from asgiserver.http.bounded import BoundedDict
 from asgiserver.http.fields import values_of
@@ -38,6 +39,7 @@ COMBINED = (
 )
 STRUCTURED = ("json", "ecs", "gcp", "logfmt")
 PRESETS = ("text", "combined", *STRUCTURED)
+_core_line = speedups.choose("access_line", None)
 _REASONS = {status.value: status.phrase for status in HTTPStatus} | {499: "Client Closed Request"}
 _STATUS_COLORS = {2: "32", 3: "36", 4: "33", 5: "31"}
 
@@ -142,7 +144,35 @@ def _compile_text(columns: Columns | None) -> Render:
     def render(record: AccessRecord) -> str:
         return f"{columns.time(time.time())}{level}{line(record)}"
 
-    return render
+    if _core_line is None or columns.colors or columns.terminal:
+        return render
+    return _prefer_core(render, columns.second, level)
+
+
+def _prefer_core(render: Render, text_of: Callable[[float], str], level: str) -> Render:
+    """`render`, but in the compiled core what most records are; `text_of` a second is known."""
+
+    # HOT 20 %: of a logged request.
+    def render_usual(record: AccessRecord) -> str:
+        if record.outcome == "ok" and record.event == "request":
+            now = time.time()
+            line: str | None = _core_line(
+                text_of(now),
+                now,
+                level,
+                record.client,
+                record.method,
+                record.target,
+                record.http_version,
+                record.status,
+                record.sent,
+                record.duration,
+            )
+            if line is not None:
+                return line
+        return render(record)
+
+    return render_usual
 
 
 def _compile_line(colors: bool) -> Render:

@@ -45,17 +45,19 @@ class Columns:
     On a terminal a person watches, so the time of day is enough: ``11:01:13 INFO     [1] ``.
     """
 
-    __slots__ = ("_seconds", "colors", "terminal")
+    __slots__ = ("colors", "second", "terminal")
 
     def __init__(self, colors: bool = False, terminal: bool = False) -> None:
         self.colors = colors
         self.terminal = terminal
-        self._seconds = SecondText(self._second)
+        self.second = SecondText(
+            self._text
+        ).at  # the text of the second in which a `time.time` lies
 
     def __repr__(self) -> str:
         return f"<Columns colors={self.colors} terminal={self.terminal}>"
 
-    def _second(self, second: int) -> str:
+    def _text(self, second: int) -> str:
         local = time.localtime(second)
         if not self.terminal:
             return time.strftime("%Y-%m-%d %H:%M:%S", local)
@@ -64,7 +66,7 @@ class Columns:
 
     def time(self, now: float) -> str:
         """The first column, of a `time.time`."""
-        text = self._seconds.at(now)
+        text = self.second(now)
         return text if self.terminal else f"{text}.{int(now % 1 * 1000):03d}"
 
     def level(self, name: str, level: int) -> str:

@@ -203,6 +203,7 @@ static PyMethodDef functions[] = {
     {"check_response", check_response, METH_O, check_response_doc},
     {"encode_head", (PyCFunction)(void (*)(void))encode_head, METH_FASTCALL, encode_head_doc},
     {"read_fields", (PyCFunction)(void (*)(void))read_fields, METH_FASTCALL, read_fields_doc},
+    {"access_line", (PyCFunction)(void (*)(void))access_line, METH_FASTCALL, access_line_doc},
     {NULL, NULL, 0, NULL},
 };
 

@@ -24,6 +24,19 @@ def read_head(
     | None
 ): ...
 def read_nodes(value: bytes, /) -> list[tuple[str, int]] | None: ...
+def access_line(
+    second: str,
+    now: float,
+    level: str,
+    client: object,
+    method: str,
+    target: bytes,
+    version: str,
+    status: int,
+    sent: int,
+    duration: float,
+    /,
+) -> str | None: ...
 def check_response(
     fields: list[tuple[bytes, bytes]], /
 ) -> tuple[list[tuple[bytes, bytes]], int | None] | None: ...

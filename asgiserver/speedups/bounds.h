@@ -83,6 +83,17 @@ static inline bool span_is_of(Span span, unsigned kinds) {
     return true;
 }
 
+/* Whether all of it is printable ASCII without the double quote and the backslash. */
+static inline bool span_is_harmless(Span span) {
+    for (size_t i = 0; i < span.size; i++) {
+        uint8_t byte = span.begin[i];
+        if (byte < 0x20 || byte > 0x7e || byte == '"' || byte == '\\') {
+            return false;
+        }
+    }
+    return true;
+}
+
 static inline bool span_has_upper(Span span) {
     for (size_t i = 0; i < span.size; i++) {
         if (lower_of(span.begin[i]) != span.begin[i]) {

@@ -65,13 +65,15 @@ PyObject *make_parts(const Head *head, PyObject *target);
 /* The span in lower case. */
 PyObject *lower_bytes_of(Span span);
 
-/* Functions of the module: see `response.c`, `h2_request.c`. */
+/* Functions of the module: see `response.c`, `h2_request.c`, `access_line.c`. */
 PyObject *check_response(PyObject *module, PyObject *fields);
 extern const char check_response_doc[];
 PyObject *encode_head(PyObject *module, PyObject *const *args, Py_ssize_t count);
 extern const char encode_head_doc[];
 PyObject *read_fields(PyObject *module, PyObject *const *args, Py_ssize_t count);
 extern const char read_fields_doc[];
+PyObject *access_line(PyObject *module, PyObject *const *args, Py_ssize_t count);
+extern const char access_line_doc[];
 
 /* Adds the types for HPACK to the module, and what they need to its state. */
 int add_hpack(PyObject *module, State *state);

@@ -1,6 +1,8 @@
 """Lists of addresses through the compiled core: what it reads, Python reads alike."""
 
 import random
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -95,6 +97,43 @@ def test_many_addresses_with_gaps():
         assert_alike(text.encode())
         read += read_nodes(text.encode()) is not None
     assert read > 10_000
+
+
+NO_MEMORY = """
+import _testcapi
+from asgiserver.speedups import _core
+
+value = b"192.0.2.1:4711, 2001:db8::1"
+expected = _core.read_nodes(value)
+failures = 0
+for start in range(100):
+    found = failed = None
+    _testcapi.set_nomemory(start, start + 1)
+    try:
+        found = _core.read_nodes(value)
+    except MemoryError:
+        failed = True
+    finally:
+        _testcapi.remove_mem_hooks()
+    if not failed:
+        break
+    failures += 1
+assert found == expected and failures > 4, (found, failures)
+print("done")
+"""
+
+
+def test_every_allocation_may_fail():
+    pytest.importorskip("_testcapi")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_MEMORY],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PYTHONMALLOC": "debug", "PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout == "done\n", done.stderr
 
 
 def test_the_walk_is_the_same_over_both():
