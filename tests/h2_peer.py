@@ -224,6 +224,7 @@ class RecordingSink:
         self.heads = {}
         self.drained = []
         self.faults = []
+        self.cuts = []  # error codes of RST_STREAM
         self.bodies = {}
         self.body = body
         self.consumes = consumes
@@ -264,6 +265,9 @@ class RecordingSink:
 
     def on_reset(self, stream, code, reason):
         self.calls.append(f"reset {stream.id} {CODE_NAMES.get(code, code)} {reason}".rstrip())
+
+    def on_cut(self, code):
+        self.cuts.append(code)
 
     def on_fault(self, reason):
         self.faults.append(reason)

@@ -14,7 +14,13 @@ from asgiserver.asgi.response import plain_head
 from asgiserver.errors import PeerError
 from asgiserver.h2.channel import H2Channel
 from asgiserver.h2.codec import H2Codec
-from asgiserver.h2.faults import ENHANCE_YOUR_CALM, NO_ERROR, PROTOCOL_ERROR, ConnectionFault
+from asgiserver.h2.faults import (
+    ENHANCE_YOUR_CALM,
+    NO_ERROR,
+    PROTOCOL_ERROR,
+    ConnectionFault,
+    name_of,
+)
 from asgiserver.h2.hpack import make_decoder, make_encoder
 from asgiserver.h2.output import H2Output
 from asgiserver.h2.watch import PING, Silence, Watch
@@ -159,6 +165,9 @@ class H2Connection(StreamConnection):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is lost: end its sessions and free everything."""
         super().connection_lost(exc)
+        stats, codec = self.context.stats, self.codec
+        stats.h2_streams += codec.ids.opened
+        stats.h2_streams_lost += len(codec.streams)
         self._lose_streams("client_gone")
         self.codec.abandon()
 
@@ -238,7 +247,13 @@ class H2Connection(StreamConnection):
         """The client has given a stream up, or the codec has, for a fault of the client."""
         if reason:
             self.context.stats.count_refused(reason)
+        else:
+            self.context.stats.count_reset("client", name_of(code))
         self._lose(stream, "client_gone")
+
+    def on_cut(self, code: int) -> None:
+        """The server has reset a stream."""
+        self.context.stats.count_reset("server", name_of(code))
 
     def on_fault(self, reason: str) -> None:
         """The codec has reset a stream that it has told us nothing of."""

@@ -17,6 +17,29 @@ ENHANCE_YOUR_CALM = 0xB
 INADEQUATE_SECURITY = 0xC
 HTTP_1_1_REQUIRED = 0xD
 
+NAMES = [
+    "NO_ERROR",
+    "PROTOCOL_ERROR",
+    "INTERNAL_ERROR",
+    "FLOW_CONTROL_ERROR",
+    "SETTINGS_TIMEOUT",
+    "STREAM_CLOSED",
+    "FRAME_SIZE_ERROR",
+    "REFUSED_STREAM",
+    "CANCEL",
+    "COMPRESSION_ERROR",
+    "CONNECT_ERROR",
+    "ENHANCE_YOUR_CALM",
+    "INADEQUATE_SECURITY",
+    "HTTP_1_1_REQUIRED",
+]
+"""The names of the codes, by their numbers."""
+
+
+def name_of(code: int) -> str:
+    """The name of an error code; ``other`` for one that RFC 9113 does not have."""
+    return NAMES[code] if code < len(NAMES) else "other"
+
 
 class ConnectionFault(Exception):
     """The connection has to end: GOAWAY with `code`, then it is closed (section 5.4.1).

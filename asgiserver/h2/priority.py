@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -59,7 +58,9 @@ class Turns(Generic[S]):
 
     def __init__(self) -> None:
         self.early: dict[int, tuple[int, bool]] = {}  # of streams that are not open yet
-        self._levels: tuple[deque[S], ...] = tuple(deque() for _ in range(_LEVELS))
+        # Lists, because empty ones take a twelfth of what deques do, and most connections have
+        # nothing that waits.
+        self._levels: tuple[list[S], ...] = tuple([] for _ in range(_LEVELS))
         self.count = 0
 
     def __repr__(self) -> str:
@@ -95,7 +96,8 @@ class Turns(Generic[S]):
     def sent(self, stream: S) -> None:
         """The first stream has sent a frame and can send more: see the order above."""
         if stream.incremental:
-            self._levels[stream.urgency].rotate(-1)
+            level = self._levels[stream.urgency]
+            level.append(level.pop(0))
 
     def change(self, stream: S, urgency: int, incremental: bool) -> None:
         """Give `stream` another priority."""

@@ -84,6 +84,7 @@ class Receiver(Sender[S]):
         """Reset a stream that the sink never knew."""
         self.ids.cut(stream_id)
         self._answer(frames.rst_stream(stream_id, code))
+        self._sink.on_cut(code)
 
     def _verdict(self, kind: int, stream_id: int) -> str:
         """What becomes of a frame by the state of its stream: `TAKE`, `DROP` or `IGNORE`.

@@ -256,6 +256,7 @@ class Sender(Generic[S]):
         """Write RST_STREAM, and forget the stream."""
         self.ids.cut(stream.id)
         self._answer(rst_stream(stream.id, code))
+        self._sink.on_cut(code)
         self._forget(stream)
 
     def _forget(self, stream: S) -> None:

@@ -55,6 +55,9 @@ class Sink(Protocol[S_contra]):
         It counts as a concurrent stream until `H2Codec.release`, because its task may run on.
         """
 
+    def on_cut(self, code: int) -> None:
+        """RST_STREAM with `code` is written, for whatever reason."""
+
     def on_fault(self, reason: str) -> None:
         """A stream that the sink does not know was reset: its request is malformed."""
 

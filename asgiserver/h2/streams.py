@@ -127,22 +127,31 @@ class StreamIds:
     has fallen out of these is closed.
     """
 
-    __slots__ = ("_cut", "_skipped", "accepted", "last")
+    __slots__ = ("_cut", "_left_out", "_skipped", "accepted", "last")
 
     def __init__(self) -> None:
         self.last = 0  # the highest id that has been used
         # Streams above are ignored, once GOAWAY has said so (section 6.8).
         self.accepted = LAST_ID + 1
         self._cut: dict[int, None] = {}
-        self._skipped: deque[range] = deque(maxlen=MOST_SKIPPED)
+        self._skipped: deque[range] | tuple[()] = ()  # a deque from the first on
+        self._left_out = 0  # how many ids were left out
 
     def __repr__(self) -> str:
         return f"<StreamIds last={self.last} accepted={self.accepted} cut={len(self._cut)}>"
+
+    @property
+    def opened(self) -> int:
+        """How many streams have been opened so far."""
+        return (self.last + 1) // 2 - self._left_out
 
     def open(self, stream_id: int) -> None:
         """A stream begins; its id is odd and above `last`."""
         begin = self.last + 2 if self.last else 1
         if begin < stream_id:
+            self._left_out += (stream_id - begin) // 2
+            if not self._skipped:
+                self._skipped = deque(maxlen=MOST_SKIPPED)
             self._skipped.append(range(begin, stream_id, 2))
         self.last = stream_id
 

@@ -116,7 +116,27 @@ class Counters:
     websocket_messages_received: int = _figure(
         "Messages received by WebSockets that have ended", "counter"
     )
+    h2_streams: int = _figure(
+        "HTTP/2 streams that clients have opened", "counter", metric="http2_streams"
+    )
+    h2_streams_lost: int = _figure(
+        "HTTP/2 streams that ended because their connection did",
+        "counter",
+        metric="http2_streams_lost",
+    )
+    h2_resets: dict[str, int] = _labelled(
+        "HTTP/2 streams reset, by whom and with which error code",
+        "counter",
+        "by",
+        "code",
+        metric="http2_streams_reset",
+    )
     tally: RequestTally | None = None
+
+    def count_reset(self, side: str, code: str) -> None:
+        """Count a stream that `side`, client or server, has reset with an error code."""
+        key = f"{side} {code}"
+        self.h2_resets[key] = self.h2_resets.get(key, 0) + 1
 
     def count_websocket(self, sent: int, messages_sent: int, inbox: Received) -> None:
         """Count what has travelled over a WebSocket that has ended; `sent` is bytes of frames."""
@@ -145,6 +165,7 @@ class Snapshot(Counters):
         "state",
         metric="connections",
     )
+    h2_streams_open: int = _figure("HTTP/2 streams now", "gauge", metric="http2_streams_open")
     running: int = _figure("Requests and WebSockets for which the application runs now", "gauge")
     in_flight: int = _figure(
         "Requests for which the application runs now", "gauge", metric="requests_in_flight"

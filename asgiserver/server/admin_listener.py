@@ -60,6 +60,7 @@ class AdminListener:
             lifespan="off",
             access_log=False,
             ws="none",
+            http2=False,
             proxy_headers=False,
             limit_connections=CONNECTIONS,
             limit_request_body=0,

@@ -11,6 +11,8 @@ from asgiserver.metrics.figures import Counters, Snapshot
 from asgiserver.wire.connection import count_states
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
     from asgiserver.server.limits import RequestLimit
@@ -71,6 +73,8 @@ class ServerView:
         shot = Snapshot(**counted)
         shot.open = len(context.connections)
         shot.states = count_states(context.connections)
+        shot.h2_streams_open, opened = _count_streams(context.connections)
+        shot.h2_streams += opened  # by connections that are open; the others have counted theirs
         shot.running = len(running)
         shot.websockets_open = websockets
         shot.in_flight = len(running) - websockets
@@ -91,6 +95,12 @@ class ServerView:
 
 def _copied(value: Any) -> Any:
     return value.copy() if isinstance(value, list | dict) else value
+
+
+def _count_streams(connections: Iterable[Any]) -> tuple[int, int]:
+    """How many streams of HTTP/2 are open, and how many these connections have opened so far."""
+    codecs = [one.codec for one in connections if one.wire == "h2"]
+    return sum([len(one.streams) for one in codecs]), sum([one.ids.opened for one in codecs])
 
 
 def _described(session: Session) -> dict[str, Any]:

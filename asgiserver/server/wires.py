@@ -15,27 +15,18 @@ if TYPE_CHECKING:
     import asyncio
 
     from asgiserver.config.fields import Config
-    from asgiserver.context import ServerContext
-    from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.wire.choose import MakeConnection
     from asgiserver.wire.clock import CoarseClock
-    from asgiserver.wire.connection import StreamConnection
     from asgiserver.wire.server_fields import ServerFields
 
 
 def _http2(config: Config, fields: ServerFields, turn: OutputTurn) -> MakeConnection:
-    """HTTP/2, which is imported when the first client speaks it."""
-    makers: list[MakeConnection] = []
+    """HTTP/2, which is imported only where it is spoken, and before anything is served: an import
+    would block the loop for as long as a hundred requests take."""
+    from asgiserver.h2.connection import H2Connection
+    from asgiserver.h2.setup import H2Setup
 
-    def make(context: ServerContext, passed_on: ProxyHeader | None = None) -> StreamConnection:
-        if not makers:
-            from asgiserver.h2.connection import H2Connection
-            from asgiserver.h2.setup import H2Setup
-
-            makers.append(functools.partial(H2Connection, H2Setup(config, fields, turn)))
-        return makers[0](context, passed_on)
-
-    return make
+    return functools.partial(H2Connection, H2Setup(config, fields, turn))
 
 
 def make_wires(config: Config, clock: CoarseClock, loop: asyncio.AbstractEventLoop) -> Wires:

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import httpx
 import pytest
 from cli_server import Command
 
@@ -26,6 +28,9 @@ OURS = """
     config.fields config.files config.options config.registry config.values
     h1.channel h1.chunked h1.codecs h1.connection h1.core_reader h1.encoder h1.framing h1.head
     h1.head_reader h1.httptools_parser h1.parser
+    h2.budgets h2.channel h2.codec h2.connection h2.core_request h2.faults h2.frames
+    h2.header_blocks h2.hpack h2.hpack_policy h2.inflow h2.output h2.priority h2.receiving
+    h2.request_head h2.sending h2.settings h2.setup h2.streams h2.watch
     http.addresses http.bounded http.dates http.fields http.forwarded http.message http.peer
     http.semantics http.target http.underscores
     log.access log.access_format log.columns log.escape log.flat log.formatters log.loggers
@@ -55,17 +60,27 @@ def loop_modules():
     return set(done.stdout.split())
 
 
+@contextmanager
+def served(folder, *options):
+    """A server, and its address."""
+    (folder / "served.py").write_text(APP)
+    command = Command(folder, "served:app", "--port", "0", *options, ready=False)
+    try:
+        command.wait_output("Serving on http://")
+        yield command, command.output.partition("Serving on ")[2].split()[0]
+    finally:
+        command.close()
+
+
+def modules_by_http_1(command, address):
+    return set(command.get(address=address).partition(b"\r\n\r\n")[2].decode().split())
+
+
 @pytest.fixture
 def imported(tmp_path):
     """The modules that were there when the application was called."""
-    (tmp_path / "served.py").write_text(APP)
-    command = Command(tmp_path, "served:app", "--port", "0", ready=False)
-    try:
-        command.wait_output("Serving on http://")
-        address = command.output.partition("Serving on ")[2].split()[0]
-        return set(command.get(address=address).partition(b"\r\n\r\n")[2].decode().split())
-    finally:
-        command.close()
+    with served(tmp_path) as (command, address):
+        return modules_by_http_1(command, address)
 
 
 def test_a_served_get_has_imported_no_more_than_this(imported):
@@ -80,3 +95,16 @@ def test_a_served_get_has_imported_no_more_than_this(imported):
 @pytest.mark.parametrize("name", ["click", "json", "logging.config", "tomllib", "h11", "wsproto"])
 def test_what_is_loaded_only_when_it_is_used(name, imported):
     assert name not in imported
+
+
+def test_the_first_request_over_http2_waits_for_no_import(tmp_path):
+    with served(tmp_path) as (command, address):
+        before = modules_by_http_1(command, address)
+        with httpx.Client(http1=False, http2=True) as client:
+            assert set(client.get(address).text.split()) == before
+
+
+def test_http2_that_is_turned_off_is_not_imported(tmp_path):
+    with served(tmp_path, "--no-http2") as (command, address):
+        modules = modules_by_http_1(command, address)
+    assert not {name for name in modules if name.startswith("asgiserver.h2")}

@@ -18,6 +18,7 @@ def every_family():
     full = figures(
         refused={"missing Host": 1},
         states={"h2 idle": 1},
+        h2_resets={"client CANCEL": 1},
         ended={"GET 2xx ok": row(1, 1.0)},
         certificates={"default": 1.0},
     )
