@@ -131,6 +131,18 @@ async def wait(scope, receive, send):
     await plain(scope, receive, send)
 
 
+async def hang(scope, receive, send):
+    """Answer `/` with plain text, and nothing else before the client leaves."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if scope["path"] == "/":
+        await plain(scope, receive, send)
+        return
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 def compute():
     """About 2 ms of work for the interpreter."""
     return sum(number * number for number in range(50_000))

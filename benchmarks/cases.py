@@ -380,6 +380,15 @@ CASES: dict[str, Case] = {
             wanted=Wanted("apps:echo", protocol="http2"),
             body_bytes=10240,
         ),
+        # Those that take an extended CONNECT (RFC 8441).
+        variant(
+            websocket(64),
+            "http2-websocket-64",
+            "WebSocket echo over HTTP/2, 64 bytes, 64 busy connections",
+            wanted=Wanted("apps:websocket_echo", protocol="http2"),
+            peers=("h2corn", "hypercorn"),
+            limits=(),
+        ),
         variant(
             PLAINTEXT,
             "h11",

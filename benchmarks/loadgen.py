@@ -73,8 +73,9 @@ def load_command(
     url = f"{scheme}://127.0.0.1:{port}{case.path}"
     if case.tool == "ws_load":
         numbers = [port, case.connections, case.body_bytes, round(seconds * 1000)]
-        masked = ["masked"] if server == "limit" else []
-        return [environment.websocket_load(), *map(str, numbers), *masked], {}
+        mode = ["http2"] if case.wanted.protocol == "http2" else []
+        mode = ["masked"] if server == "limit" else mode
+        return [environment.websocket_load(), *map(str, numbers), *mode], {}
     if case.tool in H2LOAD:
         return h2load_command(environment, case, url, seconds), {}
     line = [require("wrk", "wrk"), "-t1", f"-c{case.connections}", f"-d{max(1, round(seconds))}s"]

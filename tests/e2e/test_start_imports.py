@@ -35,7 +35,7 @@ OURS = """
     http.semantics http.target http.underscores
     log.access log.access_format log.columns log.escape log.flat log.formatters log.loggers
     log.origin log.outlet log.record log.refusals log.setup log.timestamps
-    metrics.figures
+    metrics.figures metrics.histogram
     process.role process.runner process.upgrade
     server.acceptor server.announcement server.application server.children server.control_socket
     server.frontend server.importing server.limits server.listener server.loading server.log_flusher

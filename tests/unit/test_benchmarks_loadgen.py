@@ -81,6 +81,14 @@ def test_the_load_stays_on_loopback(tmp_path, monkeypatch):
         assert line[0] == "ws_load" or line[-1].partition("://")[2].startswith("127.0.0.1:4711/")
 
 
+def test_websockets_over_http2_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(Environment, "websocket_load", lambda self: "ws_load")
+    environment = Environment(tmp_path / "bin" / "python")
+    for name, mode in (("websocket-64", "1000"), ("http2-websocket-64", "http2")):
+        line, _ = load_command(environment, CASES[name], 4711, 1.0, "asgiserver")
+        assert line[-1] == mode
+
+
 def test_wrk_is_told_what_to_send(monkeypatch, tmp_path):
     monkeypatch.setattr("benchmarks.loadgen.require", lambda tool, package: tool)
     environment = Environment(tmp_path / "bin" / "python")
