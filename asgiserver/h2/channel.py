@@ -90,8 +90,10 @@ class H2Channel(Stream):
     _tunnel_open = False
     _waiters: list[asyncio.Future[None]] | None = None
 
-    def __init__(self, number: int, window: int, owner: Owner) -> None:
-        super().__init__(number, window)
+    def __init__(self, owner: Owner, number: int, window: int) -> None:
+        # HOT 1 %: each request makes one, so the two lines of `Stream.__init__` stand here again.
+        self.id = number
+        self.window = window
         self._owner = owner
 
     def __repr__(self) -> str:

@@ -7,6 +7,7 @@ and how a connection ends.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.opening import open_session
@@ -84,7 +85,7 @@ class H2Connection(StreamConnection):
         self.codec: H2Codec[H2Channel] = H2Codec(
             self,
             output.gathered.append,
-            self._make_stream,
+            functools.partial(H2Channel, self),
             setup.settings,
             make_decoder(),
             make_encoder(),
@@ -99,9 +100,6 @@ class H2Connection(StreamConnection):
     def __repr__(self) -> str:
         state = f"{self.reading.name} {self.waiting.name}"
         return f"<H2Connection {self.peer} {state} streams={len(self.codec.streams)}>"
-
-    def _make_stream(self, number: int, window: int) -> H2Channel:
-        return H2Channel(number, window, self)
 
     # Called by the transport.
 
@@ -120,8 +118,8 @@ class H2Connection(StreamConnection):
         output, codec = self.output, self.codec
         output.corked = True
         output.turn_left = TURN_SIZE
-        if not codec.streams:
-            codec.tick(self._watch.pass_time(self.context.clock.now))
+        if not codec.streams and (passed := self._watch.pass_time(self.context.clock.now)):
+            codec.tick(passed)
         self._watch.heard()
         try:
             codec.feed(data)
