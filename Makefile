@@ -6,6 +6,7 @@ PYTHON ?= python3
 T ?= 60
 N ?= 1000000
 JOBS ?= 4
+PORT ?= 8000
 ARGS ?=
 
 # Such as .venv-3.11, or .venv-3.13t: interpreters do not share one.
@@ -13,7 +14,8 @@ VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 VENV := .venv-$(VERSION)
 APPLICATIONS := $(VENV)-applications
 RUN := $(VENV)/bin/python
-PIP = $(@D)/bin/python -m pip --quiet --quiet --disable-pip-version-check
+# An environment has the compiled core in any case; whether it is used is asked when it runs.
+PIP = env -u ASGISERVER_SPEEDUPS $(@D)/bin/python -m pip --quiet --quiet --disable-pip-version-check
 LOCKED := --constraint constraints.txt
 # What the compiled core is built from; an environment is renewed when it changes.
 CORE := setup.py $(wildcard asgiserver/speedups/*.[ch])
@@ -55,22 +57,28 @@ PURE := \
 	asgiserver/ws/python_codec.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-system test-applications check docs coverage wheel format bench autobahn fuzz fuzz-native soak lock clean
+.PHONY: help demo test test-all test-system test-applications check docs coverage wheel format bench autobahn fuzz fuzz-native soak lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo '  PYTHON=python3.13       use another interpreter; its environment is $(VENV)'
+	@echo '  PORT=9000               the port of the demo'
 	@echo '  JOBS=0                  run the tests one by one'
-	@echo '  ARGS="-k name -x"       arguments for pytest (test, fuzz), benchmarks and autobahn'
+	@echo '  ARGS="-k name -x"       arguments for pytest (test, test-all, fuzz), benchmarks and autobahn'
 
-demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000
-	@echo 'Serving examples/fastapi_app.py on http://127.0.0.1:8000 (Ctrl-C stops it)'
-	@$(VENV)/bin/asgiserver examples.fastapi_app:app --host 127.0.0.1 --port 8000
+demo: $(VENV)/.demo ## Serve the FastAPI example on http://127.0.0.1:8000, or on another PORT
+	@echo 'Serving examples/fastapi_app.py; open http://127.0.0.1:$(PORT)/docs (Ctrl-C stops it)'
+	@$(VENV)/bin/asgiserver examples.fastapi_app:app --host 127.0.0.1 --port $(PORT)
 
 # More processes than cores: many tests wait for something.
-test: $(VENV)/.test ## Run all tests, JOBS=4 at a time
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+PYTEST = $(RUN) -m pytest -n $(JOBS) --dist loadfile
+
+test: $(VENV)/.test ## Run the tests, less than four minutes on two cores; JOBS=4 at a time
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-100} $(PYTEST) -m 'not soak and not long' $(ARGS)
+
+test-all: $(VENV)/.test ## Run these, and those that take long: seven minutes or so
+	$(PYTEST) $(ARGS)
 
 test-system: $(VENV)/.test ## Run the tests with nginx, HAProxy and Prometheus (apt-get install nginx haproxy prometheus)
 	$(RUN) -m pytest tests/system $(ARGS)

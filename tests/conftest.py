@@ -2,9 +2,11 @@
 
 import asyncio
 import importlib
+import logging
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
 import uvloop
@@ -13,6 +15,7 @@ from raw_client import RawClient
 
 from asgiserver import Config, Server, speedups
 from asgiserver.context import ServerContext
+from asgiserver.log.loggers import ACCESS_LOGGER, LOGGER
 
 # The watchdog imports it in its thread, and pytest rewrites what is imported with `ast`, in which
 # two threads at a time are too many for Python 3.11.
@@ -20,6 +23,10 @@ importlib.import_module("asgiserver.watch.stall")
 
 # With the compiled core first, when it is used.
 READERS = [pytest.param("auto", id="core")] if speedups.is_used else []
+
+# Tests of whole processes and of other programs: `make test-all` runs them, `make test` does not.
+TESTS = Path(__file__).parent
+LONG = ("browser/", "e2e/test_process", "field/", "frameworks/", "system/")
 
 # A process passes on which signals it ignores: nohup and a shell's background jobs ignore some, and
 # then the servers of the tests would rightly survive them.
@@ -40,6 +47,13 @@ def pytest_asyncio_loop_factories(config, item):
     return {"asyncio": asyncio.SelectorEventLoop}
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix().startswith(LONG):
+            item.add_marker("long")
+
+
 @pytest.fixture(autouse=True)
 def _no_options_from_outside(monkeypatch):
     """Nothing of the environment is meant for the server, nor to measure what a test starts; but
@@ -47,6 +61,21 @@ def _no_options_from_outside(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("ASGISERVER_", "UVICORN_", "COVERAGE_")) and name != speedups.VARIABLE:
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before():
+    """What a test leaves of levels and handlers is no concern of the next one."""
+    loggers = [logging.getLogger(name) for name in (None, LOGGER, ACCESS_LOGGER)]
+    before = [
+        (each, each.level, each.propagate, each.handlers[:], each.filters[:]) for each in loggers
+    ]
+    yield
+    for each, level, propagate, handlers, filters in before:
+        each.setLevel(level)
+        each.propagate = propagate
+        each.handlers[:] = handlers
+        each.filters[:] = filters
 
 
 @pytest.fixture(params=[*READERS, "httptools", "h11"])

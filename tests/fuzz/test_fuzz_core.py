@@ -15,12 +15,11 @@ from asgiserver.h1.head_reader import Limits
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400")) * 5
 fuzz = settings(max_examples=EXAMPLES, deadline=None)
-pytestmark = [
-    pytest.mark.timeout(max(60, EXAMPLES // 10)),
-    pytest.mark.skipif(not speedups.is_used, reason=f"the compiled core is {speedups.about}"),
-]
+pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 10))
 if speedups.is_used:
     from asgiserver.speedups import _core
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 LINES = sorted({line for head in REAL_HEADS.values() for line in head[:-4].split(b"\r\n")[1:]})
 REQUEST_LINES = sorted({head.partition(b"\r\n")[0] for head in REAL_HEADS.values()})

@@ -19,12 +19,11 @@ from asgiserver.http.underscores import Underscores
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "400")) * 5
 fuzz = settings(max_examples=EXAMPLES, deadline=None)
-pytestmark = [
-    pytest.mark.timeout(max(60, EXAMPLES // 10)),
-    pytest.mark.skipif(not speedups.is_used, reason=f"the compiled core is {speedups.about}"),
-]
+pytestmark = pytest.mark.timeout(max(60, EXAMPLES // 10))
 if speedups.is_used:
     from asgiserver.h2.core_request import read_request
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 REQUESTS = list(REAL_REQUESTS.values())
 FIELDS = sorted({field for fields in REQUESTS for field in fields})

@@ -13,10 +13,9 @@ from asgiserver import speedups
 from benchmarks import apps, budget
 from benchmarks.budget import BUDGET, COLUMNS, EAGER, SCENARIOS, Counts, count, exceeded
 
-pytestmark = pytest.mark.skipif(
-    not speedups.is_used,
-    reason=f"the budget is that of the compiled core, which is {speedups.about}",
-)
+if not speedups.is_used:
+    text = f"the budget is that of the compiled core, which is {speedups.about}"
+    pytest.skip(text, allow_module_level=True)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -17,13 +17,12 @@ from asgiserver.h1.codecs import make_head_reader
 from asgiserver.h1.head_reader import Limits
 from asgiserver.http.semantics import METHODS
 
-pytestmark = pytest.mark.skipif(
-    not speedups.is_used, reason=f"the compiled core is {speedups.about}"
-)
 if speedups.is_used:
     from asgiserver.speedups import _core
 
     CORE = make_head_reader("auto", Limits())
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 
 @pytest.fixture

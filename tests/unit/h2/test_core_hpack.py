@@ -12,11 +12,10 @@ import pytest
 from asgiserver import speedups
 from asgiserver.h2.hpack_policy import NEVER_INDEXED
 
-pytestmark = pytest.mark.skipif(
-    not speedups.is_used, reason=f"the compiled core is {speedups.about}"
-)
 if speedups.is_used:
     from asgiserver.speedups import _core
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 LIMITS = 128, 256, 65536
 REQUEST = [

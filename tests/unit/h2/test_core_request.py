@@ -19,12 +19,11 @@ from asgiserver.http.semantics import FORWARDING, METHODS
 from asgiserver.http.target import split_target
 from asgiserver.http.underscores import Underscores
 
-pytestmark = pytest.mark.skipif(
-    not speedups.is_used, reason=f"the compiled core is {speedups.about}"
-)
 if speedups.is_used:
     from asgiserver.h2.core_request import read_request
     from asgiserver.speedups import _core
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 SETTINGS = Settings()
 PSEUDO = [

@@ -16,11 +16,10 @@ from asgiserver.http import message
 from asgiserver.http.message import ResponseHead
 from asgiserver.wire.server_fields import ServerFields
 
-pytestmark = pytest.mark.skipif(
-    not speedups.is_used, reason=f"the compiled core is {speedups.about}"
-)
 if speedups.is_used:
     from asgiserver.speedups import _core
+else:
+    pytest.skip(f"the compiled core is {speedups.about}", allow_module_level=True)
 
 ATTRIBUTES = "status", "fields", "content_length", "close", "bodyless", "overrides", "trailers"
 REAL_RESPONSES = {

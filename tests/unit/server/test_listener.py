@@ -188,7 +188,9 @@ def test_of_many_that_start_one_takes_a_stale_socket(path):
 import sys
 from asgiserver import Config
 from asgiserver.errors import BindError
+from asgiserver.server import listener
 from asgiserver.server.listener import bind_sockets
+listener.LOCK_WAIT = 30.0  # the machine may be busy
 sys.stdin.readline()
 try:
     listeners = bind_sockets(Config(uds={path!r}))
