@@ -157,6 +157,7 @@ def test_lines_of_one_kind_are_bounded(caplog):
 
 
 async def test_the_thread_ends_with_what_it_watches():
+    before = set(threading.enumerate())  # what another test has left
     dog = Watchdog()
     context = SimpleNamespace(
         config=Config("app:app", loop_stall_warn=0.05),
@@ -169,12 +170,12 @@ async def test_the_thread_ends_with_what_it_watches():
     (watched,) = dog.loops
     await until(lambda: watched.asked_at > 0)
     await until(lambda: watched.answered_at is not None)
-    names = [thread.name for thread in threading.enumerate()]
-    assert "asgiserver watchdog" in names
+    (thread,) = set(threading.enumerate()) - before
+    assert thread.name == "asgiserver watchdog"
     dog.leave(context)
     dog.leave(context)  # again: nothing
     # `leave` waits for the end, but not for ever: the thread may just be naming a blocked loop.
-    await until(lambda: all(one.name != "asgiserver watchdog" for one in threading.enumerate()))
+    await until(lambda: not thread.is_alive())
 
 
 def test_the_collector_is_measured_while_a_server_runs(caplog):
