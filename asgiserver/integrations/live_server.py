@@ -68,7 +68,7 @@ class LiveServer(multiprocessing.Process):
             raise
 
     def _serve(self, app: Any) -> None:
-        options = {**self.OPTIONS, "host": self.host, "port": self.port.value, **self.kwargs}
+        options = {"host": self.host, "port": self.port.value, **self.OPTIONS, **self.kwargs}
         server = Server(Config(app, **options))
         with (
             asyncio.Runner(loop_factory=loop_factory(server.config.loop)) as runner,

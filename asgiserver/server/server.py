@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.context import ServerContext
@@ -249,6 +249,13 @@ class Server:
             await self.stop()
             raise
 
+    def run(self) -> NoReturn:
+        """Raise `ConfigError`, which names what to call: a server is run by `asgiserver.run`."""
+        raise ConfigError(
+            "Server.run(): call asgiserver.run(app, ...), or await Server.serve() in an event loop;"
+            " to stop a server from elsewhere, set should_exit or call stop_threadsafe()"
+        )
+
     def stop_accepting(self, *, take_waiting: bool = False) -> None:
         """Accept no new connections; open ones stay. See `Acceptor.close` for `take_waiting`."""
         self._frontend.stop_accepting(take_waiting=take_waiting)
@@ -301,6 +308,16 @@ class Server:
     def stop_threadsafe(self, timeout: float | None = None) -> None:
         """Begin to stop; may be called in any thread."""
         self._stop.request_threadsafe(timeout)
+
+    @property
+    def should_exit(self) -> bool:
+        """uvicorn's way to stop a server: setting it to True is `stop_threadsafe`."""
+        return self._stop.was_requested
+
+    @should_exit.setter
+    def should_exit(self, stop: bool) -> None:
+        if stop:
+            self.stop_threadsafe()
 
     def request_stop(
         self, *, timeout: float | None = None, reason: str = "stop", at_once: bool = False

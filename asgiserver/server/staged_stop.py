@@ -54,6 +54,11 @@ class StagedStop:
         """Whether the server stops, or has stopped."""
         return self._task is not None
 
+    @property
+    def was_requested(self) -> bool:
+        """Whether the server stops, has stopped, or will stop as soon as it has started."""
+        return self.has_begun or self._early is not None
+
     def belong_to(self, loop: asyncio.AbstractEventLoop) -> None:
         """The server starts in `loop`, so from now on its end can be waited for."""
         self.loop = loop

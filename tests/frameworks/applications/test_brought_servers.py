@@ -250,7 +250,7 @@ def test_fastapi_dev_reloads(brought, tmp_path):
 def test_litestar(brought, words):
     server = brought(LITESTAR, *words)
     answers(server)
-    server.end(signal.SIGINT)
+    assert server.end(signal.SIGINT) == 0
     assert "Uvicorn running" not in server.output
 
 
@@ -258,7 +258,7 @@ def test_litestar(brought, words):
 def test_nicegui(brought, reload):
     server = brought(NICEGUI.replace("RELOAD", str(reload)), "python", "main.py")
     answers(server)
-    server.end(signal.SIGINT)
+    assert server.end(signal.SIGINT) == 0
 
 
 @pytest.mark.parametrize("reload", [False, True])
@@ -311,4 +311,4 @@ def test_mcp(brought, words):
 
     result = asyncio.run(call())
     assert [content.text for content in result.content] == ["green"]
-    server.end(signal.SIGINT)
+    assert server.end(signal.SIGINT) == 0
