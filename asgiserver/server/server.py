@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from asgiserver.asgi.lifespan import Lifespan
 from asgiserver.context import ServerContext
+from asgiserver.errors import ConfigError
 from asgiserver.log.access import make_access_log, taker_of
 from asgiserver.log.record import unlogged
 from asgiserver.log.refusals import PeerErrorLog
