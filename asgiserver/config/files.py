@@ -76,19 +76,19 @@ def read_env_file(path: str) -> dict[str, str]:
         from dotenv import main as dotenv
     except ImportError:
         hint = 'pip install "asgiserver-py[dotenv]"'
-        raise ConfigError(f"env_file needs python-dotenv: {hint}") from None
+        raise ConfigError(f"env_file: it needs python-dotenv; {hint}") from None
     try:
         if not os.path.isfile(path):
             raise ConfigError(f"env_file: no file {path!r} in {os.getcwd()}")
         found = dotenv.DotEnv(path, encoding="utf-8", override=False).dict()
     except OSError as error:
-        raise ConfigError(f"env_file {path!r} cannot be read: {error.strerror}") from None
+        raise ConfigError(f"env_file: {path!r} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"env_file {path!r} is not UTF-8: {error}") from None
+        raise ConfigError(f"env_file: {path!r} is not UTF-8: {error}") from None
     variables = {name: value for name, value in found.items() if value is not None}
     for name, value in variables.items():
         if not name or "=" in name or "\0" in name or "\0" in value:
             raise ConfigError(
-                f"env_file {path!r}: the environment cannot hold the variable {name!r}"
+                f"env_file: {path!r} sets what no environment can hold, the variable {name!r}"
             )
     return variables

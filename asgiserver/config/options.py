@@ -158,7 +158,11 @@ def _with_env_files(env: Mapping[str, str], given: _Given) -> _Environment:
     _check("env_file", given)
     variables, files = dict(env), {}
     for path in convert(FIELDS["env_file"].field, given.value):
-        for name, value in read_env_file(path).items():
+        try:
+            found = read_env_file(path)
+        except ConfigError as error:
+            raise ConfigError(as_typed(str(error), {"env_file": given.origin})) from None
+        for name, value in found.items():
             if name not in variables and name not in _variables("env_file"):
                 variables[name] = value
                 files[name] = path

@@ -265,9 +265,9 @@ def test_env_files_belong_to_the_environment(tmp_path):
     [
         (b"ASGISERVER_PROT=1", "ASGISERVER_PROT in .env: unknown option; did you mean"),
         (b"PORT=x", "PORT in .env: expected a whole number, not 'x'"),
-        ("NAME=Jürgen".encode("latin-1"), "env_file '.env' is not UTF-8: "),
-        (b"NAME=a\0b", "env_file '.env': the environment cannot hold the variable 'NAME'"),
-        (b"'a=b'=c", "env_file '.env': the environment cannot hold the variable 'a=b'"),
+        ("NAME=Jürgen".encode("latin-1"), "env_file: '.env' is not UTF-8: "),
+        (b"NAME=a\0b", "env_file: '.env' sets what no environment can hold, the variable 'NAME'"),
+        (b"'a=b'=c", "env_file: '.env' sets what no environment can hold, the variable 'a=b'"),
     ],
 )
 def test_wrong_env_files(tmp_path, monkeypatch, content, text):
