@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import asgiserver
 from asgiserver.wire import output
-from benchmarks import apps
-from benchmarks.cases import BROWSER_HEADERS
+from benchmarks.scenarios import SCENARIOS, Scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,22 +51,6 @@ class Counts:
 COLUMNS = tuple(field.name for field in fields(Counts))
 
 
-@dataclass(frozen=True)
-class Scenario:
-    """A request as it arrives, piece by piece, and the number of its answers."""
-
-    name: str
-    title: str
-    app: Any
-    pieces: tuple[bytes, ...]
-    ends: bytes  # the last bytes of the answer
-    answers: int = 1
-    closes: bool = False  # each request has a connection of its own
-    number: bytes = b""  # a part of the pieces that is replaced by the number of the request
-    turns: int = 7  # turns of the event loop after which the request is done
-    opening: bytes = b""  # the request that opens the WebSocket
-
-
 class Transport(asyncio.Transport):
     """Takes every write at once and counts it; the bytes are kept until `take`."""
 
@@ -76,6 +59,7 @@ class Transport(asyncio.Transport):
         self.on_write = on_write
         self.written: list[bytes] = []
         self.closing = False
+        self.protocol: Any = None
 
     def write(self, data: Any) -> None:
         self.on_write()
@@ -86,6 +70,9 @@ class Transport(asyncio.Transport):
         written = b"".join(self.written)
         self.written.clear()
         return written
+
+    def set_protocol(self, protocol: Any) -> None:
+        self.protocol = protocol
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -178,24 +165,24 @@ class Bench:
         return server
 
     def connect(self) -> None:
-        """Make a new connection, and open the WebSocket of a WebSocket scenario."""
+        """Make a new connection, and send what comes first on it."""
         self.transport = Transport(self.count_write)
         assert self.loop.make_protocol is not None
-        self.protocol = self.loop.make_protocol()
-        self.protocol.connection_made(self.transport)
+        self.transport.protocol = self.loop.make_protocol()
+        self.transport.protocol.connection_made(self.transport)
         if self.scenario.opening:
             self.arrive(self.scenario.opening)
             self.settle()
 
     def close(self) -> None:
         if not self.scenario.closes:
-            self.protocol.connection_lost(None)
+            self.transport.protocol.connection_lost(None)
         self.loop.run_until_complete(self.server.stop(timeout=0))
         self.loop.close()
 
     def arrive(self, data: bytes) -> None:
         """Deliver bytes from the client in a turn of their own."""
-        super(CountingLoop, self.loop).call_soon(self.protocol.data_received, data)
+        super(CountingLoop, self.loop).call_soon(self.transport.protocol.data_received, data)
         self.loop.turn()
 
     def count_write(self) -> None:
@@ -214,6 +201,8 @@ class Bench:
         if scenario.closes:
             self.connect()
         self.requests += 1
+        if scenario.numbered is not None:
+            self.arrive(scenario.numbered(self.requests))
         for piece in scenario.pieces:
             if scenario.number:
                 piece = piece.replace(
@@ -224,9 +213,9 @@ class Bench:
         if not answer.endswith(scenario.ends) or answer.count(scenario.ends) < scenario.answers:
             raise AssertionError(f"{scenario.name}: wrong answer {answer[-200:]!r}")
         if scenario.closes:
-            if not self.protocol.eof_received():  # the client has seen our end
+            if not self.transport.protocol.eof_received():  # the client has seen our end
                 self.transport.close()
-            self.protocol.connection_lost(None)
+            self.transport.protocol.connection_lost(None)
 
 
 @contextmanager
@@ -328,77 +317,6 @@ def count_blocks(bench: Bench) -> tuple[float, float]:
     return held, retained
 
 
-def head(*lines: str) -> bytes:
-    return "\r\n".join(["GET / HTTP/1.1", "Host: 127.0.0.1:8000", *lines, "", ""]).encode()
-
-
-GET = head()
-BODY = b"b" * 10240
-POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\nContent-Length: 10240\r\n\r\n"
-UPGRADE = head(
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-)
-MESSAGE = b"m" * 64
-
-SCENARIOS: dict[str, Scenario] = {
-    scenario.name: scenario
-    for scenario in (
-        Scenario("get", "GET, keep-alive", apps.plain, (GET,), apps.HELLO),
-        Scenario(
-            "headers",
-            "GET, 13 browser headers",
-            apps.plain,
-            (head(*(f"{name}: {value}" for name, value in BROWSER_HEADERS.items())),),
-            apps.HELLO,
-        ),
-        Scenario(
-            "numbered",
-            "the same with an X-Request-Id",
-            apps.plain,
-            (
-                head(
-                    *(f"{name}: {value}" for name, value in BROWSER_HEADERS.items()),
-                    "X-Request-Id: 00000000",
-                ),
-            ),
-            apps.HELLO,
-            number=b"00000000",
-        ),
-        Scenario("post", "POST of 10 KiB, echoed", apps.echo, (POST + BODY,), BODY),
-        Scenario("post-later", "the same, its body after its head", apps.echo, (POST, BODY), BODY),
-        Scenario("stream", "20 chunks of 1 KiB", apps.stream, (GET,), b"\r\n0\r\n\r\n"),
-        Scenario(
-            "pipelined",
-            "GET, pipelined x16",
-            apps.plain,
-            (GET * 16,),
-            apps.HELLO,
-            answers=16,
-            turns=40,
-        ),
-        Scenario(
-            "close",
-            "GET, Connection: close",
-            apps.plain,
-            (head("Connection: close"),),
-            apps.HELLO,
-            closes=True,
-        ),
-        Scenario(
-            "websocket",
-            "WebSocket message of 64 bytes, echoed",
-            apps.websocket_echo,
-            (b"\x82\xc0\x00\x00\x00\x00" + MESSAGE,),
-            MESSAGE,
-            opening=UPGRADE,
-        ),
-    )
-}
-
-
 # From 3.12 on tasks begin at once, so an application that never waits costs no turn of the loop.
 EAGER = sys.version_info >= (3, 12)
 
@@ -416,6 +334,8 @@ BUDGET: dict[str, Counts] = (
         "pipelined": Counts(0.06, 1, 0, 0, 0.06, 699, 6.2, 0),
         "close": Counts(1, 1, 0, 0, 0, 1313, 59, 0),
         "websocket": Counts(1, 0, 1, 0, 2, 487, 33, 0),
+        "http2": Counts(1, 1, 0, 0, 0, 1297, 44, 0),
+        "http2-streams": Counts(0.07, 1, 0, 0, 0, 1003, 13, 0),
     }
     if EAGER
     else {
@@ -428,6 +348,8 @@ BUDGET: dict[str, Counts] = (
         "pipelined": Counts(1, 1, 0, 0, 3.94, math.nan, 10.5, 0),
         "close": Counts(1, 1, 0, 0, 3, math.nan, 76, 0),
         "websocket": Counts(1, 0, 1, 0, 2, math.nan, 33, 0),
+        "http2": Counts(1, 1, 0, 0, 3, math.nan, 71, 0),
+        "http2-streams": Counts(0.07, 1, 0, 0, 2.1, math.nan, 40, 0),
     }
 )
 

@@ -12,7 +12,8 @@ import sys
 import time
 
 from benchmarks import apps
-from benchmarks.budget import Bench, Scenario, head
+from benchmarks.budget import Bench
+from benchmarks.scenarios import Scenario, head
 
 REQUESTS = 200  # a round
 ROUNDS = 150

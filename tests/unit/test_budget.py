@@ -11,7 +11,8 @@ import pytest
 
 from asgiserver import speedups
 from benchmarks import apps, budget
-from benchmarks.budget import BUDGET, COLUMNS, EAGER, SCENARIOS, Counts, count, exceeded
+from benchmarks.budget import BUDGET, COLUMNS, EAGER, Counts, count, exceeded
+from benchmarks.scenarios import SCENARIOS
 
 if not speedups.is_used:
     text = f"the budget is that of the compiled core, which is {speedups.about}"

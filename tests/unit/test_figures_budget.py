@@ -7,7 +7,8 @@ import sys
 import pytest
 
 import asgiserver
-from benchmarks.budget import SCENARIOS, Bench, count_bytecodes, no_time_between_outputs
+from benchmarks.budget import Bench, count_bytecodes, no_time_between_outputs
+from benchmarks.scenarios import SCENARIOS
 
 MOST = 125  # of about 815 that a plain GET takes
 """Bytecodes for each request. Lower it with every gain, raise it only with a reason."""
