@@ -176,9 +176,14 @@ class Bench:
 
     def close(self) -> None:
         if not self.scenario.closes:
-            self.transport.protocol.connection_lost(None)
+            self.lose()
         self.loop.run_until_complete(self.server.stop(timeout=0))
         self.loop.close()
+
+    def lose(self) -> None:
+        """End the connection; the two that know each other are freed without the collector."""
+        protocol, self.transport.protocol = self.transport.protocol, None
+        protocol.connection_lost(None)
 
     def arrive(self, data: bytes) -> None:
         """Deliver bytes from the client in a turn of their own."""
@@ -215,7 +220,7 @@ class Bench:
         if scenario.closes:
             if not self.transport.protocol.eof_received():  # the client has seen our end
                 self.transport.close()
-            self.transport.protocol.connection_lost(None)
+            self.lose()
 
 
 @contextmanager
