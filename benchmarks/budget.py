@@ -351,7 +351,7 @@ BUDGET: dict[str, Counts] = (
         "post-later": Counts(1, 1, 1, 0, 3, math.nan, 83, 0),
         "stream": Counts(1, 1, 0, 0, 3, math.nan, 96, 0),
         "pipelined": Counts(1, 1, 0, 0, 3.94, math.nan, 10.5, 0),
-        "close": Counts(1, 1, 0, 0, 3, math.nan, 76, 0),
+        "close": Counts(1, 1, 0, 0, 3, math.nan, 78, 0),
         "websocket": Counts(1, 0, 1, 0, 2, math.nan, 33, 0),
         "http2": Counts(1, 1, 0, 0, 3, math.nan, 71, 0),
         "http2-streams": Counts(0.07, 1, 0, 0, 2.1, math.nan, 40, 0),
