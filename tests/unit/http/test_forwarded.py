@@ -5,8 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asgiserver.errors import PeerError
-from asgiserver.http.addresses import parse_node
+from asgiserver.http import forwarded as module
+from asgiserver.http.addresses import leave_nodes, parse_node, read_nodes
 from asgiserver.http.forwarded import (
+    NAMES,
     NOTHING,
     Forwarding,
     parse_elements,
@@ -14,6 +16,17 @@ from asgiserver.http.forwarded import (
     read_x_forwarded,
     split_host,
 )
+
+
+@pytest.fixture(
+    scope="module", params=[read_nodes, leave_nodes], ids=["core", "python"], autouse=True
+)
+def _reader(request):
+    """Lists of addresses are read by the compiled core, if there is one, and by Python."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "read_nodes", request.param)
+        yield
+
 
 PROXIES = {"10.0.0.1", "10.0.0.2", "fd00::1"}
 
@@ -80,6 +93,22 @@ class TestXForwarded:
     )
     def test_hops(self, line, hops, client):
         assert read_x_forwarded(x(for_=line, proto=b"https"), trusts, hops).client == client
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_field_that_is_not_believed_says_nothing(self, name):
+        fields = x(
+            for_=b"192.0.2.9, 10.0.0.1",
+            proto=b"https",
+            host=b"example.com",
+            port=b"443",
+            prefix=b"/app",
+        )
+        everything = read_x_forwarded(fields, trusts)
+        believed = [other for other in NAMES if other != name]
+        expected = list(everything)
+        expected[NAMES.index(name)] = None
+        assert None not in everything
+        assert read_x_forwarded(fields, trusts, believed=believed) == tuple(expected)
 
     def test_too_few_hops_believe_nothing(self):
         fields = x(for_=b"192.0.2.9", proto=b"https", host=b"evil.example")
