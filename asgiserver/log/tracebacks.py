@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sysconfig
 import traceback
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["failure_traceback", "format_traceback"]
 
 PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_STANDARD = sysconfig.get_path("stdlib") + os.sep
+_STANDARD = os.path.dirname(os.__file__) + os.sep  # the standard library
 _IMPORTS = os.path.join(_STANDARD, "importlib") + os.sep
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 

@@ -173,8 +173,8 @@ def test_runs_a_function_once_before_the_workers(tmp_path):
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        (("--workers", "2", "--preload"), "preload: not on Windows; leave it out"),
-        (("--reload", "--user", "me", "--group", "us"), "group, user: not on Windows"),
+        (("--workers", "2", "--preload"), "--preload: not on Windows; leave it out"),
+        (("--reload", "--user", "me", "--group", "us"), "--group, --user: not on Windows"),
         (("--uds", "socket", "--workers", "2"), "no unix sockets"),
     ],
     ids=["preload", "user", "unix socket"],

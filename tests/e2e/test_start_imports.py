@@ -48,8 +48,8 @@ OURS = """
     ws.codecs ws.protocol
 """
 OTHERS = """
-    __future__ copy dataclasses faulthandler http importlib._abc importlib.util ipaddress runpy
-    traceback urllib urllib.parse
+    __future__ bisect copy dataclasses faulthandler http importlib._abc importlib.util ipaddress
+    runpy traceback urllib urllib.parse
 """
 
 

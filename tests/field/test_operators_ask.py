@@ -209,7 +209,7 @@ def test_a_token_is_asked_for_but_not_by_health(tmp_path):
 def test_the_network_is_told_nothing_without_a_token(tmp_path, address):
     with ServerProcess(tmp_path, "--admin", address) as server:
         assert server.wait() == 2
-        assert "give admin_token, or admin_insecure" in server.log
+        assert "give --admin-token, or --admin-insecure" in server.log
 
 
 def test_a_unix_socket_is_for_its_owner_and_goes_with_the_server(tmp_path, how):

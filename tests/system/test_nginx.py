@@ -12,7 +12,7 @@ from pki import Authority
 from proxies import Proxy, echo, free_port, program
 from websockets.asyncio.client import connect
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "proxies.md"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment" / "nginx.md"
 
 FRAME = """
 daemon off;
@@ -33,8 +33,13 @@ http {{
 
 
 def documented():
-    """The nginx configuration of the documentation."""
-    return re.search(r"```nginx\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    """The nginx configuration of the documentation, but for its TLS and its redirect to that."""
+    text = re.search(r"```nginx\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)[1]
+    text, count = re.subn(r"server \{[^{}]*return 308 [^{}]*\}\n", "", text)
+    assert count == 1
+    text = re.sub(r"    ssl_certificate.*\n", "", text)
+    assert "listen 443 ssl http2;" in text
+    return text.replace("listen 443 ssl http2;", "listen 80;")
 
 
 ALL_FIELDS = """
@@ -46,7 +51,7 @@ ALL_FIELDS = """
 
 def nginx(tmp_path, upstream, *, tls=None, more=""):
     port = free_port()
-    http = documented().replace("127.0.0.1:8000", upstream)
+    http = documented().replace("unix:/run/shop/shop.sock", upstream)
     http = http.replace("proxy_http_version 1.1;", f"proxy_http_version 1.1; {more}")
     http = http.replace("listen 80;", f"listen 127.0.0.1:{port};")
     if tls is not None:

@@ -112,6 +112,8 @@ def test_server_has_the_attributes_of_uvicorn():
     assert theirs <= public(Server(Config(app)))
     for name in ("run", "serve", "startup", "main_loop", "on_tick", "shutdown", "handle_exit"):
         mine, other = getattr(Server, name), getattr(real.Server, name)
+        if other.__module__ != real.Server.__module__:
+            continue  # sse-starlette, where it was imported, has put its own in the place
         assert parameters(mine) == parameters(other)
     assert {"total_requests", "connections", "tasks"} <= public(ServerState())
 
