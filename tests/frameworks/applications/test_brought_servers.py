@@ -1,6 +1,6 @@
 """Packages that start uvicorn themselves, on this server by ``asgiserver exec``.
 
-Each answers with our Server field, and ends at Ctrl-C as it does with uvicorn.
+Each answers with our Server field, and ends at Ctrl-C with the exit code that it has with uvicorn.
 """
 
 from __future__ import annotations
@@ -238,27 +238,24 @@ def test_fastapi_dev_reloads(brought, tmp_path):
     assert server.end(signal.SIGINT) == 0
 
 
+# The exit codes are those that each has with uvicorn, which raises a caught SIGINT again.
 @pytest.mark.parametrize(
-    "words",
-    [
-        ("litestar", "--app", "main:app", "run", "--port", "PORT"),
-        ("litestar", "--app", "main:app", "run", "--port", "PORT", "--wc", "2"),
-        ("litestar", "--app", "main:app", "run", "--port", "PORT", "--reload"),
-    ],
+    ("words", "code"),
+    [((), 0), (("--wc", "2"), 1), (("--reload",), 1)],
     ids=["run", "workers", "reload"],
 )
-def test_litestar(brought, words):
-    server = brought(LITESTAR, *words)
+def test_litestar(brought, words, code):
+    server = brought(LITESTAR, "litestar", "--app", "main:app", "run", "--port", "PORT", *words)
     answers(server)
-    assert server.end(signal.SIGINT) == 0
+    assert server.end(signal.SIGINT) == code
     assert "Uvicorn running" not in server.output
 
 
-@pytest.mark.parametrize("reload", [False, True])
-def test_nicegui(brought, reload):
+@pytest.mark.parametrize(("reload", "code"), [(False, -signal.SIGINT), (True, 0)])
+def test_nicegui(brought, reload, code):
     server = brought(NICEGUI.replace("RELOAD", str(reload)), "python", "main.py")
     answers(server)
-    assert server.end(signal.SIGINT) == 0
+    assert server.end(signal.SIGINT) == code
 
 
 @pytest.mark.parametrize("reload", [False, True])
@@ -294,14 +291,14 @@ def test_marimo(brought):
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "code"),
     [
-        ("mcp", "run", "main.py:server", "-t", "streamable-http"),
-        ("python", "main.py"),
+        (("mcp", "run", "main.py:server", "-t", "streamable-http"), 128 + signal.SIGINT),
+        (("python", "main.py"), -signal.SIGINT),
     ],
     ids=["command", "program"],
 )
-def test_mcp(brought, words):
+def test_mcp(brought, words, code):
     server = brought(MCP, *words)
     assert server.get("/mcp").headers["server"] == "asgiserver"
 
@@ -311,4 +308,4 @@ def test_mcp(brought, words):
 
     result = asyncio.run(call())
     assert [content.text for content in result.content] == ["green"]
-    assert server.end(signal.SIGINT) == 0
+    assert server.end(signal.SIGINT) == code
