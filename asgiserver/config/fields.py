@@ -143,7 +143,7 @@ class Config:
     preload: bool = option(False, "Import the application once, before the workers are forked", "Processes", needs_parent=True, in_workers=False, on_windows=False, needs_start=True)
     run_once: str | None = option(None, "module:function to call once, before the first worker starts", "Processes", "name", needs_parent=True, in_workers=False)
     timeout_worker_stuck: float = option(60.0, "Replace a worker whose event loop is blocked for this long", "Processes", "seconds", also_off=(0,))
-    gc: str = option("auto", "Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze in workers, else default", "Processes", choices=("auto", "default", "freeze", "tuned"))
+    gc: str = option("auto", "Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze, but default with --reload and for a server that is embedded", "Processes", choices=("auto", "default", "freeze", "tuned"))
     limit_max_requests: int | None = option(None, "Replace a worker after this many requests", "Processes", "int", minimum=1, needs_parent=True)
     limit_max_requests_jitter: int = option(0, "Add a random number up to this to --limit-max-requests, so that workers are not replaced all at once", "Processes")
     max_worker_age: float = option(OFF, "Replace a worker that is older than this", "Processes", "seconds", minimum=1, needs_parent=True)

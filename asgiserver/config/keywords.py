@@ -124,7 +124,7 @@ class Options(TypedDict, total=False):
     timeout_worker_stuck: float | str | None
     """Replace a worker whose event loop is blocked for this long (default: 60s)."""
     gc: Literal["auto", "default", "freeze", "tuned"] | None
-    """Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze in workers, else default [auto|default|freeze|tuned] (default: auto)."""
+    """Garbage collector: default leaves it alone, freeze spares it what the start-up has made, tuned also lets it run less often; auto is freeze, but default with --reload and for a server that is embedded [auto|default|freeze|tuned] (default: auto)."""
     limit_max_requests: int | None
     """Replace a worker after this many requests."""
     limit_max_requests_jitter: int | None

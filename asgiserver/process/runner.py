@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import logging
 import os
 import sys
@@ -80,7 +81,12 @@ def _run(config: Config, notes: Sequence[str], reread: Callable[[], Config] | No
     if not needs_supervisor(config):
         from asgiserver.server.runner import run as run_here
 
-        return run_here(config, notes)
+        if config.gc != "auto" or threading.current_thread() is not threading.main_thread():
+            return run_here(config, notes)
+        try:  # until the server ends, the process is all its own
+            return run_here(dataclasses.replace(config, gc="freeze"), notes)
+        finally:
+            gc.unfreeze()
     if sys.platform == "win32":
         wanted = [name for name in _wanted(config) if not FIELDS[name].info.on_windows]
         if wanted:

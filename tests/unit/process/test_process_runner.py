@@ -1,5 +1,6 @@
 """Who runs a configuration: this process, or a supervisor with workers."""
 
+import gc
 import os
 import sys
 import threading
@@ -88,3 +89,28 @@ def test_a_worker_has_no_supervisor(monkeypatch):
 async def test_a_running_loop_is_told_what_to_use():
     with pytest.raises(ConfigError, match=r"await asgiserver\.serve\(\.\.\.\)"):
         run_or_raise(Config(lambda: None))
+
+
+@pytest.mark.parametrize(
+    ("given", "here", "used"),
+    [("auto", True, "freeze"), ("default", True, "default"), ("auto", False, "auto")],
+    ids=["alone", "as one likes", "in a thread of a program"],
+)
+def test_a_process_that_serves_alone_spares_the_collector_its_start(monkeypatch, given, here, used):
+    configs = []
+
+    def run_here(config, notes):
+        configs.append(config)
+        gc.freeze()
+        return 0
+
+    monkeypatch.setattr("asgiserver.server.runner.run", run_here)
+    if here:
+        run(Config("app:app", gc=given))
+    else:
+        thread = threading.Thread(target=run, args=(Config("app:app", gc=given),))
+        thread.start()
+        thread.join()
+    assert (gc.get_freeze_count() == 0) is (used == "freeze")  # a program may go on after it
+    gc.unfreeze()
+    assert [config.gc for config in configs] == [used]
