@@ -211,8 +211,10 @@ class Proxies:
         return Forwarding._make(believed)
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
+        if self._named_peer:  # meanwhile, on another connection
+            return
         for name, _ in head.fields:
-            if name in self._names and not self._named_peer:
+            if name in self._names:
                 self._named_peer = True
                 logger.warning(
                     "Ignored %s from %s, which is not a trusted proxy; if it is one of yours:"
