@@ -82,7 +82,10 @@ def test_what_cannot_be_read_is_as_it_was_before(ledger):
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="there is no /proc")
 def test_cpu_and_memory_are_those_of_the_process_now():
     ledger = Ledger()
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+    program = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # before its exec is done, a process has no memory to tell of
         worker = handle(process.pid, slot=3)
         board = added(ledger, worker)
         write(board, cpu=1000.0)
