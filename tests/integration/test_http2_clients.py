@@ -1,4 +1,4 @@
-"""Real HTTP/2 clients on real sockets: curl, nghttp, h2load, httpx and niquests."""
+"""Real HTTP/2 clients on real sockets: curl, nghttp, h2load and httpx."""
 
 import asyncio
 import json
@@ -166,19 +166,3 @@ async def test_httpx_sends_cookies_and_gets_them_whole(plain):
         told = (await client.get(plain)).json()
     fields = [value for name, value in told["fields"] if name == "cookie"]
     assert fields == ["; ".join(f"{name}={value}" for name, value in cookies.items())]
-
-
-async def test_niquests(secure):
-    niquests = pytest.importorskip("niquests")
-    url, ca = secure
-
-    def ask():
-        with niquests.Session(disable_http3=True) as session:
-            answers = [
-                session.post(f"{url}/{number}", data=b"x" * 5000, verify=str(ca))
-                for number in range(5)
-            ]
-            return [(answer.http_version, answer.json()) for answer in answers]
-
-    for version, told in await asyncio.to_thread(ask):
-        assert (version, told["version"], told["received"]) == (20, "2", 5000)
