@@ -32,6 +32,9 @@ class Connection(Protocol):
         """Whether it waits for a next request."""
         ...
 
+    def extend(self, seconds: float) -> None:
+        """Move the deadline: the loop was blocked for so long."""
+
     def on_deadline(self, now: float) -> None:
         """`deadline` (clock seconds) has passed."""
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import apps
+from benchmarks import apps, heads
 from benchmarks.cases import BROWSER_HEADERS
 
 if TYPE_CHECKING:
@@ -43,6 +45,12 @@ def h2_gets(number: int, count: int = 1) -> bytes:
     first = 1 + 2 * count * number
     ids = range(first, first + 2 * count, 2)
     return b"".join([h2_frame(1, 5, stream, b"\x82\x86\x84\xbf\xbe") for stream in ids])
+
+
+@cache
+def production_heads() -> tuple[bytes, ...]:
+    """The first heads of the case `production`; no two are the same."""
+    return tuple(islice(heads.requests("production"), 1024))
 
 
 H2_OPENING = (
@@ -86,6 +94,14 @@ SCENARIOS: dict[str, Scenario] = {
             ),
             apps.HELLO,
             number=b"00000000",
+        ),
+        Scenario(
+            "production",
+            "GET, 18 fields of a browser and a proxy",
+            apps.plain,
+            (),
+            apps.HELLO,
+            numbered=lambda number: production_heads()[number % 1024],
         ),
         Scenario("post", "POST of 10 KiB, echoed", apps.echo, (POST + BODY,), BODY),
         Scenario("post-later", "the same, its body after its head", apps.echo, (POST, BODY), BODY),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from asgiserver.asgi.exchange import Exchange
 from asgiserver.asgi.scope import http_scope, websocket_scope
+from asgiserver.http.message import PLAIN
 
 if TYPE_CHECKING:
     from asgiserver.asgi.channel import Channel
@@ -39,7 +40,11 @@ def open_session(
     context.stats.requests += 1
     if head.forwarded is not None and peer_reader is not None:
         peer = peer_reader(head, peer) or peer
-    if head.framing.upgrade == b"websocket" and context.config.ws != "none":
+    if (
+        head.framing is not PLAIN
+        and head.framing.upgrade == b"websocket"
+        and context.config.ws != "none"
+    ):
         return _open_websocket(context, channel, head, peer, websocket)
     return exchange(context, channel, head, http_scope(context, head, peer))
 

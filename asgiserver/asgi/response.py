@@ -125,11 +125,13 @@ class Response:
                 self._owner.body_left_out(head.status)
                 body = b""
             size = len(body)
-            end = not message.get("more_body", False)
+            more = message.get("more_body", False)
             left = self._left
-            if left is not None and (not end or size != left):
-                self._count_down(size, end)
-            last = end and not head.trailers
+            if left is not None and (more or size != left):
+                self._count_down(size, not more)
+            last = not more
+            if head.trailers:
+                last = False
             if state == HEAD:
                 if last and left is None and head.content_length is None and not head.bodyless:
                     head = head.with_length(size)  # the body is whole: there is no need to chunk it
@@ -148,7 +150,7 @@ class Response:
                 if owner.completed():
                     await self._channel.wait_writable()
                 return
-            if end:
+            if not more:
                 self.state = TRAILERS
         elif kind == self.start_event and state == START:
             self._start(message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from asgiserver.h1.encoder import EMPTY_LINE, encode_fields, status_line
-from asgiserver.wire.output import FLUSH_SIZE, Output
+from asgiserver.wire.output import FLUSH_SIZE, JOIN_SIZE, Output
 from asgiserver.wire.sendfile import send_file
 
 if TYPE_CHECKING:
@@ -165,13 +165,10 @@ class H1Channel(Output):
             if end:
                 self.gathered.append(b"0\r\n%b\r\n" % self._trailers)
         self._gathered_size = size = self._gathered_size + size
-        if size >= FLUSH_SIZE:
+        if size >= FLUSH_SIZE or (end and size >= JOIN_SIZE and not self._parser.rest):
             self.flush()
         elif not self.corked:
-            if end:
-                self.send_soon()
-            else:
-                self._turn.add(self)
+            self.turn.add(self)
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send a part of the body from a file; see `Channel.send_file`."""

@@ -21,7 +21,6 @@ from asgiserver.wire.waiting import (
     BODY,
     BODY_BYTES,
     DROPPED,
-    IDLE,
     NOTHING,
     REQUESTS,
     TUNNEL,
@@ -165,7 +164,7 @@ class H1Connection(StreamConnection):
             self._dispatch_pipelined()
         channel.corked = False
         if channel.gathered:
-            channel.send_soon()
+            channel.turn.add(channel)
         if (
             channel.session is not None
             or self.reading is not REQUESTS
@@ -177,8 +176,7 @@ class H1Connection(StreamConnection):
         ):
             self._go_on()
         else:  # HOT 1 %: most requests end here, and this is `arm`
-            self.waiting = IDLE
-            self.deadline = self.context.idle_deadline
+            self.enter_idle()
 
     def _dispatch_parsed(self) -> None:
         """Run the request that exceeded `PIPELINE_TURN` and had to wait for this turn."""
@@ -273,7 +271,9 @@ class H1Connection(StreamConnection):
         """A request begins. Raises `PeerError` when it may not."""
         context, channel = self.context, self._channel
         channel.is_old = head.http_version == "1.0"
-        channel.keep_alive = head.keep_alive and not context.draining
+        channel.keep_alive = head.keep_alive
+        if context.draining:
+            channel.keep_alive = False
         channel.session = open_session(context, channel, head, self.peer, self.peer_reader)
 
     def on_body(self, data: bytes) -> None:
@@ -323,9 +323,8 @@ class H1Connection(StreamConnection):
             elif self.ended:
                 self._end_of_input()
             self.arm()
-        else:  # HOT 1 %: this is what `arm` would find and `enter`, with two calls less
-            self.waiting = IDLE
-            self.deadline = self.context.idle_deadline
+        else:  # HOT 1 %: this is what `arm` would find
+            self.enter_idle()
 
     def _discard_body(self) -> None:
         """Read and drop the rest of the body of a request that is answered."""

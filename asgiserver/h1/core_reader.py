@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from asgiserver.h1.framing import H1RequestHead
-from asgiserver.h1.head_reader import END, HeadReader
+from asgiserver.h1.head_reader import HeadReader
 from asgiserver.http.message import PLAIN, Framing
 from asgiserver.speedups import _core
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from asgiserver.h1.head_reader import HeadParser, Limits
 
 _CLOSE, _CHUNKED, _OLD = _core.CLOSE, _core.CHUNKED, _core.OLD
-_EXPECT, _TRAILERS = _core.EXPECT, _core.TRAILERS
+_EXPECT, _TRAILERS, _LENGTH = _core.EXPECT, _core.TRAILERS, _core.LENGTH
 
 
 def _framing_of(facts: int, content_length: int = 0, upgrade: bytes = b"") -> Framing:
     """The framing that the core has found: `facts` are its bits."""
-    if not facts:  # as of most bodies
+    if facts == _LENGTH:  # as of most bodies
         return Framing(content_length > 0, content_length, False, False, upgrade)
     chunked = facts & _CHUNKED > 0
     return Framing(
@@ -37,9 +37,7 @@ def _framing_of(facts: int, content_length: int = 0, upgrade: bytes = b"") -> Fr
 
 # By facts, for all requests that have no length and no upgrade. HTTP/1.0 is a fact too, so that
 # nothing of it is PLAIN.
-_FACTS = range((_CLOSE | _CHUNKED | _EXPECT | _TRAILERS | _OLD) + 1)
-_FRAMINGS = (PLAIN, *map(_framing_of, _FACTS[1:]))
-_KEEP_ALIVE = [not facts & _CLOSE for facts in _FACTS]
+_FRAMINGS = (PLAIN, *map(_framing_of, range(1, _LENGTH)))
 
 
 class CoreReader(HeadReader):
@@ -58,14 +56,15 @@ class CoreReader(HeadReader):
 
     def read_whole(self, data: bytes) -> H1RequestHead | None:
         """See `HeadReader.read_whole`: the core finds the end of a head while it reads the head."""
-        if not data.endswith(END):
-            return None
         found = _core.read_head(data, self._most, self._keeps)
         if found is None:
             return None
         method, target, version, fields, facts, length, upgrade, forwarded, parts = found
-        framing = _framing_of(facts, length, upgrade) if length or upgrade else _FRAMINGS[facts]
-        request = H1RequestHead(method, target, version, fields, framing, forwarded, parts)
+        request = H1RequestHead(method, target, version, fields, PLAIN, forwarded, parts)
         if facts:
-            request.keep_alive = _KEEP_ALIVE[facts]
+            request.keep_alive = not facts & _CLOSE
+            if facts < _LENGTH:
+                request.framing = _FRAMINGS[facts]
+            else:
+                request.framing = _framing_of(facts, length, upgrade)
         return request

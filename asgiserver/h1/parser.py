@@ -59,6 +59,7 @@ class RequestParser:
         "_chunks",
         "_left",
         "_limits",
+        "_longest_line",
         "_read",
         "_read_whole",
         "_scanned",
@@ -73,6 +74,7 @@ class RequestParser:
         self._read = reader.read
         self._read_whole = reader.read_whole
         self._limits = reader.limits
+        self._longest_line = reader.limits.line
         self._state = _HEAD
         self.rest = b""  # kept: the beginning of a head, or what came after the last request
         self.in_body = False
@@ -105,7 +107,7 @@ class RequestParser:
                     self._feed_body(data, 0)
             elif (
                 self.rest
-                or len(data) > self._limits.line
+                or len(data) > self._longest_line
                 or (request := self._read_whole(data)) is None
             ):
                 self._feed_head(self.rest + data)

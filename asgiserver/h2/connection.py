@@ -150,8 +150,7 @@ class H2Connection(StreamConnection):
             self.arm()
         else:  # a request has come, and is answered
             self._last_stream = codec.ids.last
-            self.waiting = IDLE
-            self.deadline = self.context.idle_deadline
+            self.enter_idle()
 
     def eof_received(self) -> bool:
         """The client has closed its sending side: it is gone, as it sends no windows any more."""

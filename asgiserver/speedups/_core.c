@@ -9,7 +9,7 @@
 
 /* `asgiserver.speedups.BUILD` has to be the same: change both whenever what the functions and types
    of this module take or give changes. */
-enum { BUILD = 4 };
+enum { BUILD = 5 };
 
 PyObject *lower_bytes_of(Span span) {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
@@ -218,6 +218,7 @@ static int add_constants(PyObject *module) {
         {"EXPECT", FACT_EXPECT},
         {"TRAILERS", FACT_TRAILERS},
         {"OLD", FACT_OLD},
+        {"LENGTH", FACT_LENGTH},
         {"LONGEST_NAME", LONGEST_NAME},
         {"MOST_LINES", MOST_LINES},
     };

@@ -4,6 +4,7 @@ CHUNKED: int
 EXPECT: int
 TRAILERS: int
 OLD: int
+LENGTH: int
 LONGEST_NAME: int
 MOST_LINES: int
 

@@ -60,6 +60,10 @@ static inline bool span_is(Span span, const char *text, size_t size) {
     return span.size == size && memcmp(span.begin, text, size) == 0;
 }
 
+static inline bool span_ends_with(Span span, const char *text, size_t size) {
+    return span.size >= size && memcmp(span.begin + (span.size - size), text, size) == 0;
+}
+
 /* Whether it is `text`, which is lower case, in whatever case. */
 static inline bool span_is_lower(Span span, const char *text, size_t size) {
     if (span.size != size) {

@@ -312,6 +312,9 @@ static bool conclude(Head *head, const Said *said) {
         }
         head->facts |= FACT_CHUNKED;
     }
+    if (head->content_length > 0) {
+        head->facts |= FACT_LENGTH;
+    }
     if (said->connection & HAS_CLOSE) {
         head->facts |= FACT_CLOSE;
     } else if (said->connection & HAS_KEEP_ALIVE) {
@@ -320,11 +323,12 @@ static bool conclude(Head *head, const Said *said) {
     if (modern) {
         if (said->connection & HAS_UPGRADE) {
             head->upgrade = said->upgrade;
+            head->facts |= head->upgrade.size > 0 ? FACT_UPGRADE : 0;
         }
         if (said->te & HAS_TRAILERS) {
             head->facts |= FACT_TRAILERS;
         }
-        bool has_body = head->content_length > 0 || head->facts & FACT_CHUNKED;
+        bool has_body = head->facts & (FACT_LENGTH | FACT_CHUNKED);
         if (has_body && was_seen(said, EXPECT)) {
             head->facts |= FACT_EXPECT;
         }
@@ -344,7 +348,8 @@ bool scan_head(
     if (most_fields > MOST_LINES) {
         most_fields = MOST_LINES;
     }
-    if (!scan_request_line(&reader, head)) {
+    /* A head of which a part is missing, or with a body, is not worth reading. */
+    if (!span_ends_with(bytes, "\r\n\r\n", 4) || !scan_request_line(&reader, head)) {
         return false;
     }
     while (!take_text(&reader, "\r\n", 2)) {

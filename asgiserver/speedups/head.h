@@ -63,13 +63,16 @@ int find_name(const NameTable *table, Span name);
 /* The index in `common_names` of exactly this name, or -1. */
 int find_common_name(const NameTable *table, Span name);
 
-/* Facts of the framing. None of them is what most requests are: HTTP/1.1, kept alive, no body. */
+/* Facts of the framing. None of them is what most requests are: HTTP/1.1, kept alive, no body, no
+   upgrade. */
 enum {
     FACT_CLOSE = 1,
     FACT_CHUNKED = 2,
     FACT_EXPECT = 4, /* 100-continue, and there is a body */
     FACT_TRAILERS = 8, /* TE says so */
     FACT_OLD = 16, /* HTTP/1.0 */
+    FACT_LENGTH = 32, /* of a body that is not empty */
+    FACT_UPGRADE = 64,
 };
 
 typedef struct {

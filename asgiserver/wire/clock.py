@@ -66,7 +66,7 @@ class CoarseClock:
             callback()
         if late > TICK:
             for connection in self._connections():
-                connection.deadline += late
+                connection.extend(late)
         self._handle = self._loop.call_later(TICK, self._tick)
         for connection in list(self._connections()):
             if connection.deadline <= now:

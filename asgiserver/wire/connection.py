@@ -59,7 +59,8 @@ UNKNOWN = Peer(None, None)
 class StreamConnection(asyncio.Protocol):
     """A connection as its transport and its server see it; a subclass speaks a protocol.
 
-    The pair (`waiting`, `deadline`) is written by `enter` and `credit`, and where a state is known.
+    The pair (`waiting`, `deadline`) is written by `enter` and `enter_idle`, and passed on by
+    `take_over`; `credit` and `extend` move the deadline. Nobody else writes it.
     `paused` holds the reasons for which reading is paused, one bit each. `drop_left` is how many
     bytes may still be read and dropped; it is set when the dropping begins. `peer_reader` reads
     what proxies say of a request.
@@ -185,7 +186,7 @@ class StreamConnection(asyncio.Protocol):
         self.output.lost()
         if self.reading is not NOTHING:
             self._stop_reading()
-        self.waiting, self.deadline = NOT_OPEN, math.inf
+        self.enter(NOT_OPEN)
         self.context.lost(self)
 
     def pause_writing(self) -> None:
@@ -205,10 +206,19 @@ class StreamConnection(asyncio.Protocol):
         if waiting >= READER:
             self._unread = self.output.transport.get_write_buffer_size()
 
+    def enter_idle(self) -> None:
+        """HOT 1 %: `enter` for IDLE, which each request does."""
+        self.waiting = IDLE
+        self.deadline = self.context.idle_deadline
+
     def credit(self, received: int) -> None:
         """Extend the deadline of BODY by what `received` bytes are worth."""
         now = self.context.clock.now
         self.deadline = credited(self.deadline, received, now, self._times)
+
+    def extend(self, seconds: float) -> None:
+        """Move the deadline: the loop was blocked for so long, and the client is not to blame."""
+        self.deadline += seconds
 
     def on_deadline(self, now: float) -> None:
         """The deadline has passed; called by the clock."""

@@ -97,12 +97,12 @@ class Output:
         "_gathered_size",
         "_join_size",
         "_loop",
-        "_turn",
         "_turn_spent",
         "_waiters",
         "corked",
         "gathered",
         "transport",
+        "turn",
         "turn_left",
         "writable",
         "write_paused",
@@ -112,7 +112,7 @@ class Output:
 
     def __init__(self, turn: OutputTurn) -> None:
         self._loop = turn.loop
-        self._turn = turn
+        self.turn = turn
         self.gathered: list[bytes] = []  # small parts may be put here before `write`
         self._gathered_size = 0
         self.turn_left = TURN_SIZE
@@ -143,7 +143,7 @@ class Output:
         if self._gathered_size >= JOIN_SIZE:
             self.flush()
         else:
-            self._turn.add(self)
+            self.turn.add(self)
 
     def flush(self) -> None:
         """Write what has been gathered, in one call."""

@@ -35,6 +35,9 @@ class FakeConnection:
         self.deadline = deadline
         self.called = []
 
+    def extend(self, seconds):
+        self.deadline += seconds
+
     def on_deadline(self, now):
         self.called.append(now)
         self.deadline = float("inf")

@@ -1,8 +1,10 @@
 """For whom a connection waits: by table, and by clients that hypothesis plays."""
 
+import ast
 import asyncio
 import math
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -173,6 +175,32 @@ def test_each_byte_of_a_body_is_a_credit_up_to_the_whole_timeout():
     assert credited(110.0, 0, 100.0, times) == 110.0
     assert credited(110.0, 240, 100.0, times) == 111.0
     assert credited(110.0, 1_000_000, 100.0, times) == 130.0
+
+
+def written(path):
+    """The functions of a module that set a connection's `waiting` or `deadline`."""
+    for function in ast.walk(ast.parse(path.read_text())):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            stored = [
+                node.attr
+                for node in ast.walk(function)
+                if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+            ]
+            if "waiting" in stored or "deadline" in stored:
+                yield function.name
+
+
+def test_nobody_but_the_connection_writes_the_pair():
+    package = Path(waiting.__file__).parent.parent
+    found = {
+        path.relative_to(package).as_posix(): set(functions)
+        for path in package.rglob("*.py")
+        if (functions := [*written(path)]) and path.parent.name != "log"  # bytes that wait there
+    }
+    assert found == {
+        "wire/connection.py": {"__init__", "enter", "enter_idle", "credit", "extend", "take_over"},
+        "h2/channel.py": {"tick"},  # the pair of a stream, by the same table
+    }
 
 
 # What fell out of the table: each held a connection for ever.
