@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WAIT = 15.0
+WAIT = 40.0
 """Seconds after which a test gives up waiting for the process."""
 
 
@@ -65,18 +65,17 @@ class Command:
 
     def wait_output(self, text):
         """Wait until `text` is in the output."""
-        deadline = time.monotonic() + WAIT
-        while text not in self.output:
-            assert self.process.poll() is None, self.output
-            assert time.monotonic() < deadline, self.output
-            time.sleep(0.01)
+        self.wait_matches(re.escape(text), 1)
 
     def wait_matches(self, pattern, count):
-        """Wait until `count` lines of the output match `pattern`."""
+        """Wait until `pattern` is `count` times in the output, whose lines are looked at alone."""
         expression = re.compile(pattern, re.MULTILINE)
         deadline = time.monotonic() + WAIT
-        while len(expression.findall(self.output)) < count:
-            assert self.process.poll() is None, self.output
+        while True:
+            has_ended = self.process.poll() is not None  # first: what it prints last comes before
+            if len(expression.findall(self.output)) >= count:
+                return
+            assert not has_ended, self.output
             assert time.monotonic() < deadline, self.output
             time.sleep(0.01)
 

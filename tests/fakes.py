@@ -12,7 +12,7 @@ from asgiserver.context import ServerContext
 from asgiserver.server.limits import apply_limits
 from asgiserver.server.wires import make_wires
 
-WAIT = 5.0
+WAIT = 20.0
 """Seconds after which a test gives up waiting; no result depends on how long anything takes."""
 
 

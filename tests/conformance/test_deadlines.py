@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fakes import turns, until
+from fakes import WAIT, turns, until
 
 START = {"type": "http.response.start", "status": 200}
 PART = {"type": "http.response.body", "body": b"part", "more_body": True}
@@ -151,7 +151,7 @@ async def test_an_application_that_takes_too_long_is_504(wire, begun, caplog, mo
     await until(lambda: session.age >= 0.001)
     stream.advance(1)
     reply = await stream.reply()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await cancelled.wait()
     assert stream.record.outcome == "timeout"
     assert "Timed out: GET /" in caplog.text

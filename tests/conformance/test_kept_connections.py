@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from fakes import until
+from fakes import WAIT, until
 
 from asgiserver.server.proxy import make_proxies
 
@@ -206,7 +206,7 @@ async def test_on_disconnect_is_chosen_for_one_request_alone(wire):
     client.request()
     await until(lambda: client.context.running)
     client.leave()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await ended.wait()
     assert not cancelled
 

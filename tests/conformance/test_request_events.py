@@ -4,7 +4,7 @@ import asyncio
 from time import perf_counter
 
 import pytest
-from fakes import turns, until
+from fakes import WAIT, turns, until
 
 from asgiserver.errors import ClientDisconnected
 
@@ -101,7 +101,7 @@ async def test_several_tasks_may_wait(wire):
 
     ended = asyncio.Event()
     await wire.request(app).reply()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await ended.wait()
 
 
@@ -312,7 +312,7 @@ async def test_on_disconnect_cancel(wire, caplog):
     stream = wire.request(app, on_disconnect="cancel")
     await turns()
     stream.leave()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await cancelled.wait()
     assert (stream.record.status, stream.record.outcome) == (499, "client_gone")
     assert not caplog.records
@@ -332,7 +332,7 @@ async def test_on_disconnect_cancel_spares_work_after_the_response(wire):
     stream.leave()
     await turns()
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await done.wait()
 
 
@@ -349,7 +349,7 @@ async def test_work_goes_on_by_default_when_the_client_leaves(wire):
     stream.leave()
     await turns()
     go.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await done.wait()
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-DEADLINE = 20.0
+DEADLINE = 40.0
 
 APP = """
 import os

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDED_IN = 20  # seconds; far more than a request or a stop takes
+ENDED_IN = 40  # seconds; far more than a request or a stop takes
 
 
 class Running:

@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 import pytest
+from fakes import WAIT
 
 from asgiserver.asgi import files
 from asgiserver.asgi.files import INLINE_SIZE, open_path, part_of
@@ -157,12 +158,12 @@ class TestOpening:
 
         def slow(*args):
             opening.set()
-            assert go.wait(5)
+            assert go.wait(WAIT)
             return real(*args)
 
         monkeypatch.setattr(files, "_part", slow)
         task = asyncio.create_task(open_path(large, None))
-        await asyncio.to_thread(opening.wait, 5)
+        await asyncio.to_thread(opening.wait, WAIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -427,7 +428,7 @@ class TestMeanwhile:
 
         def slow(*args):
             Held.opening.set()
-            assert Held.go.wait(5)
+            assert Held.go.wait(WAIT)
             return real(*args)
 
         monkeypatch.setattr(files, "_part", slow)
@@ -467,7 +468,7 @@ class TestMeanwhile:
 
         peer = connect(app)
         peer.get()
-        await asyncio.to_thread(held.opening.wait, 5)
+        await asyncio.to_thread(held.opening.wait, WAIT)
         peer.reset()
         held.go.set()
         assert isinstance(await raised.get(), ClientDisconnected)
@@ -478,7 +479,7 @@ class TestMeanwhile:
         async def app(scope, receive, send):
             await send(START)
             sending = asyncio.create_task(send(path_of(large)))
-            await asyncio.to_thread(held.opening.wait, 5)
+            await asyncio.to_thread(held.opening.wait, WAIT)
             for message in (
                 START,
                 {"type": "http.response.body"},
@@ -503,7 +504,7 @@ class TestMeanwhile:
 
         peer = connect(app)
         peer.get()
-        await asyncio.to_thread(held.opening.wait, 5)
+        await asyncio.to_thread(held.opening.wait, WAIT)
         (session,) = peer.context.running.values()
         session.cancel("timeout")
         assert (await peer.reply()).status == 504

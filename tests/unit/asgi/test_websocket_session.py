@@ -7,6 +7,7 @@ import logging
 import zlib
 
 import pytest
+from fakes import WAIT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ws_peer import BINARY, CLOSE, CONT, PING, PONG, TEXT, close_frame, frame, server_frames
@@ -107,7 +108,7 @@ class Peer:
     async def end(self):
         """Lose the connection and let the application end."""
         self.session.disconnect("client_gone")
-        await asyncio.wait_for(self.task, 5)
+        await asyncio.wait_for(self.task, WAIT)
 
 
 class App:
@@ -936,7 +937,7 @@ def test_invariants(steps, codec):
             assert channel.taken <= fed
         session.disconnect("client_gone")
         app.reading.set()
-        await asyncio.wait_for(peer.task, 5)
+        await asyncio.wait_for(peer.task, WAIT)
         kinds = [message["type"] for message in app.received]
         assert kinds.count("websocket.connect") == kinds.count("websocket.disconnect") == 1
         assert kinds[-1] == "websocket.disconnect"

@@ -4,7 +4,7 @@ import asyncio
 import gc
 
 import pytest
-from fakes import FakePeer, FakeServer, turns, until
+from fakes import WAIT, FakePeer, FakeServer, turns, until
 from h2_client import H2Client
 from ws_peer import TEXT
 
@@ -175,7 +175,7 @@ async def test_a_waiting_send_raises_after_a_reset(client_of):
     await turns()
     assert not raised.is_set()
     stream.reset()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(WAIT):
         await raised.wait()
 
 

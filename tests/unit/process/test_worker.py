@@ -7,6 +7,7 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from fakes import WAIT
 
 from asgiserver.config.fields import Config
 from asgiserver.metrics.figures import Counters
@@ -60,12 +61,12 @@ async def test_what_was_just_accepted_is_waited_for(worker, served, last):
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(served.stopped.wait(), 0.1)
     served.has_clients = False
-    await asyncio.wait_for(served.stopped.wait(), 5)
+    await asyncio.wait_for(served.stopped.wait(), WAIT)
 
 
 async def test_nobody_is_waited_for_longer_than_ordered(worker, served):
     worker._on_order(Stop("restart", delay=0.05))
-    await asyncio.wait_for(served.stopped.wait(), 5)
+    await asyncio.wait_for(served.stopped.wait(), WAIT)
     assert served.has_clients
 
 

@@ -5,6 +5,7 @@ import os
 import threading
 
 import pytest
+from fakes import WAIT
 
 from asgiserver import Config, ConfigError
 from asgiserver.server.application import load
@@ -356,7 +357,7 @@ class TestAnswers:
 
         def slow(*args):
             looking.set()
-            assert go.wait(5)
+            assert go.wait(WAIT)
             return real(*args)
 
         monkeypatch.setattr("asgiserver.static.app.find", slow)
@@ -364,7 +365,7 @@ class TestAnswers:
         scope = {"type": "http", "method": "GET", "path": "/large.bin", "root_path": ""}
         layer = StaticFiles(application, [f"/={root}"])
         task = asyncio.create_task(layer({**scope, "headers": []}, None, None))
-        await asyncio.to_thread(looking.wait, 5)
+        await asyncio.to_thread(looking.wait, WAIT)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
