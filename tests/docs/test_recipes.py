@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import signal
-import socket
 import tomllib
 import urllib.request
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 import yaml
 from cli_server import Command
 from pki import Authority
+from ports import held_port
 from recipes import blocks, program, recipe, run
 
 if TYPE_CHECKING:
@@ -125,9 +125,7 @@ def test_the_container_listens_where_the_platform_says(
     (command,) = re.findall(r"^CMD (.+)$", text, re.MULTILINE)
     name, *args = json.loads(command)
     assert name == "asgiserver"
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        free = sock.getsockname()[1]
+    free = held_port()
     if environment:
         environment = {"PORT": str(free)}
     else:
@@ -136,7 +134,7 @@ def test_the_container_listens_where_the_platform_says(
     server = Command(tmp_path, *args, env=variables | environment)
     try:
         server.wait_ready()
-        with urllib.request.urlopen(f"http://127.0.0.1:{free}/", timeout=10) as response:
+        with urllib.request.urlopen(f"http://127.0.0.1:{free}/", timeout=30) as response:
             assert response.read() == b"hello"
         server.kill(signal.SIGTERM)
         assert server.wait() == 0

@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from ports import held_port
 from process_server import ServerProcess
 
 # It waits at a gate for as long as the test has that locked.
@@ -47,12 +48,6 @@ MODES = [(), ("--supervise",), ("--workers", "2"), ("--workers", "2", "--preload
 def folder(tmp_path):
     (tmp_path / "app.py").write_text(APP)
     return tmp_path
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 def start_second(folder, *options):
@@ -115,7 +110,7 @@ def get(address):
     ids=lambda value: value if isinstance(value, str) else " ".join(value),
 )
 def test_it_is_refused_before_it_runs_any_code_whenever_it_comes(folder, gates, mode, where):
-    port = free_port()
+    port = held_port()
     path = folder / "s"
     options = ("--uds", str(path)) if where == "uds" else ("--port", str(port))
     address = str(path) if where == "uds" else ("127.0.0.1", port)
@@ -150,7 +145,7 @@ def test_a_socket_whose_owner_was_killed_is_taken_over(folder, mode):
 
 @pytest.mark.parametrize("mode", [(), ("--workers", "2")], ids=" ".join)
 def test_a_port_with_connections_of_the_last_server_is_free_for_the_next(folder, mode):
-    port = free_port()
+    port = held_port()
     with ServerProcess(folder, "--port", str(port), *mode) as first:
         first.ready()
         client = socket.create_connection(("127.0.0.1", port))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from cli_server import ROOT, Command
+from ports import held_port
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "system"))
-from proxies import Proxy, free_port, program  # noqa: E402
+from proxies import Proxy, program  # noqa: E402
 
 NOTICING = (
     "listening",
@@ -151,7 +152,7 @@ class TestAStreamThatWaits:
         server.wait_stopped()
 
     async def test_is_stopped_through_nginx(self, server, tmp_path):
-        port = free_port()
+        port = held_port()
         config = tmp_path / "nginx.conf"
         config.write_text(NGINX.format(folder=tmp_path, port=port, upstream=server.address))
         command = [program("nginx"), "-p", str(tmp_path), "-c", str(config), "-e", "stderr"]

@@ -5,13 +5,12 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 
 import pytest
 
-ENOUGH = 10.0
+ENOUGH = 30.0
 """Seconds after which a test gives up waiting for a proxy."""
 
 
@@ -40,12 +39,6 @@ async def echo(scope, receive, send):
     fields = [(b"content-type", b"application/json"), (b"x-received", b"%d" % size)]
     await send({"type": "http.response.start", "status": 200, "headers": fields})
     await send({"type": "http.response.body", "body": body})
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Proxy:

@@ -7,7 +7,8 @@ import ssl
 import httpx
 import pytest
 from pki import Authority
-from proxies import Proxy, echo, free_port, program
+from ports import held_port
+from proxies import Proxy, echo, program
 from websockets.asyncio.client import connect
 
 FRAME = """
@@ -29,7 +30,7 @@ backend app
 
 
 def haproxy(tmp_path, upstream, *, mode="http", defaults="", bind="", backend="", server=""):
-    port = free_port()
+    port = held_port()
     config = tmp_path / "haproxy.cfg"
     config.write_text(
         FRAME.format(

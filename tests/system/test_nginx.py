@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from pki import Authority
-from proxies import Proxy, echo, free_port, program
+from ports import held_port
+from proxies import Proxy, echo, program
 from websockets.asyncio.client import connect
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "deployment" / "nginx.md"
@@ -50,7 +51,7 @@ ALL_FIELDS = """
 
 
 def nginx(tmp_path, upstream, *, tls=None, more=""):
-    port = free_port()
+    port = held_port()
     http = documented().replace("unix:/run/shop/shop.sock", upstream)
     http = http.replace("proxy_http_version 1.1;", f"proxy_http_version 1.1; {more}")
     http = http.replace("listen 80;", f"listen 127.0.0.1:{port};")

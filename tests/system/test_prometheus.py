@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 from admin_client import admin_of
+from ports import held_port
 from process_server import ServerProcess
-from proxies import Proxy, free_port, program
+from proxies import Proxy, program
 
 FOLDER = Path(__file__).parents[2] / "examples" / "monitoring"
 ENOUGH = 30.0  # seconds
@@ -61,7 +62,7 @@ def test_promtool_finds_no_fault_with_the_names(tmp_path):
 @pytest.mark.parametrize("workers", ["1", "2"])
 async def test_prometheus_scrapes_a_server(tmp_path, workers):
     command = program("prometheus")
-    port = free_port()
+    port = held_port()
     with ServerProcess(tmp_path, "--admin", "127.0.0.1:0", "--workers", workers) as server:
         target = urlsplit(admin_of(server.ready()).address).netloc
         for _ in range(7):

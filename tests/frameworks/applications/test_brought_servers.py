@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -18,6 +17,7 @@ import time
 import httpx
 import pytest
 from mcp import Client
+from ports import held_port
 
 WAIT = 120  # seconds for a start, as some of them import for long on a busy machine
 END = 30  # seconds for a stop
@@ -183,9 +183,7 @@ class Brought:
 
 @pytest.fixture
 def port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return held_port()
 
 
 @pytest.fixture
