@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DEADLINE = 20.0  # seconds for anything that must happen
+DEADLINE = 40.0  # seconds for anything that must happen
 
 APP = """
 import asyncio, json, os, signal, sys, time
@@ -30,6 +30,8 @@ async def app(scope, receive, send):
         await receive()
         if os.path.exists("slow"):
             await asyncio.sleep(float(open("slow").read()))
+        while os.path.exists("held"):
+            await asyncio.sleep(0.01)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         with open("shutdowns", "a") as file:
@@ -48,6 +50,9 @@ async def answer(scope, receive, send):
     path, _, argument = scope["path"][1:].partition("/")
     if path == "block":
         time.sleep(float(argument))
+    elif path == "hold":
+        while os.path.exists(argument):
+            time.sleep(0.01)
     elif path == "exit":
         os._exit(int(argument))
     elif path == "sleep":
@@ -217,6 +222,13 @@ class ServerProcess:
 
     def fd_count(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+
+def replace(file: Path, text: str) -> None:
+    """Write a file as a whole, so that nobody who watches it sees it empty."""
+    new = file.with_name(f"{file.name}.new")
+    new.write_text(text)
+    new.replace(file)
 
 
 def child_pids(pid: int) -> list[int]:

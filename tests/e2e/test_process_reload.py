@@ -7,7 +7,7 @@ import signal
 import threading
 
 import pytest
-from process_server import ServerProcess
+from process_server import DEADLINE, ServerProcess, replace
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect as connect_websocket
 
@@ -26,7 +26,7 @@ def environ(request, tmp_path_factory):
 
 def change(folder, old, new):
     source = folder / "app.py"
-    source.write_text(source.read_text().replace(old, new))
+    replace(source, source.read_text().replace(old, new))
 
 
 def test_reloads_what_changed_and_survives_a_syntax_error(tmp_path, environ):
@@ -74,7 +74,7 @@ def test_open_streams_do_not_block_a_reload(tmp_path):
             change(tmp_path, "VERSION = 1", "VERSION = 22")
             server.see("Restart complete")
             with pytest.raises(ConnectionClosed) as closed:
-                client.recv(5)
+                client.recv(DEADLINE)
             assert closed.value.rcvd.code == 1012
         assert server.get()["version"] == 22
         stream.close()

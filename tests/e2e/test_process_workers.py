@@ -11,7 +11,7 @@ import threading
 import pytest
 from process_server import APP, ServerProcess, wait_until_gone
 
-STUCK = ("--timeout-worker-stuck", "0.8")
+STUCK = ("--timeout-worker-stuck", "2")  # longer than a busy machine keeps a worker waiting
 
 
 def test_serves_with_workers_and_stops_without_leftovers(tmp_path):
@@ -87,7 +87,7 @@ def test_a_blocked_loop_is_found_described_and_replaced(tmp_path, loop):
         client = server.send_request("/block/600")
         server.see("event loop blocked")
         # The other one takes all new connections.
-        assert len({server.get(timeout=5)["pid"] for _ in range(10)}) == 1
+        assert len({server.get()["pid"] for _ in range(10)}) == 1
         server.see("is doing this:")
         server.see(r"app\.py\", line \d+ in answer")  # the thread
         server.see("GET /block/600 ")  # the request
@@ -117,7 +117,7 @@ def test_a_paused_supervisor_blames_nobody(tmp_path):
         for pid in (server.process.pid, *workers):
             os.kill(pid, signal.SIGSTOP)
         with pytest.raises(AssertionError, match="not seen"):
-            server.see("anything", deadline=3.5)
+            server.see("anything", deadline=5)
         for pid in (*workers, server.process.pid):
             os.kill(pid, signal.SIGCONT)
         server.signal(signal.SIGTTIN)
@@ -143,7 +143,7 @@ def test_a_crash_loop_ends_the_server_while_the_good_worker_serves_on(tmp_path):
         server.ready()
         (tmp_path / "broken").touch()
         os.kill(server.worker_pids()[0], signal.SIGKILL)
-        for count in range(1, 5):
+        for count in range(1, 4):  # it ends with the fifth
             server.see("could not start: .*the application is broken", count)
             assert server.get()["pid"]
         server.see("5 workers failed within 60 s")
@@ -272,6 +272,7 @@ def test_preload_imports_once_and_shares_memory(tmp_path, workers):
         os.kill(server.worker_pids()[0], signal.SIGKILL)
         server.see("is ready", workers + 1)
         server.restart()
+        server.see("has ended", workers)  # until then an old one takes what comes to it
         assert server.get()["pid"] in server.worker_pids()
         assert server.stop() == 0
     assert (tmp_path / "imports").read_text() == "x"
@@ -309,10 +310,10 @@ def test_recycles_by_age(tmp_path):
     with ServerProcess(tmp_path, "--workers", "2", "--max-worker-age", "2") as server:
         server.ready()
         first = set(server.worker_pids())
-        server.see(r"is replaced: it is [23] s old", 2)
+        server.see(r"is replaced: it is ([2-9]|\d\d+) s old", 2)
         server.see("has ended", 2)
         assert not first & set(server.worker_pids())
-        assert server.get()["pid"] in server.worker_pids()
+        assert server.get()["pid"] not in first
         assert server.stop() == 0
 
 

@@ -64,7 +64,9 @@ def loop_modules():
 def served(folder, *options):
     """A server, and its address."""
     (folder / "served.py").write_text(APP)
-    command = Command(folder, "served:app", "--port", "0", *options, ready=False)
+    # On a busy machine the loop may stand still for a moment; a stall is told by further modules.
+    options = ("--port", "0", "--loop-stall-warn", "1h", *options)
+    command = Command(folder, "served:app", *options, ready=False)
     try:
         command.wait_output("Serving on http://")
         yield command, command.output.partition("Serving on ")[2].split()[0]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from process_server import DEADLINE, ServerProcess
+from process_server import DEADLINE, ServerProcess, replace
 
 from asgiserver.config.options import FIELDS, flag_names
 from asgiserver.config.values import LARGEST
@@ -160,7 +160,7 @@ def test_a_service_whose_directory_was_deleted_goes_on(release, options):
         server.see("The new supervisor .* failed, this one goes on", since=since)
         assert server.get()["version"] == 1
         if options == ["--reload"]:
-            (release.parent / "app.py").write_text("from process_server import APP\nexec(APP)\n\n")
+            replace(release.parent / "app.py", "from process_server import APP\nexec(APP)\n\n")
             server.see("changed, reloading")
             server.see(SERVES, 2, since=since)
         else:

@@ -11,7 +11,7 @@ import time
 
 import pytest
 from cli_server import Command
-from process_server import DEADLINE, ServerProcess
+from process_server import DEADLINE, ServerProcess, replace
 
 from asgiserver import __version__
 
@@ -143,6 +143,7 @@ def test_force_color_colours_a_file(tmp_path):
 def test_the_stop_of_four_workers_takes_three_lines_at_most(tmp_path):
     with ServerProcess(tmp_path, "--workers", "4").ready() as server:
         server.see("is ready after", 4)
+        server.see("Serving on")
         since = len(server.lines)
         assert server.stop() == 0
         last = [re.sub(rf"^{STAMP} ", "", line) for line in server.lines[since:]]
@@ -164,10 +165,10 @@ def test_a_reload_takes_two_lines(tmp_path):
         server.see("Serving on")
         since = len(server.lines)
         app = tmp_path / "app.py"
-        app.write_text(app.read_text().replace("VERSION = 1", "VERSION = 2"))
+        replace(app, app.read_text().replace("VERSION = 1", "VERSION = 22"))
         server.see("Restart complete", since=since)
         last = [re.sub(rf"^{STAMP} ", "", line) for line in server.lines[since:]]
-        assert server.get()["version"] == 2
+        assert server.get()["version"] == 22
     assert last[0] == "INFO     app.py changed, reloading"
     assert re.fullmatch(r"INFO     Restart complete after [\d.]+ s", last[1])
     assert len(last) == 2

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from cli_server import ROOT, Command
+from process_server import replace
 from program import run_program
 
 APP = """
@@ -107,7 +108,7 @@ def test_a_change_reaches_a_child_of_the_program_s_own_supervisor(start, tmp_pat
     (tmp_path / "main.py").write_text(RELOAD)
     command, address = start("exec", "python", "main.py")
     assert command.get("/", address).endswith(b"tea")
-    (tmp_path / "app.py").write_text(APP.replace("tea", "coffee"))
+    replace(tmp_path / "app.py", APP.replace("tea", "coffee"))
     command.wait_output("Changed: app.py")
     command.wait_matches("in a child", 2)
     command.wait_matches("Serving on ", 2)

@@ -4,24 +4,36 @@ import pytest
 from program import run_program
 
 PROGRAM = """
-import asyncio, json, socket, sys, threading, time, urllib.request
+import asyncio, json, logging, os, socket, sys, threading, urllib.request
 import asgiserver
 
+reader, writer = os.pipe()
 
-def pause(seconds):
-    time.sleep(seconds)
+
+def pause():
+    os.read(reader, 1)  # until the log names it
 
 
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         raise NotImplementedError
-    pause(1)
+    pause()
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": b"done"})
 
 
 def get(address):
     return urllib.request.urlopen(address + "/pause").read()
+
+
+class Opener(logging.StreamHandler):
+    def emit(self, record):
+        super().emit(record)
+        if "has been blocked" in record.getMessage():
+            os.write(writer, b"x")
+
+
+logging.getLogger("asgiserver").addHandler(Opener())
 
 
 def show(server):
@@ -60,7 +72,7 @@ def test_a_server_in_a_program_is_watched(tmp_path, way):
     (tmp_path / "program.py").write_text(PROGRAM + WAYS[way])
     ended = run_program(tmp_path, "program.py")
     assert ended.code == 0, ended.output
-    assert "in program.py:7 pause, by GET /pause (" in ended.output
+    assert "in program.py:9 pause, by GET /pause (" in ended.output
     assert "was blocked for" in ended.output
     assert "\n1 {" in ended.output
     assert "\nTrue\n" in ended.output
