@@ -50,7 +50,7 @@ def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
         **options,  # type: ignore[call-overload]
     )

@@ -86,7 +86,7 @@ def options(command: list[str], **variables: str) -> dict[str, Any]:
         env=environment(**variables),
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=110,
     )
     assert done.returncode == 0, done.stderr
     return tomllib.loads(done.stdout)

@@ -18,7 +18,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "deploy"
 
 def passes(*command: str, cwd: Path = FOLDER) -> str:
     """Run a command that has to say nothing but that all is well, and return its output."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "warn" not in done.stderr.lower(), done.stderr
     return done.stdout
@@ -53,7 +53,7 @@ def test_systemd(tmp_path):
         text = text.replace("/srv/chat/venv/bin/asgiserver", sys.executable)
         (tmp_path / name).write_text(text)
     units = (str(tmp_path / name) for name in ("chat.service", "chat.socket"))
-    done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, timeout=50)
+    done = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, timeout=110)
     found = [line for line in done.stderr.splitlines() if "chat." in line]
     assert not found
     assert done.returncode == 0, done.stderr

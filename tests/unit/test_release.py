@@ -40,7 +40,7 @@ def test_the_smoke_test_serves_a_request() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_the_smoke_test_sees_the_wrong_core() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
         env={"ASGISERVER_SPEEDUPS": "0", "PATH": ""},
     )

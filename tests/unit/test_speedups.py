@@ -85,7 +85,7 @@ def test_what_is_chosen(stand_in, monkeypatch):
 def test_a_process_says_whether_it_is_used(value, words, monkeypatch):
     monkeypatch.setenv(speedups.VARIABLE, value)
     command = [sys.executable, "-m", "asgiserver", "--print-config"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=110)
     line = done.stdout.splitlines()[0]
     assert line.startswith(f"# compiled core: {words}")
     assert line.endswith(" # --http auto")

@@ -34,7 +34,7 @@ for exchange in exchanges:
     exchange.buffered = exchange.received = exchange.response.sent = 1
 assert sys.getallocatedblocks() - before < 50, sys.getallocatedblocks() - before
 """
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=110)
 
 
 async def test_body_is_joined_and_its_size_told_to_the_channel():

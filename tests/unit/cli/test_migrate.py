@@ -212,7 +212,7 @@ def test_the_command(capsys):
 )
 def test_the_program(command):
     program = [sys.executable, "-m", "asgiserver", "migrate", command]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=110, check=True)
     line, *notes = done.stdout.splitlines()
     assert line.startswith("asgiserver main:app")
     assert ("--workers 4" in line) == ("4" in command)

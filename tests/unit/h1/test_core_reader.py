@@ -240,7 +240,7 @@ def run_script(body, **variables):
         env={**os.environ, **variables},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
     )
     return done.stdout + done.stderr

@@ -219,7 +219,7 @@ def run_script(body):
         env={**os.environ, "PYTHONMALLOC": "debug"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
     )
     return done.stdout + done.stderr

@@ -129,7 +129,7 @@ def test_every_allocation_may_fail():
         [sys.executable, "-c", NO_MEMORY],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=110,
         check=False,
         env={"PYTHONMALLOC": "debug", "PYTHONPATH": ":".join(sys.path)},
     )

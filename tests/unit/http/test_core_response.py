@@ -178,7 +178,7 @@ def test_every_allocation_may_fail():
         env={**os.environ, "PYTHONMALLOC": "debug"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=110,
         check=False,
     )
     assert done.stdout + done.stderr == "done\n"
