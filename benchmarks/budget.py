@@ -340,8 +340,8 @@ BUDGET: dict[str, Counts] = (
         "pipelined": Counts(0.06, 1, 0, 0, 0.06, 676, 6.2, 0),
         "close": Counts(1, 1, 0, 0, 0, 1332, 62, 0),
         "websocket": Counts(1, 0, 1, 0, 2, 487, 33, 0),
-        "http2": Counts(1, 1, 0, 0, 0, 1303, 44, 0),
-        "http2-streams": Counts(0.07, 1, 0, 0, 0, 1004, 13, 0),
+        "http2": Counts(1, 1, 0, 0, 0, 1237, 44, 0),
+        "http2-streams": Counts(0.07, 1, 0, 0, 0, 939, 13, 0),
     }
     if EAGER
     else {

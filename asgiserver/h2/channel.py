@@ -60,11 +60,12 @@ class Owner(Protocol):
 
     context: ServerContext
     codec: H2Codec[H2Channel]
+    leaving: bool  # the connection ends after its last stream
     output: H2Output
     setup: H2Setup
 
     def answered(self, stream: H2Channel) -> None:
-        """The session of `stream` is over, and maybe the stream is."""
+        """The session of `stream` is over, and maybe the stream is; asked while `leaving`."""
 
     def cut(self, stream: H2Channel, code: int, outcome: Outcome = "client_gone") -> None:
         """Reset `stream` with an error code of RFC 9113 section 7.
@@ -79,21 +80,24 @@ class H2Channel(Stream):
     `gone` is true when the stream is reset or lost.
     """
 
-    session: Session | None = None
+    session: Session | None
     writable = True
     gone = False
     waiting: Waiting = NOT_OPEN
     _left = 0.0  # seconds until the deadline of `waiting`
     _seen = 0  # what the client had done at the last tick: bytes sent, or bytes read
-    _sent = 0  # bytes given to the codec
+    _sent = 0  # bytes given to the codec after those that came with the head
     _trailers: Fields | None = None
     _tunnel_open = False
     _waiters: list[asyncio.Future[None]] | None = None
 
-    def __init__(self, owner: Owner, number: int, window: int) -> None:
-        # HOT 1 %: each request makes one, so the two lines of `Stream.__init__` stand here again.
+    def __init__(self, owner: Owner, number: int, window: int, remote_open: bool) -> None:
+        # HOT 1 %: each request makes one, so the lines of `Stream.__init__` stand here again.
         self.id = number
         self.window = window
+        self.local_open = True
+        self.remote_open = remote_open
+        self.session = None
         self._owner = owner
 
     def __repr__(self) -> str:
@@ -113,10 +117,10 @@ class H2Channel(Stream):
         if self.gone:
             return
         owner = self._owner
-        self._sent = len(body)
-        fields = owner.setup.response_fields(head)
-        self.writable = owner.codec.send_head(self, fields, body, end)
-        owner.output.leave_soon()
+        if not owner.codec.send_head(self, owner.setup.response_fields(head), body, end):
+            self.writable = False
+        if not owner.output.corked:
+            owner.output.leave_soon()
 
     def send_body(self, data: bytes, end: bool) -> None:
         """Send more of the body; the trailers end it if there are any."""
@@ -181,7 +185,9 @@ class H2Channel(Stream):
         self.session = None
         if self._tunnel_open:
             self.send_body(b"", True)
-        self._owner.answered(self)
+        owner = self._owner
+        if owner.leaving:
+            owner.answered(self)
         return self.pending > 0 and not self._hold_rest()
 
     def _hold_rest(self) -> bool:

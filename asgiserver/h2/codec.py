@@ -14,7 +14,17 @@ from asgiserver.h2.faults import (
     ConnectionFault,
     StreamFault,
 )
-from asgiserver.h2.frames import ACK, HEAD_SIZE, LARGEST_WINDOW, LAST_ID, READ_HEAD
+from asgiserver.h2.frames import (
+    ACK,
+    CONTINUATION,
+    FRAME_SIZE,
+    HEAD_SIZE,
+    HEADERS,
+    LARGEST_WINDOW,
+    LAST_ID,
+    READ_HEAD,
+    WHOLE,
+)
 from asgiserver.h2.inflow import TUNING
 from asgiserver.h2.priority import read_priority
 from asgiserver.h2.receiving import Receiver
@@ -38,8 +48,7 @@ class H2Codec(Receiver[S]):
     """One connection, as the server sees it.
 
     `write` gets all bytes that leave, in order (such as `list.append`); whoever joins and sends
-    them calls `pump` then. `make_stream` gives a new stream: its arguments are the id and the
-    window.
+    them calls `pump` then. `make_stream` gives a new stream: see `Receiver`.
     """
 
     _rest = b""  # the begin of a frame
@@ -79,7 +88,7 @@ class H2Codec(Receiver[S]):
 
     def close(self, code: int = NO_ERROR, reason: str = "") -> None:
         """GOAWAY with the last stream id; streams that are opened later are ignored."""
-        self.ids.accepted = min(self.ids.accepted, self.ids.last)
+        self.ids.close()
         self._write(frames.goaway(self.ids.accepted, code, reason.encode()))
 
     def abandon(self) -> None:
@@ -137,18 +146,21 @@ class H2Codec(Receiver[S]):
         end = len(data)
         while end - pos >= HEAD_SIZE:
             high, low, kind, flags, stream_id = READ_HEAD(data, pos)
-            size = high << 8 | low
-            if size > frames.FRAME_SIZE:
+            size = high * 256 + low
+            if size > FRAME_SIZE:
                 raise ConnectionFault(FRAME_SIZE_ERROR, "frame too large")
             start = pos + HEAD_SIZE
             pos = start + size
             if pos > end:
                 return start - HEAD_SIZE
-            stream_id &= LAST_ID
-            if self._block is not None and kind != frames.CONTINUATION:
+            if stream_id < 0:
+                stream_id &= LAST_ID
+            if self._block is not None and kind != CONTINUATION:
                 raise ConnectionFault(PROTOCOL_ERROR, "a header block is not continued")
             try:
-                if kind <= frames.CONTINUATION:
+                if kind == HEADERS and flags == WHOLE:  # HOT 2 %: most requests are this
+                    self._on_block(stream_id, True, data[start:pos])
+                elif kind <= CONTINUATION:
                     _ON_FRAME[kind](self, flags, stream_id, data, start, pos)
                 elif kind == frames.PRIORITY_UPDATE:
                     self._on_priority_update(stream_id, data[start:pos])

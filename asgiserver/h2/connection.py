@@ -7,7 +7,6 @@ and how a connection ends.
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from asgiserver.asgi.opening import open_session
@@ -37,6 +36,7 @@ from asgiserver.wire.waiting import (
 )
 
 if TYPE_CHECKING:
+    from asgiserver.asgi.session import Session
     from asgiserver.context import ServerContext
     from asgiserver.h2.setup import H2Setup
     from asgiserver.http.message import RequestHead
@@ -67,9 +67,9 @@ class H2Connection(StreamConnection):
     __slots__ = (
         "_found",
         "_last_stream",
-        "_leaving",
         "_watch",
         "codec",
+        "leaving",
         "setup",
     )
 
@@ -85,15 +85,15 @@ class H2Connection(StreamConnection):
         self.codec: H2Codec[H2Channel] = H2Codec(
             self,
             output.gathered.append,
-            functools.partial(H2Channel, self),
+            H2Channel,
             setup.settings,
             make_decoder(),
             make_encoder(),
         )
         output.codec = self.codec
-        self._found: list[H2Channel] = []  # streams whose sessions are still to be started
+        self._found: list[Session] = []  # those that are still to be started
         self._last_stream = 0  # the id of the last one that was found
-        self._leaving = False  # the client has been told to go elsewhere
+        self.leaving = False  # the client has been told to go elsewhere
         self._watch = Watch(context.clock.now, setup)
         StreamConnection.__init__(self, context, output, setup.times, passed_on)
 
@@ -142,7 +142,7 @@ class H2Connection(StreamConnection):
     def _without_streams(self) -> None:
         """All that has come is answered."""
         codec = self.codec
-        if self._leaving:
+        if self.leaving:
             self._close_when_done()
         elif codec.begun or (
             self.waiting is not APPLICATION and codec.ids.last == self._last_stream
@@ -185,9 +185,8 @@ class H2Connection(StreamConnection):
         found = self._found
         self._found = found[STARTS:]
         start = self.context.start
-        for stream in found[:STARTS]:
-            session = stream.session
-            if session is not None and not session.over:
+        for session in found[:STARTS]:
+            if not session.over:
                 start(session)
         if self._found:
             self.context.loop.call_soon(self._dispatch_more)
@@ -206,9 +205,10 @@ class H2Connection(StreamConnection):
         context = self.context
         if end and stream.is_tunnel:
             raise PeerError(400, "WebSocket handshake that ends its stream")
-        stream.session = open_session(context, stream, head, self.peer, self.peer_reader)
-        self._found.append(stream)
-        if context.draining and not self._leaving:
+        session = open_session(context, stream, head, self.peer, self.peer_reader)
+        stream.session = session
+        self._found.append(session)
+        if context.draining and not self.leaving:
             self._go_away()
 
     def on_refused(
@@ -259,7 +259,7 @@ class H2Connection(StreamConnection):
     def on_drained(self, stream: H2Channel) -> None:
         """Nothing of the stream waits any more."""
         stream.drained()
-        if stream.session is None and self._leaving:
+        if stream.session is None and self.leaving:
             self._close_when_done()
 
     def on_ping_ack(self, payload: bytes) -> None:
@@ -271,9 +271,8 @@ class H2Connection(StreamConnection):
     # `Owner`: called by the channels.
 
     def answered(self, stream: H2Channel) -> None:
-        """The session of `stream` is over, and maybe the stream is."""
-        if self._leaving:
-            self._close_when_done()
+        """See `Owner.answered`."""
+        self._close_when_done()
 
     def cut(self, stream: H2Channel, code: int, outcome: Outcome = "client_gone") -> None:
         """Reset `stream`; see `Owner.cut`."""
@@ -292,7 +291,7 @@ class H2Connection(StreamConnection):
             self.codec.release(stream)
         else:
             task.add_done_callback(lambda _: self.codec.release(stream))
-        if self._leaving:
+        if self.leaving:
             self._close_when_done()
 
     def _lose_streams(self, outcome: Outcome) -> None:
@@ -305,7 +304,7 @@ class H2Connection(StreamConnection):
     @property
     def idle(self) -> bool:
         """See `StreamConnection.idle`."""
-        return self.waiting in (IDLE, APPLICATION) and not self.codec.streams and not self._leaving
+        return self.waiting in (IDLE, APPLICATION) and not self.codec.streams and not self.leaving
 
     def arm(self, received: int = 0, leaving: bool = False) -> None:
         """See `StreamConnection.arm`. Streams have deadlines of their own: see `tick`."""
@@ -359,9 +358,9 @@ class H2Connection(StreamConnection):
         The first GOAWAY names no stream, so that requests on their way are still answered. The
         second one comes when the client has answered a PING, or has not done so in time.
         """
-        if self._leaving or self.reading is not REQUESTS:
+        if self.leaving or self.reading is not REQUESTS:
             return
-        self._leaving = True
+        self.leaving = True
         if self.context.draining and self.context.config.reload:
             self.codec.close()
         else:

@@ -28,8 +28,9 @@ _read_fields = speedups.choose("read_fields", _left_to_python)
 
 def read_request(fields: Fields, end: bool, settings: Settings) -> H2RequestHead:
     """See `request_head.read_request`."""
-    keeps = settings.underscores.policy == "keep"
-    found = _read_fields(fields, settings.fields, settings.line, keeps, not end)
+    found = _read_fields(
+        fields, settings.fields, settings.line, settings.keeps_underscores, not end
+    )
     if found is None:
         return request_head.read_request(fields, end, settings)
     method, target, fields, waits, length, priority, forwarded, parts = found

@@ -39,6 +39,7 @@ ACK = 0x1
 END_HEADERS = 0x4
 PADDED = 0x8
 HAS_PRIORITY = 0x20
+WHOLE = END_HEADERS | END_STREAM
 
 HEADER_TABLE_SIZE = 0x1
 ENABLE_PUSH = 0x2
@@ -60,10 +61,13 @@ DEFAULT_WINDOW = 65_535
 LARGEST_WINDOW = 2**31 - 1
 LAST_ID = 2**31 - 1
 
-READ_HEAD = Struct(">HBBBL").unpack_from
-"""Upper 16 and lower 8 bits of the size, type, flags, stream id with its reserved bit."""
+READ_HEAD = Struct(">HBBBl").unpack_from
+"""Upper 16 and lower 8 bits of the size, type, flags, stream id; negative with its reserved bit."""
 
-PACK_HEAD = Struct(">HBBBL").pack
+PACK_HEAD = Struct(">LBL").pack
+"""Packs size and type, flags, stream id; size and type are ``size * 256 + kind``."""
+# HOT 1 %: CPython has quick instructions for products and sums, and none for shifts and masks.
+
 _SETTING = Struct(">HL")
 _UPDATE = Struct(">HBBBLL").pack
 _GOAWAY = Struct(">LL").pack
@@ -71,13 +75,13 @@ _GOAWAY = Struct(">LL").pack
 
 def frame_head(size: int, kind: int, flags: int, stream_id: int) -> bytes:
     """The nine bytes before a payload of `size` bytes."""
-    return PACK_HEAD(size >> 8, size & 0xFF, kind, flags, stream_id)
+    return PACK_HEAD(size * 256 + kind, flags, stream_id)
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes) -> bytes:
     """A whole frame."""
     size = len(payload)
-    return PACK_HEAD(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+    return PACK_HEAD(size * 256 + kind, flags, stream_id) + payload
 
 
 def rst_stream(stream_id: int, code: int) -> bytes:
@@ -107,7 +111,7 @@ def header_frames(stream_id: int, block: bytes, end: bool) -> bytes:
     """HEADERS with `block`, and CONTINUATION when the block is larger than a frame."""
     size = len(block)
     if size <= FRAME_SIZE:
-        return PACK_HEAD(size >> 8, size & 0xFF, HEADERS, END_HEADERS | end, stream_id) + block
+        return PACK_HEAD(size * 256 + HEADERS, END_HEADERS | end, stream_id) + block
     parts = [frame(HEADERS, int(end), stream_id, block[:FRAME_SIZE])]
     for start in range(FRAME_SIZE, size, FRAME_SIZE):
         flags = END_HEADERS if start + FRAME_SIZE >= size else 0

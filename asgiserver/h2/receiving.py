@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiserver.errors import PeerError
 from asgiserver.h2 import budgets, frames
@@ -48,13 +48,17 @@ class OpenBlock:
 
 
 class Receiver(Sender[S]):
-    """Acts on the frames that carry requests; `feed` of the codec gives them."""
+    """Acts on the frames that carry requests; `feed` of the codec gives them.
+
+    `make_stream` gives a new stream. Its arguments are the sink, the id, the window for what we
+    send, and whether more of the request follows.
+    """
 
     def __init__(
         self,
         sink: Sink[S],
         write: Callable[[bytes], object],
-        make_stream: Callable[[int, int], S],
+        make_stream: Callable[[Any, int, int, bool], S],
         settings: Settings,
         decoder: HeaderDecoder,
         encoder: HeaderEncoder,
@@ -131,24 +135,24 @@ class Receiver(Sender[S]):
     def _on_block(self, stream_id: int, end: bool, block: bytes) -> None:
         """A header block is complete. Whatever becomes of it, it counts for the table of HPACK."""
         ids = self.ids
-        opens = ids.last < stream_id <= ids.accepted
-        if not stream_id & 1:
+        follows = stream_id == ids.next
+        if not follows and not stream_id & 1:
             raise ConnectionFault(PROTOCOL_ERROR, "a stream of a client has an odd id")
         settings = self.settings
         fields: Fields | None = None
         refusal = ""
         try:
-            # Pseudo-fields come on top of the fields that are counted.
-            fields = self._decoder.decode(block, settings.fields + 5, settings.head)
+            fields = self._decoder.decode(block, settings.all_fields, settings.head)
         except FieldsTooLarge as error:
             refusal = str(error)
         except CompressionFault as error:
             raise ConnectionFault(COMPRESSION_ERROR, str(error)) from None
-        if not opens:
+        if not follows and not ids.last < stream_id <= ids.accepted:
             self._on_later_block(stream_id, end, fields)
         else:
-            if stream_id == ids.last + 2:
+            if follows:  # HOT 1 %: this is what `open` does with it
                 ids.last = stream_id
+                ids.next = stream_id + 2
             else:
                 ids.open(stream_id)
             if len(self.streams) + self._lingering >= settings.max_streams:
@@ -168,11 +172,9 @@ class Receiver(Sender[S]):
         self, stream_id: int, end: bool, head: H2RequestHead | None, error: PeerError | None
     ) -> None:
         """A stream begins, with a request or with one that is refused."""
-        stream = self._make_stream(stream_id, self._stream_window)
+        stream = self._make_stream(self._sink, stream_id, self._stream_window, not end)
         self.streams[stream_id] = stream
-        if end:
-            stream.remote_open = False
-        else:
+        if not end:
             error = self._expect_body(stream, head) or error
         if head is not None:
             priority = head.priority

@@ -94,17 +94,18 @@ class Sender(Generic[S]):
         self._write(
             b"".join(
                 (
-                    PACK_HEAD(block_size >> 8, block_size & 0xFF, HEADERS, END_HEADERS, stream_id),
+                    PACK_HEAD(block_size * 256 + HEADERS, END_HEADERS, stream_id),
                     block,
-                    PACK_HEAD(size >> 8, size & 0xFF, DATA, end, stream_id),
+                    PACK_HEAD(size * 256 + DATA, end, stream_id),
                     data,
                 )
             )
         )
-        stream.window -= size
         self.window -= size
         self.room -= size
-        if end:
+        if not end:
+            stream.window -= size
+        else:
             if stream.remote_open or stream.credit_size:
                 self._end(stream)
             else:  # HOT 1 %: this is what `_end` does with a request without a body
@@ -128,15 +129,32 @@ class Sender(Generic[S]):
         """
         if not stream.local_open:
             return True
+        size = len(data)
+        if (
+            0 < size <= FRAME_SIZE
+            and not stream.pending
+            and size <= stream.window
+            and size <= self.window
+            and size <= self.room
+        ):
+            self._write(PACK_HEAD(size * 256 + DATA, end, stream.id))
+            self._write(data)
+            stream.window -= size
+            self.window -= size
+            self.room -= size
+            self.budgets.work += 1
+            if end:
+                self._end(stream)
+            return True
         stream.ends = end
         if stream.pending:
             stream.rest = stream.rest[stream.at :] + data
             stream.at = 0
-            stream.pending += len(data)
+            stream.pending += size
             return False
         stream.rest = data
         stream.at = 0
-        stream.pending = len(data)
+        stream.pending = size
         if stream.pending <= FRAME_SIZE or not self.turns.count:
             while stream.pending and stream.window > 0 and self.window > 0 and self.room > 0:
                 self._write_frame(stream)

@@ -18,9 +18,11 @@ class Settings:
     """
 
     __slots__ = (
+        "all_fields",
         "body",
         "fields",
         "head",
+        "keeps_underscores",
         "line",
         "max_streams",
         "most_window",
@@ -48,8 +50,10 @@ class Settings:
         self.line = line
         self.head = head
         self.fields = fields
+        self.all_fields = fields + 5  # with the pseudo-fields, which come on top
         self.body = body
         self.underscores = underscores or Underscores()
+        self.keeps_underscores = self.underscores.policy == "keep"
         self.websocket = websocket  # RFC 8441
 
     def __repr__(self) -> str:

@@ -63,16 +63,17 @@ class Stream:
     """One stream that is neither idle nor closed. A wire derives its own class from this.
 
     The attributes are the codec's; a wire reads some of them and writes none. There are no
-    `__slots__`, so that the defaults stand in the class and a new stream sets only what differs.
+    `__slots__`: the defaults of what few streams change stand in the class. What each stream
+    changes has none there, because CPython is slow with an attribute that has one and is set.
     """
 
     window: int
     """Bytes that we may send; below zero after SETTINGS have made the window smaller."""
 
-    local_open = True
+    local_open: bool
     """Whether we have not sent END_STREAM (or RST_STREAM) yet."""
 
-    remote_open = True
+    remote_open: bool
     """Whether the client has not sent END_STREAM (or RST_STREAM) yet."""
 
     # What is to be sent.
@@ -101,9 +102,12 @@ class Stream:
 
     lingers = False  # whether it was reset, and its task may run on
 
-    def __init__(self, stream_id: int, window: int) -> None:
+    def __init__(self, sink: object, stream_id: int, window: int, remote_open: bool) -> None:
+        """See `Receiver`; a class of a wire may keep the sink, for which this one has no use."""
         self.id = stream_id
         self.window = window
+        self.local_open = True
+        self.remote_open = remote_open
 
     @property
     def state(self) -> int:
@@ -127,10 +131,11 @@ class StreamIds:
     has fallen out of these is closed.
     """
 
-    __slots__ = ("_cut", "_left_out", "_skipped", "accepted", "last")
+    __slots__ = ("_cut", "_left_out", "_skipped", "accepted", "last", "next")
 
     def __init__(self) -> None:
         self.last = 0  # the highest id that has been used
+        self.next = 1  # the lowest that opens a stream; -1: none does
         # Streams above are ignored, once GOAWAY has said so (section 6.8).
         self.accepted = LAST_ID + 1
         self._cut: dict[int, None] = {}
@@ -154,6 +159,12 @@ class StreamIds:
                 self._skipped = deque(maxlen=MOST_SKIPPED)
             self._skipped.append(range(begin, stream_id, 2))
         self.last = stream_id
+        self.next = stream_id + 2
+
+    def close(self) -> None:
+        """Streams above `last` are not taken any more."""
+        self.accepted = min(self.accepted, self.last)
+        self.next = -1
 
     def cut(self, stream_id: int) -> None:
         """We have reset the stream."""

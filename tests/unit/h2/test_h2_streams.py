@@ -196,6 +196,14 @@ def test_the_sink_is_told_why_a_malformed_request_was_reset():
     assert connection.sink.faults == ["invalid field name"]
 
 
+@pytest.mark.parametrize("number", [0, 2])
+def test_a_head_after_the_last_goaway_that_names_no_stream_of_a_client(number):
+    connection = in_state("open")
+    connection.codec.close()
+    connection.send(f"HEADERS {number} END_STREAM END_HEADERS: GET")
+    assert connection.fault.reason == "a stream of a client has an odd id"
+
+
 def test_a_second_goaway_names_no_higher_stream():
     connection = Connection().send("HEADERS 1 END_STREAM END_HEADERS: GET")
     connection.codec.close()
@@ -229,7 +237,7 @@ def test_reprs():
     assert "Inflow left=" in repr(connection.codec.inflow)
     assert "Turns" in repr(connection.codec.turns)
     assert "Settings streams=128" in repr(connection.codec.settings)
-    assert Stream(1, 2).window == 2
+    assert Stream(None, 1, 2, False).window == 2
 
 
 def test_what_is_owed():
