@@ -86,7 +86,7 @@ class H2Channel(Stream):
     waiting: Waiting = NOT_OPEN
     _left = 0.0  # seconds until the deadline of `waiting`
     _seen = 0  # what the client had done at the last tick: bytes sent, or bytes read
-    _sent = 0  # bytes given to the codec after those that came with the head
+    _kept = 0  # bytes of what had to wait in the codec, so far, but what came with the head
     _trailers: Fields | None = None
     _tunnel_open = False
     _waiters: list[asyncio.Future[None]] | None = None
@@ -126,16 +126,16 @@ class H2Channel(Stream):
         """Send more of the body; the trailers end it if there are any."""
         if self.gone:
             return
-        codec = self._owner.codec
-        self._sent += len(data)
-        if end and self._trailers is not None:
-            if data:
-                codec.send_data(self, data, False)
-            codec.send_trailers(self, self._trailers)
-            self.writable = not self.pending
-        elif data or end:
-            self.writable = codec.send_data(self, data, end)
-        self._owner.output.leave_soon()
+        owner = self._owner
+        trailers = self._trailers if end else None
+        last = end and trailers is None
+        if (data or last) and not owner.codec.send_data(self, data, last):
+            self.writable = False
+            self._kept += len(data)
+        if trailers is not None:
+            owner.codec.send_trailers(self, trailers)
+        if not owner.output.corked:
+            owner.output.leave_soon()
 
     async def send_file(self, fd: int, offset: int, count: int) -> None:
         """Send a part of the body from a file; see `Channel.send_file`.
@@ -276,7 +276,7 @@ class H2Channel(Stream):
         )
         if waiting is BODY and session is not None:
             return waiting, session.received
-        return waiting, self._sent - self.pending
+        return waiting, self._kept - self.pending
 
     def _too_late(self) -> None:
         """The client has not sent, or has not read, what it had to."""
