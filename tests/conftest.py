@@ -28,6 +28,10 @@ READERS = [pytest.param("auto", id="core")] if speedups.is_used else []
 TESTS = Path(__file__).parent
 LONG = ("browser/", "e2e/test_process", "field/", "frameworks/", "system/")
 
+# Whose coverage is measured; a measured process counts more bytecodes than the budget allows.
+COVERED = ("conformance/", "unit/")
+NOT_COVERED = "unit/test_budget.py"
+
 # A process passes on which signals it ignores: nohup and a shell's background jobs ignore some, and
 # then the servers of the tests would rightly survive them.
 for name, handler in (("SIGHUP", signal.SIG_DFL), ("SIGINT", signal.default_int_handler)):
@@ -50,8 +54,11 @@ def pytest_asyncio_loop_factories(config, item):
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.path.relative_to(TESTS).as_posix().startswith(LONG):
+        path = item.path.relative_to(TESTS).as_posix()
+        if path.startswith(LONG):
             item.add_marker("long")
+        if path.startswith(COVERED) and path != NOT_COVERED:
+            item.add_marker("covered")
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import queue
 import sys
 
 import pytest
+from process_server import DEADLINE, replace
 
 from asgiserver.config.fields import Config
 from asgiserver.process.reload import FileFilter, Watcher
@@ -128,17 +129,17 @@ def test_tells_what_changed(tree, native, monkeypatch):
     watcher = Watcher(config, lambda: changes.put("a change"))
 
     def changed():
-        changes.get(timeout=10)
+        changes.get(timeout=DEADLINE)
         return watcher.take_changed()
 
     watcher.start()
     try:
         (tree / "page.html").write_text("does not count")
-        (tree / "pkg" / "mod.py").write_text("x = 1")
+        replace(tree / "pkg" / "mod.py", "x = 1")
         assert changed() == str(tree / "pkg" / "mod.py")
         (tree / "new.py").write_text("")
         assert changed() == str(tree / "new.py")
-        (tree / ".env").write_text("A=1")
+        replace(tree / ".env", "A=1")
         assert changed() == str(tree / ".env")
         (tree / "app.py").unlink()
         assert changed() == str(tree / "app.py")
