@@ -217,6 +217,13 @@ SERVERS: dict[str, Server] = {
             variables=(("ASGISERVER_SPEEDUPS", "0"),),
         ),
         Server("asgiserver-httptools", uvicorn_style("asgiserver", *FAST)),
+        # Against `asgiserver`: what the figures for operators cost, and what the watchdog does.
+        Server(
+            "asgiserver-admin", uvicorn_style("asgiserver", *OURS, "--admin", "unix:admin.sock")
+        ),
+        Server(
+            "asgiserver-unwatched", uvicorn_style("asgiserver", *OURS, "--loop-stall-warn", "0")
+        ),
         Server("asgiserver-asyncio", uvicorn_style("asgiserver", "--loop", "asyncio")),
         Server("asgiserver-h11", uvicorn_style("asgiserver", "--http", "h11", "--loop", "uvloop")),
         Server("asgiserver-pathsend", uvicorn_style("asgiserver", *OURS, "--pathsend")),

@@ -254,11 +254,11 @@ class Session:
         access = context.access
         if access is None:
             return
-        duration = perf_counter() - self.begun
         tally = context.stats.tally
-        if tally is not None:
-            if event == "request":
-                tally.count(self, status, duration)
+        if tally is None:
+            duration = perf_counter() - self.begun
+        else:
+            duration = tally.count(self, status) if event == "request" else self.age
             if access is unlogged:
                 return
         request = self.request

@@ -7,13 +7,29 @@ does not load it.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import Protocol
+from sys import intern
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from asgiserver import speedups
 from asgiserver.metrics.histogram import BOUNDS, BUCKETS, Histogram
 
-__all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "RequestTally"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asgiserver.speedups._core import Tally
+
+__all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "Count", "RequestTally"]
 
 LEAST = BOUNDS[0]
+
+_CoreTally: type[Tally] | None = speedups.choose("Tally", None)
+
+Count: TypeAlias = "Callable[[str, int, str, float, int, int], float | None]"
+"""Counts a request by method, status, outcome, when it began, bytes sent and received.
+
+It returns the seconds that the request took, or None: it has counted nothing.
+"""
 
 SECONDS, SENT, RECEIVED = range(BUCKETS, BUCKETS + 3)
 """Where a row has its sums; the numbers in front of them are its buckets."""
@@ -63,48 +79,71 @@ class Ended(Protocol):
 class RequestTally:
     """One row of numbers for each method, class of status and outcome that has occurred.
 
+    Most requests are counted by the compiled core, if there is one. It knows the rows that it was
+    asked to open, and leaves all other requests to Python. `core_count` is its function.
+
     The time to the first byte has no buckets of its own for most requests, because their head
     leaves together with the end of the body: `early` has what is different for the others.
     """
 
-    __slots__ = ("_found", "_rows", "early")
+    __slots__ = ("_core", "_found", "_rows", "core_count", "early")
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, int, str], list[float]] = {}
         # The same rows by outcome, method and status: three texts and numbers are found in half
         # the time that one tuple takes.
         self._found: dict[str, dict[str, dict[int, list[float]]]] = {}
+        self._core = None if _CoreTally is None else _CoreTally(BOUNDS)
+        self.core_count: Count | None = None if self._core is None else self._core.count
         self.early = Histogram()
 
     def __repr__(self) -> str:
-        return f"<RequestTally rows={len(self._rows)}>"
+        return f"<RequestTally rows={len(self.rows())}>"
 
-    def count(self, ended: Ended, status: int, duration: float) -> None:
-        """Count a request that has ended after `duration` seconds, with `status`; 0: with none."""
-        try:
-            row = self._found[ended.outcome][ended.request.method][status]
-        except KeyError:
-            row = self._row(ended.request.method, status, ended.outcome)
-        # Most requests end within the first bucket, without a body, and all at once.
-        row[bisect_left(BOUNDS, duration) if duration > LEAST else 0] += 1
-        row[SECONDS] += duration
-        row[SENT] += ended.sent
-        if ended.received:
-            row[RECEIVED] += ended.received
+    def count(self, ended: Ended, status: int) -> float:
+        """Count a request that has ended with `status`, 0: with none; return what it took."""
+        method, outcome, begun = ended.request.method, ended.outcome, ended.begun
+        sent, received, core_count = ended.sent, ended.received, self.core_count
+        if (
+            core_count is None
+            or (duration := core_count(method, status, outcome, begun, sent, received)) is None
+        ):
+            duration = perf_counter() - begun
+            try:
+                row = self._found[outcome][method][status]
+            except KeyError:
+                row = self._row(method, status, outcome)
+            # Most requests end within the first bucket, without a body, and all at once.
+            row[bisect_left(BOUNDS, duration) if duration > LEAST else 0] += 1
+            row[SECONDS] += duration
+            row[SENT] += sent
+            if received:
+                row[RECEIVED] += received
         if first := ended.first_byte:
-            self.early.add(first - ended.begun)
+            self.early.add(first - begun)
             self.early.add(duration, -1)
+        return duration
 
     def _row(self, method: str, status: int, outcome: str) -> list[float]:
-        key = method if method in METHODS else OTHER, status // 100, outcome
-        row = self._rows.setdefault(key, [*EMPTY])
+        row = self._rows.setdefault(_key(method, status, outcome), [*EMPTY])
         if method in METHODS:
             self._found.setdefault(outcome, {}).setdefault(method, {})[status] = row
+            if self._core is not None:  # which counts the next one
+                self._core.open(intern(method), status, intern(outcome))
         return row
 
     def rows(self) -> dict[str, list[float]]:
         """A copy of all rows, by ``GET 2xx ok``; see `UNANSWERED`."""
+        counted = [] if self._core is None else self._core.rows()  # first: each has a row here
+        rows = {key: list(row) for key, row in list(self._rows.items())}
+        for method, status, outcome, numbers in counted:
+            key = _key(method, status, outcome)
+            rows[key] = [one + more for one, more in zip(rows[key], numbers, strict=True)]
         return {
-            f"{method} {status}xx {outcome}": list(row)
-            for (method, status, outcome), row in list(self._rows.items())
+            f"{method} {status}xx {outcome}": row
+            for (method, status, outcome), row in rows.items()
         }
+
+
+def _key(method: str, status: int, outcome: str) -> tuple[str, int, str]:
+    return method if method in METHODS else OTHER, status // 100, outcome

@@ -10,6 +10,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from asgiserver.log.record import unlogged
 from asgiserver.metrics.requests import RequestTally
 from asgiserver.server.board import Board
 from asgiserver.server.memory import resident_bytes
@@ -51,7 +52,9 @@ class Publisher:
 
     def begin(self, context: ServerContext, view: ServerView) -> None:
         """Count and publish from now on."""
-        context.stats.tally = RequestTally()
+        context.stats.tally = tally = RequestTally()
+        if context.access is unlogged:
+            context.stats.count_alone = tally.core_count
         self._view = view
 
     def tick(self) -> None:

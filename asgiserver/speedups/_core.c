@@ -230,6 +230,13 @@ static int add_constants(PyObject *module) {
     return 0;
 }
 
+int add_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
+    Py_XDECREF(type);
+    return result;
+}
+
 static int execute(PyObject *module) {
     State *state = PyModule_GetState(module);
     fill_name_table(&state->table);
@@ -252,7 +259,10 @@ static int execute(PyObject *module) {
     if (state->version_1_0 == NULL || state->version_1_1 == NULL || state->comma == NULL) {
         return -1;
     }
-    return add_constants(module) < 0 ? -1 : add_hpack(module, state);
+    if (add_constants(module) < 0 || add_type(module, &tally_spec) < 0) {
+        return -1;
+    }
+    return add_hpack(module, state);
 }
 
 static int traverse(PyObject *module, visitproc visit, void *arg) {
@@ -311,7 +321,7 @@ static PyModuleDef_Slot slots[] = {
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "asgiserver.speedups._core",
-    .m_doc = "Request heads and field blocks, in C; see docs/adr/0023.",
+    .m_doc = "Request heads, field blocks and sums, in C; see docs/adr/0023.",
     .m_size = sizeof(State),
     .m_methods = functions,
     .m_slots = slots,

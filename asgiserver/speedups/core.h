@@ -65,6 +65,15 @@ PyObject *make_parts(const Head *head, PyObject *target);
 /* The span in lower case. */
 PyObject *lower_bytes_of(Span span);
 
+/* What lies between them is done by one thread at a time. */
+#ifdef Py_GIL_DISABLED
+#define BEGIN_USE(object) Py_BEGIN_CRITICAL_SECTION(object)
+#define END_USE() Py_END_CRITICAL_SECTION()
+#else
+#define BEGIN_USE(object) { (void)(object)
+#define END_USE() }
+#endif
+
 /* Functions of the module: see `response.c`, `h2_request.c`, `access_line.c`. */
 PyObject *check_response(PyObject *module, PyObject *fields);
 extern const char check_response_doc[];
@@ -74,6 +83,11 @@ PyObject *read_fields(PyObject *module, PyObject *const *args, Py_ssize_t count)
 extern const char read_fields_doc[];
 PyObject *access_line(PyObject *module, PyObject *const *args, Py_ssize_t count);
 extern const char access_line_doc[];
+
+/* The type of `tally.c`. */
+extern PyType_Spec tally_spec;
+
+int add_type(PyObject *module, PyType_Spec *spec);
 
 /* Adds the types for HPACK to the module, and what they need to its state. */
 int add_hpack(PyObject *module, State *state);

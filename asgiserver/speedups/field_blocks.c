@@ -1,12 +1,5 @@
 #include "field_blocks.h"
 
-static int add_type(PyObject *module, PyType_Spec *spec) {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
-    int result = type == NULL ? -1 : PyModule_AddType(module, (PyTypeObject *)type);
-    Py_XDECREF(type);
-    return result;
-}
-
 static PyObject *get_name(const State *state, const char *name) {
     Span span = {(const uint8_t *)name, strlen(name)};
     int known = find_common_name(&state->table, span);

@@ -9,14 +9,6 @@
 
 #include "table.h"
 
-#ifdef Py_GIL_DISABLED
-#define BEGIN_USE(object) Py_BEGIN_CRITICAL_SECTION(object)
-#define END_USE() Py_END_CRITICAL_SECTION()
-#else
-#define BEGIN_USE(object) { (void)(object)
-#define END_USE() }
-#endif
-
 /* Whether nobody else uses an object; it has to be given back with `*is_busy = false`. */
 static inline bool take_object(bool *is_busy) {
     if (*is_busy) {

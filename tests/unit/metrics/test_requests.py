@@ -1,4 +1,4 @@
-"""Requests that have ended, as they are counted."""
+"""Requests that have ended, as Python counts them; see `test_core_tally` for the compiled core."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ from types import SimpleNamespace
 
 import pytest
 
+from asgiserver.metrics import requests
 from asgiserver.metrics.histogram import BOUNDS, BUCKETS, Histogram
 from asgiserver.metrics.requests import OTHER, RECEIVED, SECONDS, SENT, RequestTally
 
 
+BEGUN = now = 100.0
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A clock that says what `count` wants."""
+    monkeypatch.setattr(requests, "_CoreTally", None)
+    monkeypatch.setattr(requests, "perf_counter", lambda: now)
+
+
 def count(tally, method="GET", status=200, duration=0.003, first=0.0, **changes):
-    given = {"outcome": "ok", "sent": 10, "received": 0, "begun": 100.0, **changes}
-    request, first_byte = SimpleNamespace(method=method), first and 100.0 + first
-    ended = SimpleNamespace(request=request, first_byte=first_byte, **given)
-    tally.count(ended, status, duration)
+    global now
+    given = {"outcome": "ok", "sent": 10, "received": 0, **changes}
+    request, first_byte = SimpleNamespace(method=method), first and BEGUN + first
+    ended = SimpleNamespace(request=request, begun=BEGUN, first_byte=first_byte, **given)
+    now = BEGUN + duration
+    assert tally.count(ended, status) == pytest.approx(duration)
 
 
 def test_requests_are_counted_by_method_class_of_status_and_outcome():
