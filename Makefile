@@ -148,7 +148,7 @@ fuzz-native: $(VENV)/.test ## Run the tests of the compiled core under ASan and 
 	$(SANITIZED) $(RUN) -c 'from asgiserver.speedups import _core; assert "$(NATIVE)" in _core.__file__, _core.__file__'
 	$(SANITIZED) $(RUN) -m pytest -q -p no:cacheprovider tests/fuzz/test_fuzz_core.py tests/fuzz/test_fuzz_hpack.py \
 		tests/fuzz/test_fuzz_h2_request.py tests/unit/h2/test_core_request.py \
-		tests/unit/h1/test_core_reader.py tests/unit/http/test_core_addresses.py tests/unit/log/test_core_access_line.py tests/unit/http/test_core_response.py tests/unit/h2/test_h2_hpack.py tests/unit/h2/test_core_hpack.py $(ARGS)
+		tests/unit/h1/test_core_reader.py tests/unit/http/test_core_addresses.py tests/unit/log/test_core_access_line.py tests/unit/metrics/test_core_tally.py tests/unit/http/test_core_response.py tests/unit/h2/test_h2_hpack.py tests/unit/h2/test_core_hpack.py $(ARGS)
 
 soak: $(VENV)/.test ## Run the tests that take minutes: 500,000 requests, 10,000 idle connections
 	$(RUN) -m pytest -q -s -m soak $(ARGS)

@@ -22,10 +22,31 @@ if TYPE_CHECKING:
     from asgiserver.types import Address, ASGIApplication
 
 
+class State(Protocol):
+    """For whom a connection waits: see `wire.waiting`."""
+
+    @property
+    def name(self) -> str: ...
+
+
 class Connection(Protocol):
     """A connection, as the server sees it."""
 
     deadline: float
+    peer: Peer
+
+    @property
+    def wire(self) -> str:
+        """The protocol of the connection, as in ALPN."""
+        ...
+
+    @property
+    def waiting(self) -> State: ...
+
+    @property
+    def reading(self) -> object:
+        """What is done with the bytes that come: see `wire.waiting`."""
+        ...
 
     @property
     def idle(self) -> bool:

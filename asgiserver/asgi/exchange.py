@@ -216,26 +216,21 @@ class Exchange(Session):
         """The response is complete; whether its `send` still waits: see `Channel.finish`."""
         self.over = True
         if self.context.access is not None:
-            response = self.response
-            status, count = response.status, self.context.stats.count_alone
-            if status == 500 and self.outcome == "ok":
-                # Frameworks send a 500 and then raise its cause: see `apply`.
-                self.context.loop.call_soon(self.record, 500)
-            # HOT 1 %: with --admin and no access log; `record` takes twice as long.
-            elif (
-                count is None
-                or response.first_byte
-                or count(
-                    self.request.method,
-                    status,
-                    self.outcome,
-                    self.begun,
-                    response.sent,
-                    self.received,
-                )
-                is None
+            request, response = self.request, self.response
+            status, count = response.status, self.context.stats.count_usual
+            # HOT 4 %: with --admin and no access log. No answer in the application's place, which
+            # has another outcome, has a status below 400.
+            if not (
+                status < 400
+                and count is not None
+                and request.framing is PLAIN
+                and not response.first_byte
+                and count(request.method, status, self.begun, response.sent)
             ):
-                self.record(status)
+                if status != 500 or self.outcome != "ok":
+                    self.record(status)
+                else:  # frameworks send a 500 and then raise its cause: see `apply`
+                    self.context.loop.call_soon(self.record, 500)
         if self._waiters:
             self._wake(self._waiters)
         return self._channel.finish()

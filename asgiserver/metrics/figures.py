@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asgiserver.metrics.requests import Count, RequestTally
+    from asgiserver.metrics.requests import CountUsual, RequestTally
 
 __all__ = ["FIGURES", "OTHER_REASONS", "Counters", "Figure", "Snapshot", "Values", "add"]
 
@@ -80,8 +80,8 @@ class Received(Protocol):
 class Counters:
     """What one server has counted since it started.
 
-    `tally` counts the requests that have ended; None, if nobody wants to know. `count_alone` is the
-    fast part of it, if there is one, where nobody wants a record of each request besides. The
+    `tally` counts the requests that have ended; None, if nobody wants to know. `count_usual` is the
+    fast part of it, if there is one, and nobody wants a record of each request besides. The
     histograms are the lists of those who measure, and grow with them.
     """
 
@@ -133,7 +133,7 @@ class Counters:
         metric="http2_streams_reset",
     )
     tally: RequestTally | None = None
-    count_alone: Count | None = None
+    count_usual: CountUsual | None = None
 
     def count_reset(self, side: str, code: str) -> None:
         """Count a stream that `side`, client or server, has reset with an error code."""

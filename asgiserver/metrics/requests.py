@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
     from asgiserver.speedups._core import Tally
 
-__all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "Count", "RequestTally"]
+__all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "CountUsual", "RequestTally"]
 
 LEAST = BOUNDS[0]
 
 _CoreTally: type[Tally] | None = speedups.choose("Tally", None)
 
-Count: TypeAlias = "Callable[[str, int, str, float, int, int], float | None]"
-"""Counts a request by method, status, outcome, when it began, bytes sent and received.
+CountUsual: TypeAlias = "Callable[[str, int, float, int], bool]"
+"""Counts a request that has ended just now, by method, status, when it began and bytes sent.
 
-It returns the seconds that the request took, or None: it has counted nothing.
+It was one with the outcome ``ok``, without a body, whose answer left together with its head. False:
+it has counted nothing.
 """
 
 SECONDS, SENT, RECEIVED = range(BUCKETS, BUCKETS + 3)
@@ -40,6 +41,7 @@ EMPTY = [*[0] * BUCKETS, 0.0, 0, 0]
 METHODS = frozenset(
     ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE", "QUERY")
 )
+USUAL = intern("ok")
 UNANSWERED = "0xx"
 """The class of status of requests without one: nothing of an answer was sent."""
 
@@ -80,21 +82,21 @@ class RequestTally:
     """One row of numbers for each method, class of status and outcome that has occurred.
 
     Most requests are counted by the compiled core, if there is one. It knows the rows that it was
-    asked to open, and leaves all other requests to Python. `core_count` is its function.
+    asked to open, and leaves all other requests to Python. `count_usual` is its fastest function.
 
     The time to the first byte has no buckets of its own for most requests, because their head
     leaves together with the end of the body: `early` has what is different for the others.
     """
 
-    __slots__ = ("_core", "_found", "_rows", "core_count", "early")
+    __slots__ = ("_core", "_found", "_rows", "count_usual", "early")
 
     def __init__(self) -> None:
         self._rows: dict[tuple[str, int, str], list[float]] = {}
         # The same rows by outcome, method and status: three texts and numbers are found in half
         # the time that one tuple takes.
         self._found: dict[str, dict[str, dict[int, list[float]]]] = {}
-        self._core = None if _CoreTally is None else _CoreTally(BOUNDS)
-        self.core_count: Count | None = None if self._core is None else self._core.count
+        self._core = core = None if _CoreTally is None else _CoreTally(BOUNDS, USUAL)
+        self.count_usual: CountUsual | None = None if core is None else core.count
         self.early = Histogram()
 
     def __repr__(self) -> str:
@@ -103,12 +105,9 @@ class RequestTally:
     def count(self, ended: Ended, status: int) -> float:
         """Count a request that has ended with `status`, 0: with none; return what it took."""
         method, outcome, begun = ended.request.method, ended.outcome, ended.begun
-        sent, received, core_count = ended.sent, ended.received, self.core_count
-        if (
-            core_count is None
-            or (duration := core_count(method, status, outcome, begun, sent, received)) is None
-        ):
-            duration = perf_counter() - begun
+        sent, received, core = ended.sent, ended.received, self._core
+        duration = perf_counter() - begun
+        if core is None or not core.add(method, status, outcome, duration, sent, received):
             try:
                 row = self._found[outcome][method][status]
             except KeyError:
@@ -140,8 +139,7 @@ class RequestTally:
             key = _key(method, status, outcome)
             rows[key] = [one + more for one, more in zip(rows[key], numbers, strict=True)]
         return {
-            f"{method} {status}xx {outcome}": row
-            for (method, status, outcome), row in rows.items()
+            f"{method} {status}xx {outcome}": row for (method, status, outcome), row in rows.items()
         }
 
 

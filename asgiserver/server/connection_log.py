@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from asgiserver.context import Connection
 from asgiserver.log.escape import client_text
 from asgiserver.log.loggers import logger
 from asgiserver.server.announcement import reader_name
@@ -14,21 +15,21 @@ if TYPE_CHECKING:
 __all__ = ["LoggedConnections", "log_choices"]
 
 
-class LoggedConnections(set[Any]):
+class LoggedConnections(set[Connection]):
     """Takes the place of the set of a server's connections."""
 
-    def add(self, connection: Any) -> None:
+    def add(self, connection: Connection) -> None:
         """A connection is made, or takes over from one that speaks another protocol."""
         super().add(connection)
         logger.debug("Connection opened: %s", _described(connection))
 
-    def discard(self, connection: Any) -> None:
+    def discard(self, connection: Connection) -> None:  # type: ignore[override] # a set of these
         """A connection is lost."""
         super().discard(connection)
         logger.debug("Connection ended: %s", _described(connection))
 
 
-def _described(connection: Any) -> str:
+def _described(connection: Connection) -> str:
     return f"{client_text(connection.peer.client)} ({type(connection).__name__})"
 
 

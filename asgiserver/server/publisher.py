@@ -54,7 +54,7 @@ class Publisher:
         """Count and publish from now on."""
         context.stats.tally = tally = RequestTally()
         if context.access is unlogged:
-            context.stats.count_alone = tally.core_count
+            context.stats.count_usual = tally.count_usual
         self._view = view
 
     def tick(self) -> None:

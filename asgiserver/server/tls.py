@@ -221,7 +221,7 @@ class TLS:
         }
 
 
-def client_chain(ssl_object: Any) -> list[bytes]:
+def client_chain(ssl_object: ssl.SSLObject) -> list[bytes]:
     """The client's certificate, then those of its verified chain that the client sent, DER.
 
     Before Python 3.13, and in a resumed session, only the client's certificate is known.
@@ -229,7 +229,9 @@ def client_chain(ssl_object: Any) -> list[bytes]:
     leaf = ssl_object.getpeercert(True)
     if leaf is None:
         return []
-    if not hasattr(ssl_object, "get_verified_chain"):
+    if not (
+        hasattr(ssl_object, "get_verified_chain") and hasattr(ssl_object, "get_unverified_chain")
+    ):
         return [leaf]
     sent = set(ssl_object.get_unverified_chain())
     return [der for der in ssl_object.get_verified_chain() if der in sent] or [leaf]

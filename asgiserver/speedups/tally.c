@@ -17,13 +17,15 @@ typedef struct {
 /* The rows stay where they are: a finalizer may count, or open one, while they are read. */
 typedef struct {
     PyObject_HEAD
+    PyObject *usual; /* the outcome of most requests */
     size_t count;
-    Row rows[MOST_ROWS];
     size_t bounds_count;
     double bounds[MOST_BOUNDS];
+    Row rows[MOST_ROWS];
 } Tally;
 
-static Row *find_row(Tally *tally, PyObject *method, uint64_t status, PyObject *outcome) {
+static inline Row *find_row(
+    Tally *tally, PyObject *method, uint64_t status, PyObject *outcome) {
     for (size_t i = 0; i < tally->count; i++) {
         Row *row = &tally->rows[i];
         if (row->status == status && row->method == method && row->outcome == outcome) {
@@ -33,34 +35,55 @@ static Row *find_row(Tally *tally, PyObject *method, uint64_t status, PyObject *
     return NULL;
 }
 
-/* The bucket of a time: the first whose bound is not below it. */
-static size_t bucket_of(const Tally *tally, double seconds) {
+/* Adds to a row; false: there is none. The bucket is the first whose bound is not below the time. */
+static inline bool add_to(
+    Tally *tally, Row *row, double seconds, uint64_t sent, uint64_t received) {
+    if (row == NULL) {
+        return false;
+    }
     size_t bucket = 0;
     while (bucket < tally->bounds_count && seconds > tally->bounds[bucket]) {
         bucket++;
     }
-    return bucket;
+    row->buckets[bucket]++;
+    row->seconds += seconds;
+    row->sent += sent;
+    row->received += received;
+    return true;
 }
 
 /* An int from 0 to 2^63 - 1; false when `object` is something else. */
-static bool number_of(PyObject *object, uint64_t *number) {
-    int overflow = 0;
-    long long value = -1;
-    if (PyLong_CheckExact(object)) {
-        value = PyLong_AsLongLongAndOverflow(object, &overflow);
+static inline bool number_of(PyObject *object, uint64_t *number) {
+    if (!PyLong_CheckExact(object)) {
+        return false;
     }
+#if PY_VERSION_HEX >= 0x030C0000
+    if (PyUnstable_Long_IsCompact((const PyLongObject *)object)) {
+        Py_ssize_t small = PyUnstable_Long_CompactValue((const PyLongObject *)object);
+        *number = (uint64_t)small;
+        return small >= 0;
+    }
+#endif
+    int overflow = 0;
+    long long value = PyLong_AsLongLongAndOverflow(object, &overflow);
     *number = (uint64_t)value;
     return overflow == 0 && value >= 0;
 }
 
 /* What `time.perf_counter` says. */
-static bool read_clock(double *seconds) {
-#if PY_VERSION_HEX >= 0x030D0000
-    PyTime_t time;
-    if (PyTime_PerfCounterRaw(&time) < 0) {
+static inline bool read_clock(double *seconds) {
+#ifdef __linux__
+    struct timespec now;
+    if (clock_gettime(CLOCK_MONOTONIC, &now) < 0) {
         return false;
     }
-    *seconds = PyTime_AsSecondsDouble(time);
+    *seconds = (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+#elif PY_VERSION_HEX >= 0x030D0000
+    PyTime_t now;
+    if (PyTime_PerfCounterRaw(&now) < 0) {
+        return false;
+    }
+    *seconds = PyTime_AsSecondsDouble(now);
 #else
     *seconds = _PyTime_AsSecondsDouble(_PyTime_GetPerfCounter());
 #endif
@@ -68,35 +91,49 @@ static bool read_clock(double *seconds) {
 }
 
 PyDoc_STRVAR(count_doc,
-"count(method, status, outcome, begun, sent, received)\n--\n\n"
-"Adds a request to its row, and gives the seconds since `begun`, a `time.perf_counter`; None: it\n"
-"has no row, or something is odd, and nothing was added.");
+"count(method, status, begun, sent)\n--\n\n"
+"Whether a request with the usual outcome and without a body, which began at `begun` and has ended\n"
+"now, was added to its row; False: it has no row, or something is odd, and nothing was added.");
 
 static PyObject *tally_count(PyObject *self, PyObject *const *args, Py_ssize_t size) {
     Tally *tally = (Tally *)self;
-    if (size != 6) {
-        PyErr_SetString(PyExc_TypeError, "count takes 6 arguments");
+    uint64_t status, sent;
+    double now;
+    if (size != 4) {
+        PyErr_SetString(PyExc_TypeError, "count takes 4 arguments");
         return NULL;
     }
+    bool is_counted = false;
+    if (number_of(args[1], &status) && PyFloat_CheckExact(args[2]) && number_of(args[3], &sent)
+        && read_clock(&now)) {
+        BEGIN_USE(self);
+        Row *row = find_row(tally, args[0], status, tally->usual);
+        is_counted = add_to(tally, row, now - PyFloat_AS_DOUBLE(args[2]), sent, 0);
+        END_USE()
+    }
+    return PyBool_FromLong(is_counted);
+}
+
+PyDoc_STRVAR(add_doc,
+"add(method, status, outcome, seconds, sent, received)\n--\n\n"
+"Whether a request that has taken `seconds` was added to its row.");
+
+static PyObject *tally_add(PyObject *self, PyObject *const *args, Py_ssize_t size) {
+    Tally *tally = (Tally *)self;
     uint64_t status, sent, received;
-    double now;
-    if (!number_of(args[1], &status) || !PyFloat_CheckExact(args[3])
-        || !number_of(args[4], &sent) || !number_of(args[5], &received) || !read_clock(&now)) {
-        Py_RETURN_NONE;
+    if (size != 6) {
+        PyErr_SetString(PyExc_TypeError, "add takes 6 arguments");
+        return NULL;
     }
-    double seconds = now - PyFloat_AS_DOUBLE(args[3]);
-    PyObject *taken = NULL;
-    BEGIN_USE(self);
-    Row *row = find_row(tally, args[0], status, args[2]);
-    taken = row == NULL ? Py_NewRef(Py_None) : PyFloat_FromDouble(seconds);
-    if (row != NULL && taken != NULL) {
-        row->buckets[bucket_of(tally, seconds)]++;
-        row->seconds += seconds;
-        row->sent += sent;
-        row->received += received;
+    bool is_counted = false;
+    if (number_of(args[1], &status) && PyFloat_CheckExact(args[3]) && number_of(args[4], &sent)
+        && number_of(args[5], &received)) {
+        BEGIN_USE(self);
+        Row *row = find_row(tally, args[0], status, args[2]);
+        is_counted = add_to(tally, row, PyFloat_AS_DOUBLE(args[3]), sent, received);
+        END_USE()
     }
-    END_USE()
-    return taken;
+    return PyBool_FromLong(is_counted);
 }
 
 PyDoc_STRVAR(open_doc,
@@ -169,8 +206,8 @@ static PyObject *tally_rows(PyObject *self, PyObject *Py_UNUSED(none)) {
 }
 
 static PyObject *tally_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    PyObject *bounds;
-    if (keywords != NULL || !PyArg_ParseTuple(args, "O!:Tally", &PyTuple_Type, &bounds)) {
+    PyObject *bounds, *usual;
+    if (keywords != NULL || !PyArg_ParseTuple(args, "O!U:Tally", &PyTuple_Type, &bounds, &usual)) {
         return NULL;
     }
     if (PyTuple_GET_SIZE(bounds) > MOST_BOUNDS) {
@@ -178,6 +215,9 @@ static PyObject *tally_new(PyTypeObject *type, PyObject *args, PyObject *keyword
         return NULL;
     }
     Tally *tally = (Tally *)type->tp_alloc(type, 0);
+    if (tally != NULL) {
+        tally->usual = Py_NewRef(usual);
+    }
     for (Py_ssize_t i = 0; tally != NULL && i < PyTuple_GET_SIZE(bounds); i++) {
         double bound = PyFloat_AsDouble(PyTuple_GET_ITEM(bounds, i));
         if (bound == -1 && PyErr_Occurred()) {
@@ -192,6 +232,7 @@ static PyObject *tally_new(PyTypeObject *type, PyObject *args, PyObject *keyword
 static void tally_release(PyObject *self) {
     Tally *tally = (Tally *)self;
     PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(tally->usual);
     for (size_t i = 0; i < tally->count; i++) {
         Py_DECREF(tally->rows[i].method);
         Py_DECREF(tally->rows[i].outcome);
@@ -202,13 +243,15 @@ static void tally_release(PyObject *self) {
 
 static PyMethodDef tally_methods[] = {
     {"count", (PyCFunction)(void (*)(void))tally_count, METH_FASTCALL, count_doc},
+    {"add", (PyCFunction)(void (*)(void))tally_add, METH_FASTCALL, add_doc},
     {"open", (PyCFunction)(void (*)(void))tally_open, METH_FASTCALL, open_doc},
     {"rows", tally_rows, METH_NOARGS, rows_doc},
     {NULL, NULL, 0, NULL},
 };
 
 static PyType_Slot tally_slots[] = {
-    {Py_tp_doc, "Tally(bounds)\n--\n\nSums of requests, with the upper bounds of the buckets."},
+    {Py_tp_doc, "Tally(bounds, usual)\n--\n\n"
+                "Sums of requests, with the upper bounds of the buckets, and the usual outcome."},
     {Py_tp_new, tally_new},
     {Py_tp_dealloc, tally_release},
     {Py_tp_methods, tally_methods},

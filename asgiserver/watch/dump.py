@@ -67,19 +67,13 @@ def _server(context: ServerContext, frame: FrameType | None, blocked: float) -> 
         "blocked": round(blocked, 3),
         "draining": context.draining,
         "connections": dict(
-            Counter(_waiting(connection) for connection in list(context.connections))
+            Counter(connection.waiting.name for connection in list(context.connections))
         ),
         "requests": listed[:MAX_REQUESTS],
         "requests_left_out": max(0, len(listed) - MAX_REQUESTS),
         "tasks": [_task(task) for task in others[:MAX_TASKS]],
         "tasks_left_out": max(0, len(others) - MAX_TASKS),
     }
-
-
-def _waiting(connection: Any) -> str:
-    """For whom a connection waits: a row of the table in `wire.waiting`."""
-    waiting = getattr(connection, "waiting", None)
-    return str(getattr(waiting, "name", "UNKNOWN"))
 
 
 def requests(context: ServerContext) -> list[dict[str, Any]]:

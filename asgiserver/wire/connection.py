@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from asgiserver.errors import PeerError
 from asgiserver.http.peer import Peer
@@ -38,7 +38,7 @@ from asgiserver.wire.waiting import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from asgiserver.context import PeerReader, ServerContext
+    from asgiserver.context import Connection, PeerReader, ServerContext
     from asgiserver.http.proxy_protocol import ProxyHeader
     from asgiserver.wire.output import Output
     from asgiserver.wire.waiting import Reading, Times, Waiting
@@ -350,7 +350,7 @@ class StreamConnection(asyncio.Protocol):
         self.output.cut()
 
 
-def count_states(connections: Iterable[Any]) -> dict[str, int]:
+def count_states(connections: Iterable[Connection]) -> dict[str, int]:
     """How many stream connections are in each state, such as ``http/1.1 idle``.
 
     A state is a name of `wire.waiting.Waiting`, or ``tunnel`` for a WebSocket whose client reads.

@@ -10,7 +10,6 @@ from asgiserver.metrics import requests
 from asgiserver.metrics.histogram import BOUNDS, BUCKETS, Histogram
 from asgiserver.metrics.requests import OTHER, RECEIVED, SECONDS, SENT, RequestTally
 
-
 BEGUN = now = 100.0
 
 
