@@ -11,8 +11,8 @@ from sys import intern
 from time import perf_counter
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from asgiserver import speedups
 from asgiserver.metrics.histogram import BOUNDS, BUCKETS, Histogram
+from asgiserver.speedups import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ __all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "CountUsual", "RequestTa
 
 LEAST = BOUNDS[0]
 
-_CoreTally: type[Tally] | None = speedups.choose("Tally", None)
+_CoreTally: type[Tally] | None = choose("Tally", None)
 
 CountUsual: TypeAlias = "Callable[[str, int, float, int], bool]"
 """Counts a request that has ended just now, by method, status, when it began and bytes sent.

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from asgiserver.context import Connection
 from asgiserver.log.escape import client_text
 from asgiserver.log.loggers import logger
 from asgiserver.server.announcement import reader_name
 
 if TYPE_CHECKING:
-    from asgiserver.context import ServerContext
+    from asgiserver.context import Connection, ServerContext
 
 __all__ = ["LoggedConnections", "log_choices"]
 
 
-class LoggedConnections(set[Connection]):
+class LoggedConnections(set["Connection"]):
     """Takes the place of the set of a server's connections."""
 
     def add(self, connection: Connection) -> None:

@@ -11,7 +11,7 @@ from asgiserver import speedups
 from benchmarks.budget import Bench, count_bytecodes, no_time_between_outputs
 from benchmarks.scenarios import SCENARIOS
 
-MOST = 45 if speedups.is_used else 150  # beside the 800 or 1,000 of a plain GET
+MOST = 40 if speedups.is_used else 150  # beside the 800 or 1,000 of a plain GET
 """Bytecodes for each request. Lower it with every gain, raise it only with a reason."""
 
 
