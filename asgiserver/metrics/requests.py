@@ -17,13 +17,13 @@ from asgiserver.speedups import choose
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asgiserver.speedups._core import Tally
+    from asgiserver.speedups import _core
 
 __all__ = ["RECEIVED", "SECONDS", "SENT", "UNANSWERED", "CountUsual", "RequestTally"]
 
 LEAST = BOUNDS[0]
 
-_CoreTally: type[Tally] | None = choose("Tally", None)
+_CoreTally: type[_core.Tally] | None = choose("Tally", None)
 
 CountUsual: TypeAlias = "Callable[[str, int, float, int], bool]"
 """Counts a request that has ended just now, by method, status, when it began and bytes sent.

@@ -13,7 +13,7 @@ __all__ = ["BUILD", "VARIABLE", "about", "choose", "is_stale", "is_used"]
 
 VARIABLE = "ASGISERVER_SPEEDUPS"
 
-BUILD = 5
+BUILD = 6
 """What the compiled core has to say it is: see the constant of the same name in ``_core.c``."""
 
 

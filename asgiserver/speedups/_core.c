@@ -9,7 +9,7 @@
 
 /* `asgiserver.speedups.BUILD` has to be the same: change both whenever what the functions and types
    of this module take or give changes. */
-enum { BUILD = 5 };
+enum { BUILD = 6 };
 
 PyObject *lower_bytes_of(Span span) {
     PyObject *bytes = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)span.size);
