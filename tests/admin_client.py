@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-DEADLINE = 40.0  # seconds for anything that must happen
+DEADLINE = 60.0  # seconds for anything that must happen
 OPENMETRICS = {"Accept": "application/openmetrics-text"}
 ORDER = {"X-Asgiserver-Admin": "1"}
 

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WAIT = 40.0
+WAIT = 60.0
 """Seconds after which a test gives up waiting for the process."""
 
 

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-DEADLINE = 40.0  # seconds for anything that must happen
+DEADLINE = 60.0  # seconds for anything that must happen
 
 APP = """
 import asyncio, json, os, signal, sys, time

@@ -8,7 +8,7 @@ import threading
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-WAIT = 80.0
+WAIT = 100.0
 """Seconds after which a test gives up waiting for a program."""
 
 

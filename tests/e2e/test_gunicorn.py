@@ -21,7 +21,7 @@ pytest.importorskip("gunicorn", reason="gunicorn is not installed")
 from asgiserver.gunicorn import Worker
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE = 40  # seconds; far more than anything takes
+DEADLINE = 60  # seconds; far more than anything takes
 APP = """
 import asyncio, os, time
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-DEADLINE = 40.0
+DEADLINE = 60.0
 
 APP = """
 import os

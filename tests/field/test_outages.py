@@ -57,7 +57,7 @@ async def app(scope, receive, send):
     elif path == "export":
         await rows()
     elif path == "collect":
-        chain(300_000)
+        chain(1_000_000)
         gc.collect()
     await send({"type": "http.response.start", "status": 200})
     await send({"type": "http.response.body", "body": b'"done"'})

@@ -61,7 +61,7 @@ def start_second(folder, *options):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,
         check=False,
     )
     assert "at the gate" not in done.stderr, "it ran somebody's code"
