@@ -330,18 +330,18 @@ EAGER = sys.version_info >= (3, 12)
 # what the process did before: two blocks more are allowed than a fresh one holds.
 BUDGET: dict[str, Counts] = (
     {
-        "get": Counts(1, 1, 0, 0, 1, 762, 41, 0),
-        "headers": Counts(1, 1, 0, 0, 1, 762, 54, 0),
-        "numbered": Counts(1, 1, 0, 0, 1, 762, 56, 0),
-        "production": Counts(1, 1, 0, 0, 1, 952, 62, 0),
-        "post": Counts(1, 1, 0, 0, 0, 1080, 60, 0),
-        "post-later": Counts(1, 1, 1, 0, 2, 1552, 75, 0),
-        "stream": Counts(1, 1, 0, 0, 0, 3667, 73, 0),
-        "pipelined": Counts(0.06, 1, 0, 0, 0.06, 676, 6.2, 0),
-        "close": Counts(1, 1, 0, 0, 0, 1332, 62, 0),
+        "get": Counts(1, 1, 0, 0, 1, 799, 40, 0),
+        "headers": Counts(1, 1, 0, 0, 1, 799, 53, 0),
+        "numbered": Counts(1, 1, 0, 0, 1, 799, 55, 0),
+        "production": Counts(1, 1, 0, 0, 1, 979, 61, 0),
+        "post": Counts(1, 1, 0, 0, 0, 1107, 60, 0),
+        "post-later": Counts(1, 1, 1, 0, 2, 1577, 75, 0),
+        "stream": Counts(1, 1, 0, 0, 0, 3743, 73, 0),
+        "pipelined": Counts(0.06, 1, 0, 0, 0.06, 712, 6.2, 0),
+        "close": Counts(1, 1, 0, 0, 0, 1356, 61, 0),
         "websocket": Counts(1, 0, 1, 0, 2, 487, 33, 0),
-        "http2": Counts(1, 1, 0, 0, 0, 1237, 44, 0),
-        "http2-streams": Counts(0.07, 1, 0, 0, 0, 939, 13, 0),
+        "http2": Counts(1, 1, 0, 0, 0, 1262, 44, 0),
+        "http2-streams": Counts(0.07, 1, 0, 0, 0, 964, 13, 0),
     }
     if EAGER
     else {

@@ -35,24 +35,16 @@ class Exchange(Session):
 
     This is the request half: `_parts` gathers the body until the application takes all of it at
     once; after the end of the body `receive` waits until the response is complete or the client is
-    gone. The class attributes are defaults that few requests change.
+    gone. The class attributes are defaults that few requests change: see `shared_keys`.
     """
 
     task: Task[None] | None = None
-    over = False
     outcome: Outcome = "ok"
     cancel_reason: Outcome | None = None
-    continue_wanted = False
-    buffered = 0
-    received = 0
-    _parts: list[bytes] | None = None
-    _body_complete = True
-    _end_delivered = False  # whether the application knows that the body is complete
-    _waiters: list[Future[None]] | None = None
-    _held_at_last_tick = False  # whether the head was held when the clock ticked last
+    _held_at_last_tick: bool = False  # whether the head was held when the clock ticked last
     _stop_reason: Outcome | None = None  # why the application shall stop
 
-    send: Send  # type: ignore[assignment] # the method of its response
+    send: Send  # the method of its response
 
     def __init__(
         self, context: ServerContext, channel: Channel, request: RequestHead, scope: Scope
@@ -64,9 +56,18 @@ class Exchange(Session):
         self.begun = perf_counter()
         self.response = response = Response(channel, self)
         self.send = response.send
-        if request.framing is not PLAIN:
-            self.continue_wanted = request.framing.expect_continue
-            self._body_complete = not request.framing.has_body
+        self.over = False
+        self.buffered = self.received = 0
+        self._parts: list[bytes] | None = None
+        self._waiters: list[Future[None]] | None = None
+        self._end_delivered = False  # whether the application knows that the body is complete
+        framing = request.framing
+        if framing is PLAIN:
+            self._body_complete = True
+            self.continue_wanted = False
+        else:
+            self._body_complete = not framing.has_body
+            self.continue_wanted = framing.expect_continue
 
     @property
     def state_name(self) -> str:

@@ -109,7 +109,7 @@ class ObservedResponse(Response):
 
     @status.setter
     def status(self, status: int) -> None:
-        if not self._status:
+        if status and not self._status:
             self._owner.note_first_byte()
         self._status = status
 

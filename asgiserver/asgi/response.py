@@ -26,7 +26,7 @@ body comes. So an error before that is still a clean 500, and head and body leav
 from __future__ import annotations
 
 from time import perf_counter
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from asgiserver.asgi.files import SLICE_SIZE, open_path, part_of
 from asgiserver.asgi.shared_keys import share_keys
@@ -86,23 +86,23 @@ class Response:
     # HOT 1.5 %: classes of which each request makes an object have no `__slots__`, as CPython makes
     # an object of a class without them in two thirds of the time.
 
-    start_event = "http.response.start"
-    body_event = "http.response.body"
+    start_event: ClassVar = "http.response.start"
+    body_event: ClassVar = "http.response.body"
 
-    state = START
-    status = 0
-    sent = 0
-    gone = False
-    disconnect_received = False
-    _head: ResponseHead | None = None
-    _left: int | None = None  # bytes left of the Content-Length, or UNCOUNTED; None: do not count
+    gone: bool = False
+    disconnect_received: bool = False
+    _head: ResponseHead  # in all states but START
+    _left: int | None  # bytes left of the Content-Length, or UNCOUNTED; None: do not count
     _sent_at_disconnect: int | None = None  # bytes sent when the client was gone
-    first_byte = 0.0
+    first_byte: float = 0.0
     """The `perf_counter` time at which the head was sent; 0: it is sent together with the end."""
 
     def __init__(self, channel: Channel, owner: Owner) -> None:
-        self._channel = channel
-        self._owner = owner
+        self._channel: Channel = channel
+        self._owner: Owner = owner
+        self.state = START
+        self.status = 0
+        self.sent = 0
 
     # HOT 1 %: of a stream, and of an answer that comes later; one function less to call.
     async def send(self, message: Message) -> None:  # noqa: C901
@@ -114,10 +114,10 @@ class Response:
         kind = message["type"]
         state = self.state
         if kind == self.body_event:
-            head = self._head
-            if head is None or state > BODY:
+            if state != HEAD and state != BODY:
                 self._refuse_body()
                 return
+            head = self._head
             body = message.get("body", b"")
             if type(body) is not bytes:
                 body = _as_bytes(body)
@@ -199,8 +199,7 @@ class Response:
             head.bodyless = head.bodyless or self._owner.request.method == "HEAD"
             head.trailers = message.get("trailers", False)
         self._head = head
-        if not head.bodyless:
-            self._left = head.content_length
+        self._left = None if head.bodyless else head.content_length
         self.state = HEAD
 
     def _refuse_body(self) -> None:
@@ -289,7 +288,6 @@ class Response:
 
     async def _send_part(self, part: FilePart, end: bool) -> None:
         head = self._head
-        assert head is not None
         last = end and not head.trailers
         whole = last and self.state == HEAD
         if whole and head.content_length is None and head.status not in (204, 304):
@@ -377,7 +375,7 @@ class Response:
 
     def release_head(self) -> None:
         """Send the head that is held, without waiting any longer for a part of the body."""
-        if self._head is not None and self.holds_head:
+        if self.holds_head:
             self.status = self._head.status
             self.state = BODY
             self._channel.send_head(self._head, b"", False)

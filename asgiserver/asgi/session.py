@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from asgiserver.http.message import RequestHead
     from asgiserver.log.record import Event
     from asgiserver.metrics.figures import Counters
-    from asgiserver.types import ASGIApplication, Message, Outcome, Scope
+    from asgiserver.types import ASGIApplication, Outcome, Receive, Scope, Send
 
 logger = logging.getLogger("asgiserver")
 
@@ -62,6 +62,11 @@ class Session:
 
     may_half_close: ClassVar[bool] = True
     """Whether a client that has closed its sending side may wait for an answer."""
+
+    receive: Receive
+    """The application's `receive`."""
+    send: Send
+    """The application's `send`."""
 
     context: Served
     request: RequestHead
@@ -187,16 +192,6 @@ class Session:
 
     def begin_drain(self) -> None:
         """The server is stopping."""
-        raise NotImplementedError
-
-    # From the application.
-
-    async def receive(self) -> Message:
-        """The application's `receive`."""
-        raise NotImplementedError
-
-    async def send(self, message: Message) -> None:
-        """The application's `send`."""
         raise NotImplementedError
 
     # How the session ends early; see `asgi.ending`.

@@ -61,7 +61,9 @@ class CoreReader(HeadReader):
             return None
         method, target, version, fields, facts, length, upgrade, forwarded, parts = found
         request = H1RequestHead(method, target, version, fields, PLAIN, forwarded, parts)
-        if facts:
+        if not facts:
+            request.keep_alive = True
+        else:
             request.keep_alive = not facts & _CLOSE
             if facts < _LENGTH:
                 request.framing = _FRAMINGS[facts]

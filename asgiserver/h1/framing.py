@@ -34,7 +34,7 @@ _OTHER_CODINGS = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-com
 class H1RequestHead(RequestHead):
     """The head of an HTTP/1 request. A body of unknown length comes in chunks."""
 
-    keep_alive = True
+    keep_alive: bool
     """Whether the client wants the connection to stay open, as most do."""
 
 
@@ -52,6 +52,7 @@ def read_request_head(
     if not is_origin_form(target):  # most are, and need no call
         check_target(method, target, host)
     head = H1RequestHead(method, target, http_version, fields, PLAIN, forwarded_of(found))
+    head.keep_alive = True
     if http_version != "1.1" or not _FRAMING.isdisjoint(found):
         _read_framing(head, http_version == "1.1", found)
     return head

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from asgiserver.errors import ConfigError
 from asgiserver.http.forwarded import (
@@ -134,6 +134,7 @@ class Proxies:
         "_read",
         "_reads",
         "_trusted",
+        "_trusts",
     )
 
     def __init__(
@@ -144,10 +145,11 @@ class Proxies:
         fields: tuple[str, ...] = ("for", "proto"),
     ) -> None:
         self._trusted = trusted
+        self._trusts = trusted.trusts  # bound once
         self._hops = hops
         self._fields = fields
         # What is read: the fields that are not believed too, until the log has named one of them.
-        self._reads: tuple[str, ...] = NAMES
+        self._reads = frozenset(NAMES)
         # Indices in `Forwarding` of those; none after that.
         self._ignored = [index for index, name in enumerate(NAMES) if name not in fields]
         self._named_peer = False  # the log has named a peer that is not trusted
@@ -174,20 +176,20 @@ class Proxies:
         fields = head.forwarded
         if fields is None:
             return peer
-        forwarding = self._read(fields, self._trusted.trusts, self._hops, self._reads)
+        forwarding = self._read(fields, self._trusts, self._hops, self._reads)
         for index in self._ignored:
             if forwarding[index] is not None:
                 forwarding = self._without_ignored(forwarding, peer)
                 break
-        if forwarding == NOTHING:
-            return peer
         client, scheme, host, port, prefix = forwarding
+        if client is None and forwarding == NOTHING:
+            return peer
         scheme = scheme or peer.scheme
         if host is not None:
             head.fields = _with_host(head.fields, host)
         return Peer(
             client or peer.client,
-            peer.server if host is None and port is None else _server(forwarding, scheme, peer),
+            peer.server if host is None and port is None else _server(host, port, scheme, peer),
             scheme,
             peer.tls,
             peer.root_path if prefix is None else prefix,
@@ -200,7 +202,7 @@ class Proxies:
         ]
         name = next(NAMES[index] for index in self._ignored if forwarding[index] is not None)
         self._ignored = []
-        self._reads = self._fields
+        self._reads = frozenset(self._fields)
         logger.warning(
             "The trusted proxy %s sends a forwarded %s, which is not believed; if it always"
             " sets or clears that: --forwarded-fields %s",
@@ -208,7 +210,7 @@ class Proxies:
             name,
             ",".join([*self._fields, name]),
         )
-        return Forwarding._make(believed)
+        return cast("Forwarding", tuple(believed))
 
     def _warn_once(self, head: RequestHead, peer: Peer) -> None:
         if self._named_peer:  # meanwhile, on another connection
@@ -237,12 +239,14 @@ def _with_host(fields: Fields, host: bytes) -> Fields:
     return [(name, host if name == b"host" else value) for name, value in fields]
 
 
-def _server(forwarding: Forwarding, scheme: str, peer: Peer) -> tuple[str, int | None] | None:
-    if forwarding.host is not None:
-        host, port = split_host(forwarding.host)
-        return host, forwarding.port or port or _DEFAULT_PORTS[scheme]
-    if forwarding.port is not None and peer.server is not None and peer.server[1] is not None:
-        return peer.server[0], forwarding.port
+def _server(
+    host: bytes | None, port: int | None, scheme: str, peer: Peer
+) -> tuple[str, int | None] | None:
+    if host is not None:
+        name, own_port = split_host(host)
+        return name, port or own_port or _DEFAULT_PORTS[scheme]
+    if port is not None and peer.server is not None and peer.server[1] is not None:
+        return peer.server[0], port
     return peer.server
 
 

@@ -48,12 +48,13 @@ class OutputTurn:
     writes pays for that. Many answers that are written right after each other wake the client once.
     """
 
-    __slots__ = ("_began", "_busy_from", "_last", "_outputs", "join_size", "loop")
+    __slots__ = ("_began", "_busy_from", "_flush", "_last", "_outputs", "join_size", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
         self.join_size = FLUSH_SIZE if isinstance(loop, asyncio.BaseEventLoop) else JOIN_SIZE
         self._outputs: list[Output] = []
+        self._flush = self.flush  # bound once
         # By `perf_counter`: the first `add` of what waits, the last `add`, when the loop got busy.
         self._began = self._last = self._busy_from = 0.0
 
@@ -72,7 +73,7 @@ class OutputTurn:
                 output.flush()
                 return
             self._began = now
-            self.loop.call_soon(self.flush)
+            self.loop.call_soon(self._flush)
         elif now - self._began > TURN_TIME or len(outputs) >= TURN_OUTPUTS:
             self.flush()
             self._began = now
