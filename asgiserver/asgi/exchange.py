@@ -219,11 +219,11 @@ class Exchange(Session):
         if self.context.access is not None:
             request, response = self.request, self.response
             status, count = response.status, self.context.stats.count_usual
-            # HOT 4 %: with --admin and no access log. No answer in the application's place, which
-            # has another outcome, has a status below 400.
+            # HOT 4 %: with --admin and no access log. An answer that the server gives in the
+            # application's place has another outcome, and always a status of 400 or more.
             if not (
-                status < 400
-                and count is not None
+                count is not None
+                and status < 400
                 and request.framing is PLAIN
                 and not response.first_byte
                 and count(request.method, status, self.begun, response.sent)

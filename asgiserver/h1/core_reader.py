@@ -24,7 +24,7 @@ _EXPECT, _TRAILERS, _LENGTH = _core.EXPECT, _core.TRAILERS, _core.LENGTH
 def _framing_of(facts: int, content_length: int = 0, upgrade: bytes = b"") -> Framing:
     """The framing that the core has found: `facts` are its bits."""
     if facts == _LENGTH:  # as of most bodies
-        return Framing(content_length > 0, content_length, False, False, upgrade)
+        return Framing(True, content_length)
     chunked = facts & _CHUNKED > 0
     return Framing(
         chunked or content_length > 0,
@@ -65,7 +65,7 @@ class CoreReader(HeadReader):
             request.keep_alive = True
         else:
             request.keep_alive = not facts & _CLOSE
-            if facts < _LENGTH:
+            if facts < _LENGTH:  # neither a length nor an upgrade: these are the highest bits
                 request.framing = _FRAMINGS[facts]
             else:
                 request.framing = _framing_of(facts, length, upgrade)

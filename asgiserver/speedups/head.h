@@ -71,6 +71,7 @@ enum {
     FACT_EXPECT = 4, /* 100-continue, and there is a body */
     FACT_TRAILERS = 8, /* TE says so */
     FACT_OLD = 16, /* HTTP/1.0 */
+    /* The highest two, so that the others alone are a small number. */
     FACT_LENGTH = 32, /* of a body that is not empty */
     FACT_UPGRADE = 64,
 };

@@ -127,24 +127,17 @@ class Output:
     def write(self, data: bytes) -> None:
         """Gather `data`, which leaves at the end of the turn; sooner if it is much."""
         self.gathered.append(data)
-        self._gathered_size += len(data)
-        if not self.corked:
-            self.send_soon()
-        elif self._gathered_size >= FLUSH_SIZE:
+        self._gathered_size = size = self._gathered_size + len(data)
+        if size >= (FLUSH_SIZE if self.corked else JOIN_SIZE):
             self.flush()
+        elif not self.corked:
+            self.turn.add(self)
 
     def write_pair(self, head: bytes, body: bytes) -> None:
         """Write a head and a body that is not worth joining to it."""
         self.gathered.append(head)
         self._gathered_size += len(head)
         self.write(body)
-
-    def send_soon(self) -> None:
-        """Flush what is gathered and complete: with the others of the turn; now if it is much."""
-        if self._gathered_size >= JOIN_SIZE:
-            self.flush()
-        else:
-            self.turn.add(self)
 
     def flush(self) -> None:
         """Write what has been gathered, in one call."""

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
 import sys
 
 import pytest
+from debug_malloc import printed_by
 from real_heads import REAL_HEADS
 from recorder import describe
 
@@ -194,8 +193,6 @@ def test_nothing_stays_behind():
 
 
 SCRIPT = """
-import sys
-sys.path[:0] = {path!r}
 from real_heads import REAL_HEADS
 from asgiserver.speedups import _core
 
@@ -232,27 +229,18 @@ print("done")
 """
 
 
-def run_script(body, **variables):
+def run_script(body):
     """What a process of its own prints that runs `body` with the heads."""
-    script = SCRIPT.format(path=[path for path in sys.path if "tests" in path], body=body)
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    return done.stdout + done.stderr
+    return printed_by(SCRIPT.format(body=body))
 
 
 def test_memory_is_used_as_it_was_taken():
-    assert run_script(DEBUG_MALLOC, PYTHONMALLOC="debug") == "done\n"
+    assert run_script(DEBUG_MALLOC) == "done\n"
 
 
 def test_every_allocation_may_fail():
     pytest.importorskip("_testcapi")
-    assert run_script(NO_MEMORY, PYTHONMALLOC="debug") == "done\n"
+    assert run_script(NO_MEMORY) == "done\n"
 
 
 def test_an_interpreter_of_its_own():

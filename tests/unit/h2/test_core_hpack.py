@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import os
-import subprocess
 import sys
 
 import pytest
+from debug_malloc import printed_by
 
 from asgiserver import speedups
 from asgiserver.h2.hpack_policy import NEVER_INDEXED
@@ -214,15 +213,7 @@ for start in range(5):
 
 def run_script(body):
     """What a process of its own prints that runs `body`, with its memory checked."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(request=REQUEST, body=body.format())],
-        env={**os.environ, "PYTHONMALLOC": "debug"},
-        capture_output=True,
-        text=True,
-        timeout=110,
-        check=False,
-    )
-    return done.stdout + done.stderr
+    return printed_by(SCRIPT.format(request=REQUEST, body=body.format()))
 
 
 def test_memory_is_used_as_it_was_taken():
