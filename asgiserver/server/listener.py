@@ -306,7 +306,11 @@ def _bind_path(sock: socket.socket, path: str) -> None:
         with _locked(os.path.dirname(path) or "."):
             _refuse_unless_stale(path)
             os.unlink(path)
-            sock.bind(path)
+            try:
+                sock.bind(path)
+            except OSError:  # another one has found the path free, for which it needs no lock
+                _refuse_unless_stale(path)
+                raise
 
 
 @contextlib.contextmanager

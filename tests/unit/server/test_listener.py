@@ -329,3 +329,20 @@ def test_descriptors_that_are_none(bind):
     finally:
         os.close(read_end)
         os.close(write_end)
+
+
+def test_a_path_that_another_one_takes_while_it_is_free(bind, path, monkeypatch):
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(path)
+    with socket.socket(socket.AF_UNIX) as other:
+        unlink = os.unlink
+
+        def slowly(what):
+            unlink(what)
+            monkeypatch.undo()
+            other.bind(path)
+
+        monkeypatch.setattr(os, "unlink", slowly)
+        with pytest.raises(BindError, match="another process does"):
+            bind(uds=path)
+        assert os.path.exists(path)
